@@ -1,0 +1,54 @@
+# make demo   an audience from the sandbox's Lytics to the sandbox's SFTP folder, through meltano run
+# make test   every test
+# make lint   style, types, meltano.yml
+# make bench  the speed claims, measured anew
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PACKAGES := tap-lytics target-mapp-sftp sandbox
+PYPROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
+UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: demo test lint format bench constraints clean
+
+.venv/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	touch $@
+
+# What the demo needs: Meltano and the sandbox; Meltano gives tap and target an environment each.
+.venv/demo: .venv/uv constraints.txt $(PYPROJECTS)
+	$(UV_INSTALL) --group demo --editable ./sandbox
+	touch $@
+
+.venv/plugins: .venv/demo
+	$(BIN)/meltano --log-level=warning install
+	touch $@
+
+.venv/dev: .venv/demo
+	$(UV_INSTALL) --group dev $(PACKAGES:%=--editable ./%)
+	touch $@
+
+demo: .venv/plugins
+	$(BIN)/python sandbox/demo.py
+
+test: .venv/dev .venv/plugins
+	$(BIN)/pytest -n 2 --dist=worksteal
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The versions the tests were last seen green with; without index addresses, for any index will do.
+constraints: .venv/uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-header --no-annotate --no-emit-index-url \
+		--python-version 3.11 --group dev $(PYPROJECTS) --output-file constraints.txt
+
+clean:
+	rm -rf .venv .venvs .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""A local Lytics API and SFTP server with invented people."""

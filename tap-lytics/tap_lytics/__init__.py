@@ -1,0 +1,1 @@
+"""A Singer tap that reads whole audiences from the Lytics API."""

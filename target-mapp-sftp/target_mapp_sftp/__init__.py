@@ -1,0 +1,1 @@
+"""A Singer target that delivers contact CSV files for Mapp Engage to an SFTP folder."""
