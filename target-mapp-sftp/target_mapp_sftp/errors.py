@@ -1,14 +1,15 @@
 """What can go wrong, by what the user can do about it.
 
     TargetError
-    ├── SettingsError      exit 2   a setting is missing or wrong: mend the configuration
-    ├── SourceError        exit 3   the tap sent too little or something unreadable: look at the tap
-    ├── DataError          exit 4   the people themselves break a rule the user set: look at the data
-    ├── DeliveryError      exit 5   the folder could not be reached or written: look at the server
-    └── InterruptionError  exit 128 + signal   stopped from outside: run it again
+    ├── SettingsError   exit 2   a setting is missing or wrong: mend the configuration
+    ├── SourceError     exit 3   the tap sent too little or something unreadable: look at the tap
+    ├── DataError       exit 4   the people themselves break a rule the user set: look at the data
+    └── DeliveryError   exit 5   the folder could not be reached or written: look at the server
 
-Each room of the package derives its own errors from these. A message is one line: what failed, with which setting,
-row number or column, and what to do. It never holds a secret or a person's data.
+A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.
+Each room of the package derives its own errors from these. A message is one line: what failed,
+with which setting, row number or column, and what to do. It never holds a secret or a person's
+data.
 """
 
 from __future__ import annotations
@@ -53,15 +54,3 @@ class DeliveryError(TargetError):
     """The files could not be delivered."""
 
     exit_code = 5
-
-
-class InterruptionError(TargetError):
-    """A signal ended the run before everything was delivered.
-
-    Args:
-        signal_number: The signal, 15 for SIGTERM, 2 for SIGINT.
-    """
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.signal_number = signal_number

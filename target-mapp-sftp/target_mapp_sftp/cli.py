@@ -1,0 +1,49 @@
+"""The command line's edge: every error ends as log lines and an exit code, never as a traceback."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import SingerSDKError
+from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.singerlib.exceptions import InvalidInputLine
+from typing_extensions import override
+
+from target_mapp_sftp.errors import SourceError, TargetError
+
+if TYPE_CHECKING:
+    import click
+
+
+class TargetCommand(SingerCommand):
+    """Logs an error as one line with its details below, and exits with its code."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TargetError as error:
+            self._end(ctx, error)
+        except (InvalidInputLine, SingerSDKError) as error:
+            # The SDK's own message may repeat a line or a record, which is personal data.
+            name = type(error).__name__
+            self._end(ctx, SourceError(f"The input breaks the Singer protocol ({name})."))
+        except Exception as error:  # noqa: BLE001 a message may hold data; say type and place
+            self._end(ctx, _unexpected(error))
+
+    def _end(self, ctx: click.Context, error: TargetError) -> None:
+        for line in (str(error), *error.details):
+            self.logger.error(line)
+        ctx.exit(error.exit_code)
+
+
+def _unexpected(error: Exception) -> TargetError:
+    frames = traceback.extract_tb(error.__traceback__)
+    places = tuple(f"at {frame.name} in {frame.filename}:{frame.lineno}" for frame in frames[-3:])
+    logging.getLogger(__name__).debug("Frames: %s", places)
+    return TargetError(
+        f"Unexpected {type(error).__name__}: a fault of this target; please report these lines.",
+        places,
+    )

@@ -1,0 +1,222 @@
+"""One run: the exports of one input, delivered when their streams are complete."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from target_mapp_sftp.contact_file import ContactFile, FileSettings
+from target_mapp_sftp.delivered_state import last_delivery
+from target_mapp_sftp.delivery import (
+    LocalDestination,
+    ServerSettings,
+    SftpDestination,
+    check_server,
+)
+from target_mapp_sftp.errors import DeliveryError, SettingsError, TargetError
+from target_mapp_sftp.exports import Export, IncompleteStreamError
+from target_mapp_sftp.scan_marks import ScanMarks
+from target_mapp_sftp.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from target_mapp_sftp.exports import Destination
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+
+
+class CheckFailedError(DeliveryError):
+    """A step of --check failed."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run's exports.
+
+    Attributes:
+        delivered: What stands in the state, by the stream's name in the tap.
+        failures: Why the others were not published, by the same names.
+    """
+
+    delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: dict[str, TargetError] = field(default_factory=dict)
+
+
+class Run:
+    """The exports of one input.
+
+    Args:
+        config: The target's settings.
+
+    Raises:
+        SettingsError: With all problems of the settings at once.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._file_settings, self._server_settings = _read_settings(config)
+        self._config = config
+        self._own_id = uuid.uuid4().hex
+        self._started_at = datetime.now(UTC)
+        self._taken_names: set[str] = set()
+        self._sources: dict[str, str] = {}
+        self._spool: Spool | None = None
+        self._destination: Destination | None = None
+        self.exports: dict[str, Export] = {}
+        self.marks = ScanMarks()
+
+    @property
+    def id(self) -> str:
+        """The run's id: the tap's, when it announces one."""
+        return self.marks.run_id or self._own_id
+
+    def open_export(
+        self,
+        stream: str,
+        source: str,
+        schema: Mapping[str, Any],
+        keys: Sequence[str],
+        state: Mapping[str, Any] | None,
+    ) -> Export:
+        """Begin the export of a stream, or go on with it under a changed schema.
+
+        Args:
+            stream: The stream's name after any stream map.
+            source: Its name before.
+            schema: JSON Schema of its records.
+            keys: Its key properties.
+            state: The state so far, which may tell the last delivery.
+
+        Raises:
+            TargetError: When the spool, the lock or the server stand in the way.
+        """
+        export = self.exports.get(stream)
+        if export is not None:
+            export.use_schema(schema)
+            return export
+        spool = self._prepare()
+        self._sources[stream] = source
+        spool.lock_export(stream, *self._splits(source), self._folder())
+        spool.require_free(self._file_settings.max_file_bytes)
+        export = self.exports[stream] = Export(
+            stream,
+            ContactFile(
+                self._file_settings,
+                stream_name=stream,
+                schema=schema,
+                key_properties=tuple(keys),
+                run_id=self.id,
+                started_at=self._started_at,
+                folder=spool.folder,
+                rejects_folder=spool.rejects_folder,
+                taken_names=self._taken_names,
+            ),
+            last_delivery(state, self._bookmark(stream)),
+        )
+        return export
+
+    def _prepare(self) -> Spool:
+        """Make the spool and see that the destination answers, before the first record."""
+        if self._spool is None:
+            for warning in self._file_settings.warnings:
+                LOGGER.warning(warning)
+            self._spool = Spool(self._config.get("spool_dir"))
+            self._destination = self._open_destination()
+        return self._spool
+
+    def _open_destination(self) -> Destination:
+        if self._server_settings is None:
+            return LocalDestination(Path(self._config["output_dir"]), run_id=self.id)
+        destination = SftpDestination(self._server_settings, run_id=self.id)
+        destination.preflight()
+        return destination
+
+    def deliver(self) -> Outcome:
+        """Publish every complete stream; the others, and those that fail, stand in the outcome."""
+        outcome = Outcome()
+        for stream, export in self.exports.items():
+            name = self._bookmark(stream)
+            try:
+                facts = self._deliver(stream, export)
+            except TargetError as error:
+                export.discard()
+                outcome.failures[name] = error
+            else:
+                if facts is not None:
+                    outcome.delivered[name] = facts
+        self._add_streams_never_begun(outcome)
+        return outcome
+
+    def _deliver(self, stream: str, export: Export) -> dict[str, Any] | None:
+        if export.failure is not None:
+            raise export.failure
+        unfinished = set(self.marks.unfinished)
+        missing = [name for name in self.marks.held_to(self._sources[stream]) if name in unfinished]
+        if missing:
+            raise IncompleteStreamError(missing, export.received)
+        if self._destination is None:
+            raise AssertionError("the destination is opened with the first export")
+        return export.deliver(self._destination)
+
+    def _add_streams_never_begun(self, outcome: Outcome) -> None:
+        for name in self.marks.unfinished:
+            if name not in outcome.failures:
+                outcome.failures[name] = IncompleteStreamError([name], 0)
+
+    def check(self, say: Callable[[str], object]) -> None:
+        """Walk the way to the folder once and say a line for each step.
+
+        Raises:
+            CheckFailedError: At the first step that fails.
+        """
+        if self._server_settings is None:
+            say("ok    output_dir is set: files go to a local folder, there is no server to check")
+            return
+        for step in check_server(self._server_settings, run_id=self.id):
+            say(f"{'ok' if step.ok else 'FAILED':6s}{step.name}: {step.message}")
+            if not step.ok:
+                raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
+
+    def close(self) -> None:
+        """Remove everything spooled and give up the locks."""
+        if self._spool is not None:
+            self._spool.remove()
+
+    def _bookmark(self, stream: str) -> str:
+        """The name under which the state speaks of *stream*: the tap's, where it is plain."""
+        source = self._sources.get(stream, stream)
+        held_to = self.marks.held_to(source)
+        name = held_to[0] if len(held_to) == 1 else source
+        shared = sum(1 for other in self._sources.values() if other == source) > 1
+        return stream if shared else name
+
+    def _splits(self, source: str) -> tuple[str, ...]:
+        mark = self.marks.announced.get(source)
+        return (mark.splits,) if mark is not None and mark.splits else ()
+
+    def _folder(self) -> str:
+        server = self._server_settings
+        if server is None:
+            return str(Path(self._config["output_dir"]).resolve())
+        return f"{server.username}@{server.host}:{server.port}/{server.folder}"
+
+
+def _read_settings(config: Mapping[str, Any]) -> tuple[FileSettings, ServerSettings | None]:
+    """Read all settings, so that a user sees all problems at once."""
+    problems: list[str] = []
+    file_settings = server_settings = None
+    try:
+        file_settings = FileSettings.from_config(config)
+    except SettingsError as error:
+        problems += error.details or (str(error),)
+    try:
+        server_settings = None if config.get("output_dir") else ServerSettings.from_config(config)
+    except SettingsError as error:
+        problems += error.details or (str(error),)
+    if problems or file_settings is None:
+        raise SettingsError("Some settings are wrong; nothing was read or sent.", tuple(problems))
+    return file_settings, server_settings

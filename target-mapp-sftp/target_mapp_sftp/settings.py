@@ -1,0 +1,316 @@
+"""The settings, in the order of the documentation; meltano.yml and the READMEs say the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from singer_sdk import typing as th
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+_COUNT_OR_PERCENTAGE = {"type": ["integer", "string", "null"]}
+
+SERVER = (
+    th.Property(
+        "host",
+        th.StringType,
+        title="Host",
+        description="Name or address of the SFTP server. Required unless output_dir is set.",
+    ),
+    th.Property(
+        "port", th.IntegerType, default=22, title="Port", description="Port of the server."
+    ),
+    th.Property(
+        "username",
+        th.StringType,
+        title="Username",
+        description="Name to log in with. Required unless output_dir is set.",
+    ),
+    th.Property(
+        "password",
+        th.StringType,
+        secret=True,
+        title="Password",
+        description="Password, also used where the server asks for it by keyboard-interactive.",
+    ),
+    th.Property(
+        "private_key",
+        th.StringType,
+        secret=True,
+        title="Private key",
+        description="Text of a private key, OpenSSH or PEM; lost line breaks are repaired.",
+    ),
+    th.Property(
+        "private_key_file",
+        th.StringType,
+        title="Private key file",
+        description="File that holds the private key.",
+    ),
+    th.Property(
+        "private_key_passphrase",
+        th.StringType,
+        secret=True,
+        title="Private key passphrase",
+        description="Passphrase of the private key.",
+    ),
+    th.Property(
+        "folder",
+        th.StringType,
+        default=".",
+        title="Folder",
+        description="Folder on the server, relative to where the login starts, or absolute.",
+    ),
+    th.Property(
+        "description",
+        th.StringType,
+        title="Description",
+        description="A note for people; it changes nothing.",
+    ),
+)
+
+TRUST = (
+    th.Property(
+        "host_key",
+        th.StringType,
+        title="Host key",
+        description="The server's key: ssh-ed25519 AAAA… or its fingerprint SHA256:…",
+    ),
+    th.Property(
+        "known_hosts_file",
+        th.StringType,
+        title="Known hosts file",
+        description="File of known host keys; the user's own ~/.ssh/known_hosts when not set.",
+    ),
+    th.Property(
+        "host_key_checking",
+        th.StringType,
+        default="strict",
+        allowed_values=["strict", "off"],
+        title="Host key checking",
+        description="strict, or off: trust any server, with a warning on every run.",
+    ),
+)
+
+DELIVERY = (
+    th.Property(
+        "connect_timeout",
+        th.NumberType,
+        default=30,
+        title="Connect timeout",
+        description="Seconds to wait for the connection and the login.",
+    ),
+    th.Property(
+        "transfer_timeout",
+        th.NumberType,
+        default=120,
+        title="Transfer timeout",
+        description="Seconds of silence after which a transfer counts as broken.",
+    ),
+    th.Property(
+        "keepalive",
+        th.NumberType,
+        default=30,
+        title="Keepalive",
+        description="Seconds between signs of life on an idle connection; 0 for none.",
+    ),
+    th.Property(
+        "max_retries",
+        th.IntegerType,
+        default=5,
+        title="Max retries",
+        description="Reconnects after a dropped connection; a refused login is never tried again.",
+    ),
+    th.Property(
+        "publish",
+        th.StringType,
+        default="rename",
+        allowed_values=["rename", "in_place"],
+        title="Publish",
+        description="rename, or in_place for servers that cannot rename.",
+    ),
+    th.Property(
+        "name_taken",
+        th.StringType,
+        default="new_name",
+        allowed_values=["new_name", "fail"],
+        title="Name taken",
+        description="A file of that name is there already: take a new_name, or fail.",
+    ),
+    th.Property(
+        "create_folder",
+        th.BooleanType,
+        default=False,
+        title="Create folder",
+        description="Make the folder on the server when it is missing.",
+    ),
+    th.Property(
+        "output_dir",
+        th.StringType,
+        title="Output folder",
+        description="Deliver into this local folder instead of a server: the preview.",
+    ),
+    th.Property(
+        "preview_rows",
+        th.IntegerType,
+        title="Preview rows",
+        description="With output_dir: write only this many rows.",
+    ),
+    th.Property(
+        "spool_dir",
+        th.StringType,
+        title="Spool folder",
+        description="Where files grow before they are sent; a private temporary folder if not set.",
+    ),
+)
+
+COLUMNS = (
+    th.Property(
+        "field_map",
+        th.CustomType({"type": ["object", "array"]}),
+        required=True,
+        title="Field map",
+        description=(
+            "Lytics field to Mapp header, in column order; dots reach into maps. "
+            "Or a list of {field, header, type, join, default}."
+        ),
+    ),
+    th.Property(
+        "identifier",
+        th.StringType,
+        default="email",
+        title="Identifier",
+        description="The field that identifies a contact; its column comes first.",
+    ),
+    th.Property(
+        "segment_membership",
+        th.BooleanType,
+        default=True,
+        title="Segment membership",
+        description="Add user.CustomAttribute.SegmentMembership as the last column.",
+    ),
+    th.Property(
+        "segment_membership_field",
+        th.StringType,
+        default="segments",
+        title="Segment membership field",
+        description="The field that lists a person's segments.",
+    ),
+)
+
+FORMAT = (
+    th.Property(
+        "file_name",
+        th.StringType,
+        default="export-lytics-{audience_name}-{timestamp}.csv",
+        title="File name",
+        description="Also {stream_name}, {date} and {run_id}.",
+    ),
+    th.Property(
+        "timestamp_format",
+        th.StringType,
+        default="%Y%m%dT%H%M%S",
+        title="Timestamp format",
+        description="Format of {timestamp}, as in strftime.",
+    ),
+    th.Property(
+        "timezone",
+        th.StringType,
+        default="UTC",
+        title="Time zone",
+        description="IANA name of the zone of {timestamp} and {date}.",
+    ),
+    th.Property(
+        "delimiter",
+        th.StringType,
+        default=",",
+        title="Delimiter",
+        description="One character between values; the Mapp import job must say the same.",
+    ),
+    th.Property(
+        "encoding",
+        th.StringType,
+        default="utf-8",
+        title="Encoding",
+        description="Character encoding; the Mapp import job must say the same.",
+    ),
+    th.Property(
+        "line_ending",
+        th.StringType,
+        default="\n",
+        allowed_values=["\n", "\r\n"],
+        title="Line ending",
+        description="Line feed, or carriage return and line feed.",
+    ),
+    th.Property(
+        "list_separator",
+        th.StringType,
+        default=",",
+        title="List separator",
+        description="Between the values of a list within one column.",
+    ),
+    th.Property(
+        "max_file_size_mb",
+        th.NumberType,
+        default=50,
+        title="Max file size",
+        description="A bigger export is split into numbered files; 0: never.",
+    ),
+)
+
+RULES = (
+    th.Property(
+        "invalid_records",
+        th.StringType,
+        default="reject",
+        allowed_values=["reject", "fail", "keep"],
+        title="Invalid records",
+        description="A record with a bad identifier: reject it, fail, or keep it.",
+    ),
+    th.Property(
+        "max_rejected",
+        th.CustomType(_COUNT_OR_PERCENTAGE),
+        title="Max rejected",
+        description='A count or a percentage such as "5%"; more rejects fail the run.',
+    ),
+    th.Property(
+        "duplicates",
+        th.StringType,
+        default="first",
+        allowed_values=["first", "keep", "fail"],
+        title="Duplicates",
+        description="The same identifier twice: the first wins, keep both, or fail.",
+    ),
+    th.Property(
+        "empty_audience",
+        th.StringType,
+        default="write",
+        allowed_values=["write", "skip", "fail"],
+        title="Empty audience",
+        description="Nobody in it: write a file with only the header, skip it, or fail.",
+    ),
+    th.Property(
+        "max_shrink",
+        th.CustomType(_COUNT_OR_PERCENTAGE),
+        title="Max shrink",
+        description='A percentage such as "20%"; an export that shrank more than this fails.',
+    ),
+)
+
+SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY)
+
+
+def wrong_setting(error: ValidationError) -> str:
+    """Say which setting has a wrong form and what is expected; the value may be secret."""
+    name = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "required":
+        # The message is "'field_map' is a required property": a name, no value.
+        return f"{error.message.split(chr(39))[1]}: this setting is required"
+    if error.validator == "enum":
+        choices = (repr(value) for value in error.validator_value if value is not None)
+        return f"{name}: must be one of {', '.join(choices)}"
+    if error.validator == "type":
+        kinds = error.validator_value
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        return f"{name}: must be {' or '.join(kind for kind in kinds if kind != 'null')}"
+    return f"{name}: breaks the rule {error.validator}"

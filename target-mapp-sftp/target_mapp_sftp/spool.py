@@ -1,0 +1,170 @@
+"""Private folders on this machine: where files grow, and what keeps runs apart.
+
+Below one root named `target-mapp-sftp`, `0700` and owned by the user::
+
+    run-…/           the files of one run, removed at its end
+    run-….lock       held by that run's process; unheld, its folder was left by a run that was killed
+    rejects/         lists of records that were left out, kept
+    exports/*.lock   one per export, held while it runs
+
+The locks are the operating system's own (`flock`): they go with the process that holds them,
+whatever ended it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from target_mapp_sftp.errors import DeliveryError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+
+
+class SpoolDirError(SettingsError):
+    """The spool folder cannot be used safely."""
+
+
+class ExportRunningError(DeliveryError):
+    """Another process on this machine is delivering the same export."""
+
+
+class Spool:
+    """The private folder of one run.
+
+    Args:
+        spool_dir: The setting *spool_dir*; the system's temporary folder when not set.
+
+    Raises:
+        SpoolDirError: When the root cannot be made, is a link, or belongs to somebody else.
+    """
+
+    def __init__(self, spool_dir: str | None = None) -> None:
+        self._root = _private_folder(_root(spool_dir))
+        self.rejects_folder = _private_folder(self._root / "rejects")
+        self._export_locks: list[TextIO] = []
+        with _locked(self._root / "sweep.lock"):
+            self._remove_leftovers()
+            self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
+            self._lock = _open_private(_lock_path(self.folder))
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _remove_leftovers(self) -> None:
+        for folder in self._root.glob("run-*/"):
+            if _is_abandoned(folder):
+                LOGGER.info("Removing the spool of a run that was killed")
+                _remove(folder)
+
+    def lock_export(self, *identity: str) -> None:
+        """Keep other processes from delivering the same export until this run ends.
+
+        Args:
+            identity: What makes two exports the same: stream, share, destination.
+
+        Raises:
+            ExportRunningError: When another process holds it.
+        """
+        name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        lock = _open_private(_private_folder(self._root / "exports") / f"{name}.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = lock.read() or "a process that has not yet said who it is"
+            lock.close()
+            raise ExportRunningError(
+                f"Stream '{identity[0]}' is being exported to the same folder already, by "
+                f"{holder}. Wait for that run to end, or stop it; nothing was sent."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+        lock.flush()
+        self._export_locks.append(lock)
+
+    def require_free(self, size_bytes: int) -> None:
+        """Refuse to begin a file for which the disk has no room.
+
+        Raises:
+            SpoolDirError: When less than *size_bytes* are free.
+        """
+        free_bytes = shutil.disk_usage(self.folder).free
+        if free_bytes < size_bytes:
+            raise SpoolDirError(
+                f"spool_dir: {free_bytes // 1_000_000} MB are free where a file of up to "
+                f"{size_bytes // 1_000_000} MB may grow. Free some space, or set spool_dir to a "
+                "folder on a larger disk."
+            )
+
+    def remove(self) -> None:
+        """Remove the run's files and give up its locks; safe to call twice."""
+        _remove(self.folder)
+        self._lock.close()
+        for lock in self._export_locks:
+            lock.close()
+        self._export_locks.clear()
+
+
+def _root(spool_dir: str | None) -> Path:
+    if spool_dir:
+        return Path(spool_dir) / "target-mapp-sftp"
+    return Path(tempfile.gettempdir()) / f"target-mapp-sftp-{os.getuid()}"
+
+
+def _private_folder(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = path.lstat()
+    except OSError as error:
+        raise SpoolDirError(
+            f"spool_dir: {path} cannot be used ({error.strerror}). "
+            "Set it to a folder you may write to."
+        ) from error
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+        raise SpoolDirError(
+            f"spool_dir: {path} is a link or belongs to another user, who could read what is "
+            "spooled there. Set it to a folder of your own."
+        )
+    if facts.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def _open_private(path: Path) -> TextIO:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with _open_private(path) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_abandoned(folder: Path) -> bool:
+    with _open_private(_lock_path(folder)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_path(folder).unlink(missing_ok=True)

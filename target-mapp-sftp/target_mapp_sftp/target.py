@@ -1,0 +1,194 @@
+"""The Singer target: messages in, one published contact file per complete stream out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import closing
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import click
+from singer_sdk import Target
+from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.plugin_base import JSONSchemaValidator
+from typing_extensions import override
+
+from target_mapp_sftp.cli import TargetCommand
+from target_mapp_sftp.delivered_state import after_run
+from target_mapp_sftp.errors import SettingsError, TargetError
+from target_mapp_sftp.reader import MessageReader
+from target_mapp_sftp.run import Run
+from target_mapp_sftp.settings import SETTINGS, wrong_setting
+from target_mapp_sftp.sinks import ContactSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.plugin_base import _ConfigInput
+
+    from target_mapp_sftp.exports import Export
+
+
+class TargetMappSftp(Target):
+    """Delivers contact CSV files for Mapp Engage to an SFTP folder."""
+
+    name = "target-mapp-sftp"
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS.to_dict()
+    default_sink_class = ContactSink
+    message_reader_class = MessageReader
+    message_reader: MessageReader
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    # The SDK drains and puts out state every five minutes; ours may only follow a delivery.
+    _MAX_RECORD_AGE_IN_MINUTES = float("inf")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_parallelism = 1
+        self.run = Run(self.config)
+        self._first_state: dict[str, Any] | None = None
+        self._source = ""
+        self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Private hook: the SDK's own messages repeat the value, which may be a password."""
+        self.append_builtin_config(self.config_jsonschema)
+        # The validator also fills in the defaults.
+        errors = JSONSchemaValidator(self.config_jsonschema).iter_errors(self._config)
+        problems = tuple(wrong_setting(error) for error in errors)
+        if problems and raise_errors:
+            raise SettingsError("Some settings are wrong; nothing was read or sent.", problems)
+        return list(problems)
+
+    @override
+    def _process_state_message(self, message_dict: dict[str, Any]) -> None:
+        """Private hook: the marks must be seen in the order they were sent."""
+        super()._process_state_message(message_dict)
+        if self._first_state is None:
+            self._first_state = self._latest_state
+        self.run.marks.read(message_dict["value"])
+
+    @override
+    def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        """Private hook: only here is it known which stream of the tap a sink stands for."""
+        source = self._source = message_dict["stream"]
+        super()._process_schema_message(message_dict)
+        maps = self.mapper.stream_maps[source]
+        unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
+        if unchanged and not maps[0].flattening_enabled:
+            self._add[source] = self.run.exports[source].add
+        else:
+            self._add.pop(source, None)
+
+    def open_export(self, stream: str, schema: Mapping[str, Any], keys: Sequence[str]) -> Export:
+        """Begin the export of a stream whose SCHEMA is being processed, or go on with it."""
+        return self.run.open_export(stream, self._source, schema, keys, self._first_state)
+
+    @override
+    def _process_record_message(self, message_dict: dict[str, Any]) -> None:
+        """Private hook: the SDK copies, validates and parses each record before a sink sees it.
+
+        The contact file checks every value it writes, so a record that no stream map changes goes
+        to it directly.
+        """
+        add = self._add.get(message_dict.get("stream", ""))
+        if add is not None and "record" in message_dict:
+            add(message_dict["record"])
+        else:
+            super()._process_record_message(message_dict)
+
+    @override
+    def process_endofpipe(self) -> None:
+        try:
+            self._deliver()
+        finally:
+            self.run.close()
+
+    def _deliver(self) -> None:
+        outcome = self.run.deliver()
+        if outcome.delivered or not outcome.failures:
+            self._latest_state = after_run(
+                first=self._first_state,
+                latest=self._latest_state,
+                delivered=outcome.delivered,
+                failed=outcome.failures,
+            )
+            self.drain_all(is_endofpipe=True)
+        self._raise_first([*outcome.failures.values()])
+
+    def _raise_first(self, failures: list[TargetError]) -> None:
+        """Raise what stopped the input, else the first failure, with the others as its details."""
+        if self.message_reader.broken is not None:
+            failures.insert(0, self.message_reader.broken)
+        if failures:
+            first, *others = failures
+            first.details += tuple(
+                line for error in others for line in (str(error), *error.details)
+            )
+            raise first
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> NoReturn:
+        """Private hook: the SDK would deliver what has come so far and exit with 0."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        self.logger.error(
+            "Stopped by %s: nothing that was not yet published will be.",
+            signal.Signals(signum).name,
+        )
+        sys.exit(128 + signum)
+
+    # The command line
+
+    @override
+    @classmethod
+    def invoke(  # type: ignore[override]  # the SDK narrows its base in the same way
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+        check: bool = False,
+    ) -> None:
+        if about:
+            cls.print_about(about_format)
+            return
+        target = cls(
+            config=config.config if config else {},
+            parse_env_config=config.parse_env if config else False,
+        )
+        if check:
+            target.run.check(click.echo)
+            return
+        with closing(target.run):
+            target.listen(file_input)
+
+    @override
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        return TargetCommand(
+            name=command.name,
+            callback=command.callback,
+            help=command.help,
+            context_settings=command.context_settings,
+            params=[
+                *command.params,
+                click.Option(
+                    ["--check"],
+                    is_flag=True,
+                    help="Walk the way to the folder once, with a probe file, and say what fails.",
+                ),
+            ],
+            logger=cls.logger,
+        )
