@@ -1,0 +1,87 @@
+"""What a request to Lytics can end in.
+
+SettingsError
+├── AccessRefusedError         401 or 403: the token
+├── AddressError               api_url is not an address that can be asked
+└── AudienceChoiceError        no audience of that name, or several
+SourceError
+├── RequestRefusedError        400, 404 and other final answers
+├── UnexpectedAnswerError      an answer in a form no source describes
+├── UnprovenShareError         `splits` does not cut this audience into shares
+├── IncompleteScanError        fewer people than Lytics counts, or a scan without an end
+└── RetryableError             may work a second time
+    ├── NotSentError           the request surely did not reach Lytics: repeat it freely
+    ├── TooManyRequestsError   429, refused unprocessed: repeat it after a wait
+    ├── AnswerLostError        sent, but the answer is lost: a page cannot be asked again
+    └── CursorRefusedError     the cursor of a scan is no longer known
+"""
+
+from __future__ import annotations
+
+from tap_lytics.errors import SettingsError, SourceError
+
+
+class AccessRefusedError(SettingsError):
+    """Lytics refused the token, or the token may not do this."""
+
+
+class AddressError(SettingsError):
+    """The setting *api_url* is not an address that can be asked."""
+
+
+class AudienceChoiceError(SettingsError):
+    """The audiences in the settings are not to be found, or not by that name alone."""
+
+
+class RequestRefusedError(SourceError):
+    """Lytics refused a request for good.
+
+    Args:
+        message: One line for the user.
+        status: The HTTP status, such as 404.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnexpectedAnswerError(SourceError):
+    """Lytics answered in a form that no description of its API has."""
+
+
+class UnprovenShareError(SourceError):
+    """The buckets of the setting *splits* and the others do not add up to the audience."""
+
+
+class IncompleteScanError(SourceError):
+    """The scan brought fewer people than Lytics counts, or does not end."""
+
+
+class RetryableError(SourceError):
+    """A request failed in a way that may pass.
+
+    Args:
+        message: One line for the user.
+        retry_after_seconds: How long Lytics asks to wait, when it does.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotSentError(RetryableError):
+    """No connection came about, so the request surely did not reach Lytics."""
+
+
+class TooManyRequestsError(RetryableError):
+    """Lytics refused the request unprocessed, for there were too many."""
+
+
+class AnswerLostError(RetryableError):
+    """The request was sent, but its answer was lost, cut or an error of the server."""
+
+
+class CursorRefusedError(RetryableError):
+    """Lytics no longer knows the cursor of a scan."""

@@ -1,0 +1,145 @@
+"""Pages between the threads that read them and the one that passes them on."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from tap_lytics.api.people import Record
+
+PATIENCE_SECONDS = 5.0
+
+
+class PageBuffer:
+    """Holds a few pages in memory, so that a slow consumer slows the readers down.
+
+    A reader waits here before it asks for its next page. It does not wait long: Lytics forgets the
+    cursor of a scan that is not continued. After *patience_seconds* its page goes to a temporary
+    file without a name, and the scan goes on. A scan that has not begun has no cursor, so it can
+    wait: see `wait_until_drained`.
+
+    Args:
+        capacity: Pages in memory at most.
+        readers: How many threads put pages; the end is when each has called `finish`.
+        patience_seconds: How long a cursor may rest.
+    """
+
+    def __init__(
+        self, capacity: int, readers: int, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._capacity = capacity
+        self._readers = readers
+        self._patience_seconds = patience_seconds
+        self._pages: deque[list[Record]] = deque()
+        self._spill = _Spill()
+        self._error: BaseException | None = None
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def put(self, page: list[Record]) -> bool:
+        """Hand over a page; the value tells whether more is wanted."""
+        with self._changed:
+            self._changed.wait_for(self._has_room, self._patience_seconds)
+            if self._has_room():
+                self._pages.append(page)
+            else:
+                self._spill.append(page)
+            self._changed.notify_all()
+            return not self._is_closed
+
+    def wait_until_drained(self) -> bool:
+        """Wait until nothing lies in the file; the value tells whether a new scan is wanted."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or not self._spill)
+            return not self._is_closed
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Sign off as a reader; an *error* ends the reading of all."""
+        with self._changed:
+            self._readers -= 1
+            self._error = self._error or error
+            self._is_closed = self._is_closed or error is not None
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Tell the readers to stop, and drop what is left."""
+        with self._changed:
+            self._is_closed = True
+            self._pages.clear()
+            self._spill.close()
+            self._changed.notify_all()
+
+    @property
+    def spilled_pages(self) -> int:
+        """Pages that ever went through the file."""
+        return self._spill.count
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        while (page := self._take()) is not None:
+            yield page
+
+    def _take(self) -> list[Record] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._pages or self._spill or self._is_over())
+            if self._error:
+                raise self._error
+            if not self._pages and not self._spill:
+                return None
+            page = self._pages.popleft() if self._pages else self._spill.popleft()
+            self._changed.notify_all()
+            return page
+
+    def _has_room(self) -> bool:
+        return len(self._pages) < self._capacity or self._is_closed
+
+    def _is_over(self) -> bool:
+        return self._error is not None or self._readers == 0
+
+
+class _Spill:
+    """Pages in a file that has no name and goes with the process; first in, first out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._file: IO[bytes] | None = None
+        self._lengths: deque[int] = deque()
+        self._read_at = 0
+        self._write_at = 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def append(self, page: list[Record]) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="tap-lytics-")  # noqa: SIM115 closed below
+        content = msgspec.msgpack.encode(page)
+        self._file.seek(self._write_at)
+        self._file.write(content)
+        self._write_at += len(content)
+        self._lengths.append(len(content))
+        self.count += 1
+
+    def popleft(self) -> list[Record]:
+        assert self._file is not None  # noqa: S101 there is a page, so there is a file
+        length = self._lengths.popleft()
+        self._file.seek(self._read_at)
+        page: list[Record] = msgspec.msgpack.decode(self._file.read(length))
+        self._read_at += length
+        if not self._lengths:
+            self._read_at = self._write_at = 0
+            self._file.truncate(0)
+        return page
+
+    def close(self) -> None:
+        self._lengths.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None

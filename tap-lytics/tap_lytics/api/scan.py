@@ -1,0 +1,260 @@
+"""One cursor over one set of buckets, from its first page to its last."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from tap_lytics.api.client import Call, whole_number
+from tap_lytics.api.errors import (
+    AnswerLostError,
+    IncompleteScanError,
+    NotSentError,
+    RetryableError,
+    TooManyRequestsError,
+    UnexpectedAnswerError,
+)
+from tap_lytics.api.people import Attempt, Emitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_lytics.api.client import LyticsClient
+    from tap_lytics.api.people import PersonKey, Record
+
+logger = logging.getLogger("tap-lytics")
+
+BUCKETS = range(100)
+"""Lytics: ``splits`` takes numbers from 0 to 99."""
+
+PAGES_WITHOUT_NEWS = 3
+"""So many pages in a row without a new person end a scan, though its ``total`` says more."""
+
+LARGEST_FIELDS_PARAMETER = 6000
+"""Characters; beyond, whole profiles are asked for, since servers limit the request line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a scan.
+
+    Args:
+        people: The records, as sent.
+        cursor: Where the next page starts; empty after the last page.
+        total: People in the whole scan, as Lytics counts them.
+    """
+
+    people: list[Record]
+    cursor: str
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is scanned, and what of each person is asked for.
+
+    Args:
+        label: How messages call it.
+        segment_id: The audience, unless *filter_ql* stands for it.
+        filter_ql: An audience that is not saved in Lytics, such as ``FILTER * FROM user``.
+        table: ``user`` or ``content``.
+        fields: Names of fields; none means whole profiles.
+        page_size: People per page, 1 to 100.
+    """
+
+    label: str
+    segment_id: str = ""
+    filter_ql: str | None = None
+    table: str = "user"
+    fields: tuple[str, ...] = ()
+    page_size: int = 100
+
+    def call(self, buckets: tuple[int, ...], cursor: str, limit: int) -> Call:
+        """The request for a page (Lytics: ``/api/segment/{id}/scan``, or POST of the FilterQL)."""
+        path = f"/api/segment/{quote(self.segment_id, safe='')}/scan"
+        if self.filter_ql is not None:
+            path = "/api/segment/scan"
+        fields = ",".join(self.fields)
+        params = {
+            "table": self.table,
+            "limit": limit,
+            "fields": fields if 0 < len(fields) <= LARGEST_FIELDS_PARAMETER else None,
+            "splits": None if len(buckets) == len(BUCKETS) else ",".join(map(str, buckets)),
+        }
+        return Call(path, params, self.filter_ql, cursor)
+
+
+class _Answer(msgspec.Struct):
+    data: list[dict[str, Any]] | None = None
+    status: Any = 200
+    total: Any = None
+    underscored: Any = msgspec.field(default=None, name="_next")
+    plain: Any = msgspec.field(default=None, name="next")
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def read_page(
+    client: LyticsClient,
+    source: Source,
+    buckets: tuple[int, ...],
+    cursor: str = "",
+    limit: int | None = None,
+) -> Page:
+    """Ask for one page.
+
+    Raises:
+        LyticsError: By kind, see `tap_lytics.api.errors`.
+    """
+    call = source.call(buckets, cursor, limit or source.page_size)
+    body = client.send(call)
+    try:
+        answer = _decode(body)
+    except msgspec.ValidationError as error:
+        raise UnexpectedAnswerError(
+            f"{call.path}: the page is not in the form of a scan"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise AnswerLostError(f"{call.path}: the answer is cut or no JSON") from error
+    status = whole_number(answer.status) or 0
+    if status >= 400:  # noqa: PLR2004 the HTTP status itself is the clearest name
+        raise client.failure(call, status, body)
+    return Page(
+        answer.data or [],
+        str(answer.underscored or answer.plain or ""),
+        whole_number(answer.total),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What all scans of one audience share.
+
+    Args:
+        client: Sends the requests.
+        source: What is scanned.
+        key: Tells people apart.
+        emitted: The people of the whole stream.
+    """
+
+    client: LyticsClient
+    source: Source
+    key: PersonKey
+    emitted: Emitted = field(default_factory=Emitted)
+
+
+class BucketScan:
+    """Reads the people of some buckets, each once, whatever happens on the way.
+
+    A page is never asked for twice: once a request with a cursor may have been processed, its
+    answer is the only one. When it is lost, the scan starts again from its top, and the people
+    already emitted are left out.
+
+    Args:
+        reading: What is read.
+        buckets: The buckets of this scan.
+        first_page: The first page, where somebody has read it already.
+    """
+
+    def __init__(
+        self, reading: Reading, buckets: tuple[int, ...], first_page: Page | None = None
+    ) -> None:
+        self.total: int | None = None
+        self.restarts = 0
+        self._reading = reading
+        self._client = reading.client
+        self._source = reading.source
+        self._buckets = buckets
+        self._first_page = first_page
+        self._looked_twice = False
+
+    def pages(self) -> Iterator[list[Record]]:
+        """Yield the new people of page after page.
+
+        Raises:
+            IncompleteScanError: The restarts are used up, or the scan has no end.
+            LyticsError: A request failed for good.
+        """
+        while True:
+            attempt = Attempt(
+                self._reading.key.of, self._reading.emitted, is_first=self.restarts == 0
+            )
+            try:
+                yield from self._read(attempt)
+            except RetryableError as error:
+                self._restart(error)
+            else:
+                if not self._is_short(attempt):
+                    return
+                self._look_again(attempt)
+
+    def _read(self, attempt: Attempt) -> Iterator[list[Record]]:
+        stale = 0
+        page = self._take_first_page()
+        while True:
+            self.total = self.total if page.total is None else page.total
+            new, is_news = attempt.admit(page.people, page.total)
+            if new:
+                yield new
+            stale = 0 if is_news else stale + 1
+            if self._is_over(page, attempt, stale):
+                return
+            page = self._page(page.cursor)
+
+    def _is_over(self, page: Page, attempt: Attempt, stale: int) -> bool:
+        """Whether the scan ends here: no cursor, or nobody new where nobody is expected."""
+        if not page.cursor:
+            return True
+        if self.total is not None and attempt.count > 2 * self.total + 1000:
+            raise IncompleteScanError(
+                f"the scan of {self._source.label} does not end: {attempt.count:,} people, where "
+                f"Lytics counts {self.total:,}"
+            )
+        if not stale:
+            return False
+        return self.total is None or attempt.count >= self.total or stale >= PAGES_WITHOUT_NEWS
+
+    def _take_first_page(self) -> Page:
+        page, self._first_page = self._first_page, None
+        return page or self._page("")
+
+    def _page(self, cursor: str) -> Page:
+        return read_page(self._client, self._source, self._buckets, cursor)
+
+    def _restart(self, error: RetryableError) -> None:
+        if isinstance(error, (NotSentError, TooManyRequestsError)):
+            raise error  # these have been repeated already
+        self.restarts += 1
+        if self.restarts > self._client.max_retries:
+            raise IncompleteScanError(
+                f"the scan of {self._source.label} broke {self.restarts} times, the last time: "
+                f"{error}; run again later, or raise `max_retries`"
+            ) from error
+        self._client.wait(self.restarts, error)
+
+    def _is_short(self, attempt: Attempt) -> bool:
+        """Whether so many are missing that a page may have been lost unseen."""
+        if self.total is None or self._looked_twice:
+            return False
+        missing = self.total - attempt.count
+        return missing > min(drift(self.total), self._source.page_size - 1)
+
+    def _look_again(self, attempt: Attempt) -> None:
+        self._looked_twice = True
+        self.restarts += 1
+        logger.info(
+            "%s: a scan ended after %d of %d people; reading it once more from its top",
+            self._source.label,
+            attempt.count,
+            self.total,
+        )
+
+
+def drift(total: int) -> int:
+    """How far a count may be off because people join and leave while they are read."""
+    return max(10, total // 200)

@@ -1,0 +1,150 @@
+"""The audiences of an account: listing them, and finding those that are asked for."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tap_lytics.api.client import LyticsClient
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An audience, as its listing has it.
+
+    Args:
+        id: The key that stays when slug and name change.
+        slug: Its name in a profile's membership.
+        name: Its display name.
+        kind: ``segment``, ``aspect``, ``goal`` and others.
+        table: ``user`` or ``content``.
+        size: People at the last count of Lytics, if the answer holds one.
+        invalid_reason: Why Lytics calls the audience invalid; None if it does not.
+        account_id: The account it belongs to.
+    """
+
+    id: str
+    slug: str
+    name: str
+    kind: str = "segment"
+    table: str = "user"
+    size: int | None = None
+    invalid_reason: str | None = None
+    account_id: str | None = None
+
+
+def list_segments(client: LyticsClient, table: str) -> list[Segment]:
+    """List all audiences of *table*, the invalid ones too, in one request.
+
+    Lytics: ``GET /v2/segment``, and ``GET /api/segment`` where that does not exist.
+    """
+    try:
+        answer = client.read("/v2/segment", table=table, valid="all", sizes="true")
+    except RequestRefusedError as error:
+        if error.status != 404:  # noqa: PLR2004 the HTTP status itself is the clearest name
+            raise
+        answer = client.read("/api/segment", table=table, valid="all")
+    return [_segment(entry, table) for entry in answer.get("data") or [] if entry.get("id")]
+
+
+def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
+    """Fill in the sizes that the listing left out, in one request (Lytics: sizes of segments)."""
+    if all(segment.size is not None for segment in segments):
+        return list(segments)
+    answer = client.read(
+        "/api/segment/sizes", ids=",".join(segment.id for segment in segments), table=table
+    )
+    sizes = {entry.get("id"): _size(entry) for entry in _entries(answer.get("data"))}
+    return [
+        segment if segment.size is not None else _resized(segment, sizes.get(segment.id))
+        for segment in segments
+    ]
+
+
+def find_segments(segments: Sequence[Segment], wanted: Iterable[str]) -> list[Segment]:
+    """Find audiences by id, slug or display name, without regard to letter case.
+
+    Raises:
+        AudienceChoiceError: One or more are not there, or are the name of several; all problems
+            are in the details.
+    """
+    found: dict[str, Segment] = {}
+    problems: list[str] = []
+    for term in wanted:
+        matches = _matches(segments, term.strip().casefold())
+        if len(matches) == 1:
+            found[matches[0].id] = matches[0]
+        elif matches:
+            ids = ", ".join(segment.id for segment in matches)
+            problems.append(
+                f"`segments`: {len(matches)} audiences are named {term!r}; use one of the ids {ids}"
+            )
+        else:
+            problems.append(f"`segments`: there is no audience {term!r}{_nearest(segments, term)}")
+    if problems:
+        raise AudienceChoiceError(
+            f"{problems[0]}; `tap-lytics --list-segments` shows them all", tuple(problems[1:])
+        )
+    return list(found.values())
+
+
+def _matches(segments: Sequence[Segment], term: str) -> list[Segment]:
+    """An id wins over a slug, a slug over a name: the narrower the word, the surer."""
+    for attribute in ("id", "slug", "name"):
+        matches = [s for s in segments if str(getattr(s, attribute)).strip().casefold() == term]
+        if matches:
+            return matches
+    return []
+
+
+def _nearest(segments: Sequence[Segment], term: str) -> str:
+    names = {word.casefold(): word for s in segments for word in (s.slug, s.name)}
+    near = difflib.get_close_matches(term.casefold(), names, n=1)
+    return f", the nearest is {names[near[0]]!r}" if near else ""
+
+
+def _segment(entry: dict[str, Any], table: str) -> Segment:
+    slug = entry.get("slug_name") or entry.get("slug") or entry["id"]
+    invalid = entry.get("invalid") or False
+    return Segment(
+        id=str(entry["id"]),
+        slug=str(slug),
+        name=str(entry.get("name") or slug),
+        kind=str(entry.get("kind") or "segment"),
+        table=str(entry.get("table") or table),
+        size=_size(entry),
+        invalid_reason=str(entry.get("invalid_reason") or "no reason given") if invalid else None,
+        account_id=entry.get("account_id"),
+    )
+
+
+def _size(entry: dict[str, Any]) -> int | None:
+    """A size is an int, a float or missing, by endpoint."""
+    size = entry.get("size")
+    return int(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else None
+
+
+def _resized(segment: Segment, size: int | None) -> Segment:
+    return Segment(
+        segment.id,
+        segment.slug,
+        segment.name,
+        segment.kind,
+        segment.table,
+        size,
+        segment.invalid_reason,
+        segment.account_id,
+    )
+
+
+def _entries(data: Any) -> list[dict[str, Any]]:
+    """Sizes come as a list of objects, or as one object."""
+    if isinstance(data, dict):
+        data = [data]
+    return [entry for entry in data or [] if isinstance(entry, dict)]

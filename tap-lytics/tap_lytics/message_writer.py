@@ -1,0 +1,79 @@
+"""Singer messages on standard output: whole pages at once, flushed often enough."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.contrib.msgspec import enc_hook
+from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessageType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from singer_sdk.singerlib.messages import Message
+
+FLUSH_BYTES = 1 << 18
+FLUSH_SECONDS = 1.0
+
+
+class MessageWriter(GenericSingerWriter[bytes, "Message"]):
+    """Writes records together; a schema or a state goes out at once, with all before it."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
+        self._lines: list[bytes] = []
+        self._held_bytes = 0
+        self._flushed_at = time.monotonic()
+
+    def serialize_message(self, message: Message) -> bytes:
+        """Make one line of JSON of a message."""
+        return self._encoder.encode(message.to_dict()) + b"\n"
+
+    def write_message(self, message: Message) -> None:
+        """Write any message."""
+        self._hold(self.format_message(message))
+        if message.type is not SingerMessageType.RECORD:
+            self.flush()
+
+    def write_records(
+        self, stream: str, records: Sequence[dict[str, Any]], time_extracted: str
+    ) -> None:
+        """Write a page of RECORD messages that no stream map changes.
+
+        Args:
+            stream: The name of the stream.
+            records: The records as they should arrive.
+            time_extracted: RFC 3339, the same for the whole page.
+        """
+        self._hold(
+            self._encoder.encode_lines(
+                [
+                    {
+                        "type": "RECORD",
+                        "stream": stream,
+                        "record": record,
+                        "time_extracted": time_extracted,
+                    }
+                    for record in records
+                ]
+            )
+        )
+
+    def flush(self) -> None:
+        """Pass everything on to the target."""
+        output = sys.stdout.buffer
+        output.write(b"".join(self._lines))
+        output.flush()
+        self._lines.clear()
+        self._held_bytes = 0
+        self._flushed_at = time.monotonic()
+
+    def _hold(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._held_bytes += len(line)
+        overdue = time.monotonic() - self._flushed_at > FLUSH_SECONDS
+        if overdue or self._held_bytes > FLUSH_BYTES:
+            self.flush()

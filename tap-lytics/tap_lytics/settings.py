@@ -1,0 +1,212 @@
+"""The settings of the tap: their declaration, and the forms they may be written in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import typing as th
+from singer_sdk.plugin_base import JSONSchemaValidator
+
+from tap_lytics.api.buckets import ALL_BUCKETS
+from tap_lytics.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema import ValidationError
+
+_FIELD_NAMES = {
+    "type": ["array", "object"],
+    "items": {"type": ["string", "object"]},
+}
+
+PROPERTIES = th.PropertiesList(
+    th.Property(
+        "api_token",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="API token",
+        description="Access token of Lytics, as it is: without `Bearer`",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        default="https://api.lytics.io",
+        title="API URL",
+        description="Where the Lytics API is",
+    ),
+    th.Property(
+        "account_id",
+        th.StringType,
+        title="Account ID",
+        description="The account, when the token reaches several",
+    ),
+    th.Property(
+        "segments",
+        th.ArrayType(th.StringType),
+        default=[],
+        title="Audiences",
+        description="Ids, slugs or names of the audiences; empty: every valid one of the table",
+    ),
+    th.Property(
+        "ad_hoc_segments",
+        th.ObjectType(additional_properties=th.StringType),
+        default={},
+        title="Ad-hoc audiences",
+        description="Name to FilterQL; each is a stream of that name, not saved in Lytics",
+    ),
+    th.Property(
+        "table",
+        th.StringType(min_length=1),
+        default="user",
+        title="Table",
+        description="The table the audiences are of, `user` or `content`",
+    ),
+    th.Property(
+        "page_size",
+        th.IntegerType(minimum=1, maximum=100),
+        default=100,
+        title="Page size",
+        description="People per request, 1 to 100",
+    ),
+    th.Property(
+        "concurrency",
+        th.IntegerType(minimum=1, maximum=64),
+        default=4,
+        title="Concurrency",
+        description="Scans of one audience in flight; 1 means a plain single cursor",
+    ),
+    th.Property(
+        "splits",
+        th.StringType,
+        default="0-99",
+        title="Buckets",
+        description="The buckets to read, such as `0-49` or `3,7,9`; lets several machines share "
+        "an audience",
+    ),
+    th.Property(
+        "fields",
+        th.CustomType(_FIELD_NAMES),
+        default=[],
+        title="Fields",
+        description="Fields to ask for, as a list or as the field map of the target; empty: the "
+        "selection of the catalog decides",
+    ),
+    th.Property(
+        "undeclared_fields",
+        th.StringType(allowed_values=["drop", "keep"]),
+        default="drop",
+        title="Undeclared fields",
+        description="What becomes of fields that records have and the schema does not list",
+    ),
+    th.Property(
+        "key_field",
+        th.StringType(min_length=1),
+        default="_id",
+        title="Key field",
+        description="The field that tells people apart",
+    ),
+    th.Property(
+        "request_timeout",
+        th.NumberType(exclusive_minimum=0),
+        default=120,
+        title="Request timeout",
+        description="Seconds of silence after which an answer counts as lost",
+    ),
+    th.Property(
+        "max_retries",
+        th.IntegerType(minimum=0),
+        default=8,
+        title="Retries",
+        description="Repetitions of one request, and restarts of one scan",
+    ),
+)
+
+
+def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Check *config* against its JSON schema and fill in the defaults.
+
+    Raises:
+        SettingsError: With a line for each problem; lines name the setting, never its value.
+    """
+    problems = [_problem(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
+    if not problems:
+        problems = list(_further_problems(config))
+    if problems:
+        raise SettingsError(problems[0], tuple(problems[1:]))
+
+
+def parse_splits(splits: str) -> tuple[int, ...]:
+    """Read bucket numbers such as ``0-49`` or ``3,7,9``.
+
+    Raises:
+        ValueError: It is neither, or outside of 0 to 99.
+    """
+    buckets: set[int] = set()
+    for part in splits.split(","):
+        first, _, last = part.strip().partition("-")
+        buckets.update(range(int(first), int(last or first) + 1))
+    if not buckets or not buckets <= set(ALL_BUCKETS):
+        raise ValueError(splits)
+    return tuple(sorted(buckets))
+
+
+def field_names(fields: Any) -> list[str]:
+    """The fields that the setting *fields* names, in order.
+
+    Args:
+        fields: A list of names, a list of objects with ``field``, or an object whose keys are the
+            names, as the field map of the target is.
+    """
+    if isinstance(fields, dict):
+        return list(fields)
+    names = (entry.get("field") if isinstance(entry, dict) else entry for entry in fields or ())
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What a JSON schema cannot say."""
+    try:
+        parse_splits(config["splits"])
+    except ValueError:
+        yield "`splits` must be bucket numbers from 0 to 99, such as 0-49 or 3,7,9"
+    fields = config["fields"]
+    if isinstance(fields, list) and len(field_names(fields)) < len(
+        {str(entry) for entry in fields}
+    ):
+        yield "`fields`: every entry must be a name, or an object with `field`"
+    token = config["api_token"]
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        yield "`api_token` holds spaces or other characters that no token has"
+    if token.lower().startswith("bearer "):
+        yield "`api_token` must be the token alone, without `Bearer`"
+
+
+def _problem(error: ValidationError) -> str:
+    """One line for a violation; the SDK's own would quote the value."""
+    expected: Any = error.validator_value
+    if error.validator == "required":
+        missing = [name for name in expected if name not in _instance(error)]
+        return f"`{'`, `'.join(missing)}` must be set"
+    setting = ".".join(str(step) for step in error.absolute_path) or "the configuration"
+    return f"`{setting}` {_expectation(error)}"
+
+
+def _instance(error: ValidationError) -> Any:
+    return error.instance
+
+
+def _expectation(error: ValidationError) -> str:
+    expected: Any = error.validator_value
+    if error.validator == "type":
+        kinds = [expected] if isinstance(expected, str) else expected
+        return f"must be of type {' or '.join(kind for kind in kinds if kind != 'null')}"
+    words = {
+        "minimum": f"must be at least {expected}",
+        "maximum": f"must be at most {expected}",
+        "exclusiveMinimum": f"must be more than {expected}",
+        "minLength": "must not be empty",
+        "enum": f"must be one of {expected}",
+    }
+    return words.get(str(error.validator), "does not have the right form")

@@ -1,0 +1,259 @@
+"""A stream per audience."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib.catalog import Metadata
+from singer_sdk.streams import Stream
+from typing_extensions import override
+
+from tap_lytics.api.account_schema import SYSTEM_FIELDS
+from tap_lytics.api.buckets import AudienceReader
+from tap_lytics.api.people import PersonKey
+from tap_lytics.api.scan import Reading, Source
+from tap_lytics.coercion import Coercion, json_schema
+from tap_lytics.message_writer import MessageWriter
+from tap_lytics.progress import Progress
+from tap_lytics.settings import parse_splits
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
+    from singer_sdk.helpers.types import Context
+    from singer_sdk.singerlib import MetadataMapping
+
+    from tap_lytics.api.account_schema import AccountSchema
+    from tap_lytics.tap import TapLytics
+
+    Record = dict[str, Any]
+
+MEMBERSHIP = "segments"
+MEMBERSHIP_TYPE = "[]string"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """What a stream is made of: a saved audience or an ad-hoc one.
+
+    Args:
+        stream_name: The slug, or the name given in ``ad_hoc_segments``.
+        title: The display name.
+        segment_id: The id of a saved audience.
+        filter_ql: The FilterQL of an ad-hoc one.
+    """
+
+    stream_name: str
+    title: str
+    segment_id: str = ""
+    filter_ql: str | None = None
+
+
+class AudienceStream(Stream):
+    """The people of one audience, each once."""
+
+    # Values are brought to their types by Coercion, which keeps what it cannot convert.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    _tap: TapLytics
+
+    def __init__(
+        self,
+        tap: TapLytics,
+        audience: Audience,
+        account: AccountSchema,
+        field_names: Sequence[str] = (),
+    ) -> None:
+        self._audience = audience
+        self._account = account
+        self._types = _field_types(account, field_names, tap.config["key_field"])
+        super().__init__(
+            tap=tap,
+            name=audience.stream_name,
+            schema=_stream_schema(audience, account, self._types),
+        )
+        key_field = tap.config["key_field"]
+        self.primary_keys = (key_field,) if key_field in account.fields else ()
+        self.forced_replication_method = "FULL_TABLE"
+
+    @property
+    @override
+    def metadata(self) -> MetadataMapping:
+        metadata = super().metadata
+        metadata["properties", MEMBERSHIP].inclusion = Metadata.InclusionType.AUTOMATIC
+        return metadata
+
+    @property
+    def selected_fields(self) -> list[str]:
+        """The fields to emit, in the order of the schema."""
+        return [name for name in self._types if self.mask["properties", name]]
+
+    def reader(self) -> AudienceReader:
+        """What reads the people of this audience."""
+        config = self.config
+        reading = Reading(
+            self._tap.client,
+            Source(
+                label=f"audience {self.name!r}",
+                segment_id=self._audience.segment_id,
+                filter_ql=self._audience.filter_ql,
+                table=config["table"],
+                fields=self._requested_fields(),
+                page_size=config["page_size"],
+            ),
+            PersonKey(config["key_field"], self._account.identifiers),
+        )
+        return AudienceReader(
+            reading,
+            buckets=parse_splits(config["splits"]),
+            concurrency=config["concurrency"],
+        )
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        for page in self._pages():
+            yield from page
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[Record, Any, Any]:
+        """Write whole pages where nothing has to happen to single records, five times as fast."""
+        if not self._is_plain() or not write_messages:
+            yield from super()._sync_records(context, write_messages=write_messages)
+            return
+        writer = self._tap.message_writer
+        with self.get_record_counter() as counter, self.get_sync_timer():
+            for page in self._pages():
+                writer.write_records(self.name, page, datetime.now(UTC).isoformat())
+                counter.increment(len(page))
+        self._tap.state_writer.write_state(self.tap_state)
+
+    def _is_plain(self) -> bool:
+        """Whether neither a stream map nor flattening, a version or a record limit is at work."""
+        maps = self.stream_maps
+        return (
+            isinstance(self._tap.message_writer, MessageWriter)
+            and len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and not maps[0].flattening_enabled
+            and self.ABORT_AT_RECORD_COUNT is None
+            and self._stream_version is None
+        )
+
+    def _pages(self) -> Iterator[list[Record]]:
+        """Read all people, and mark the scan in the state before and after."""
+        marks, state_writer = self._tap.scan_marks, self._tap.state_writer
+        reader = self.reader()
+        shaping = _Shaping(self)
+        marks.start(self.name)
+        state_writer.write_state(self.tap_state)
+        with Progress(self.logger, self.name) as progress:
+            for page in reader.pages():
+                people = len(page)
+                shaping.apply(page)
+                yield page
+                progress.add(people, reader.total)
+        shaping.report()
+        marks.complete(self.name, progress.people)
+
+    def _requested_fields(self) -> tuple[str, ...]:
+        """What to ask for: the selection, the membership and what tells people apart."""
+        selected = self.selected_fields
+        if len(selected) == len(self._types) and not self._tap.field_names:
+            return ()
+        key_field = self.config["key_field"]
+        keys = [key_field]
+        if key_field not in self._account.fields:
+            keys += self._account.identifiers
+        return tuple(dict.fromkeys([*selected, MEMBERSHIP, *keys]))
+
+    @property
+    def emits_undeclared_fields(self) -> bool:
+        """Whether fields that no schema lists go out."""
+        return bool(self.config["undeclared_fields"] == "keep")
+
+    @property
+    def declared_types(self) -> dict[str, str]:
+        """Declared type by field name."""
+        return self._types
+
+
+class _Shaping:
+    """Brings pages into the form of the stream's schema, and notes what is odd about them."""
+
+    def __init__(self, stream: AudienceStream) -> None:
+        selected = stream.selected_fields
+        self._stream = stream
+        self._selected = frozenset(selected)
+        self._declared = frozenset(stream.declared_types)
+        self._missing = set(selected) - {MEMBERSHIP, *stream.primary_keys}
+        self._coercion = Coercion({name: stream.declared_types[name] for name in selected})
+        self._people = 0
+
+    def apply(self, page: list[Record]) -> None:
+        """Shape all records of a page in place."""
+        self._people += len(page)
+        names = set().union(*page)
+        if MEMBERSHIP not in names:
+            _set_membership(page)
+        for name in [n for n in self._missing if any(r.get(n) is not None for r in page)]:
+            self._missing.discard(name)
+        unwanted = names - self._selected
+        if self._stream.emits_undeclared_fields:
+            unwanted &= self._declared
+        for name in unwanted:
+            for record in page:
+                record.pop(name, None)
+        self._coercion.apply(page)
+
+    def report(self) -> None:
+        """Say once per field what was not as declared, without any value."""
+        for name, count in self._coercion.failures.items():
+            self._stream.logger.warning(
+                "field %s: %d values are not of the declared type %s and went out as they came",
+                name,
+                count,
+                self._stream.declared_types[name],
+            )
+        if self._missing and self._people:
+            self._stream.logger.warning(
+                "no record carries %s; check the spelling, and whether the role of `api_token` may "
+                "see personal fields",
+                ", ".join(sorted(self._missing)),
+            )
+
+
+def _set_membership(page: list[Record]) -> None:
+    """Some answers call the membership ``_segments``."""
+    for record in page:
+        if "_segments" in record:
+            record[MEMBERSHIP] = record.pop("_segments")
+
+
+def _field_types(
+    account: AccountSchema, field_names: Sequence[str], key_field: str
+) -> dict[str, str]:
+    """Declared types of the stream's fields: those of the schema, or those that are asked for."""
+    declared = {name: field.type for name, field in account.fields.items()}
+    if field_names:
+        known = SYSTEM_FIELDS | declared
+        keys = [key_field] if key_field in declared else []
+        declared = {name: known.get(name, "") for name in [*keys, *field_names]}
+    return {**declared, MEMBERSHIP: MEMBERSHIP_TYPE}
+
+
+def _stream_schema(
+    audience: Audience, account: AccountSchema, types: dict[str, str]
+) -> dict[str, Any]:
+    properties = {}
+    for name, declared in types.items():
+        properties[name] = json_schema(declared)
+        field = account.fields.get(name)
+        if field and field.description:
+            properties[name]["description"] = field.description
+    return {"type": "object", "title": audience.title, "properties": properties}

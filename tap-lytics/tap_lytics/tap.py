@@ -1,0 +1,157 @@
+"""The tap: its settings, its streams and its run."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Tap
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from typing_extensions import override
+
+from tap_lytics.api.account_schema import read_account_schema
+from tap_lytics.api.buckets import in_parallel
+from tap_lytics.api.client import Access, LyticsClient, Manners, Waits
+from tap_lytics.api.segments import find_segments, list_segments
+from tap_lytics.cli import LyticsCommand
+from tap_lytics.errors import SettingsError
+from tap_lytics.message_writer import MessageWriter
+from tap_lytics.scan_marks import ScanMarks
+from tap_lytics.settings import PROPERTIES, check_settings, field_names
+from tap_lytics.streams import Audience, AudienceStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    import click
+
+    from tap_lytics.api.account_schema import AccountSchema
+    from tap_lytics.api.segments import Segment
+
+
+class TapLytics(Tap):
+    """Reads whole audiences from Lytics, every person once."""
+
+    name = "tap-lytics"
+    package_name = "tap-lytics"
+    config_jsonschema: ClassVar[dict[str, Any]] = PROPERTIES.to_dict()
+    dynamic_catalog = True  # Discovery asks Lytics, so it needs valid settings.
+    message_writer_class = MessageWriter
+    capabilities: ClassVar = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+    waits = Waits()
+    message_writer: MessageWriter
+
+    @cached_property
+    def client(self) -> LyticsClient:
+        """The connection to the account."""
+        config = self.config
+        return LyticsClient(
+            Access(config["api_token"], config["api_url"], config.get("account_id")),
+            Manners(
+                timeout_seconds=config["request_timeout"],
+                max_retries=config["max_retries"],
+                concurrency=config["concurrency"],
+                waits=self.waits,
+            ),
+        )
+
+    @cached_property
+    def scan_marks(self) -> ScanMarks:
+        """The marks of this run."""
+        return ScanMarks()
+
+    @cached_property
+    def field_names(self) -> list[str]:
+        """The fields that the setting asks for; a dotted name stands for its first part."""
+        _, account = self.account
+        names = field_names(self.config["fields"])
+        known = (n if account.knows(n) else n.partition(".")[0] for n in names)
+        return list(dict.fromkeys(known))
+
+    @cached_property
+    def account(self) -> tuple[list[Segment], AccountSchema]:
+        """The audiences and the schema of the account, read once and side by side."""
+        table = self.config["table"]
+        parts: list[Callable[[], Any]] = [
+            lambda: list_segments(self.client, table),
+            lambda: read_account_schema(self.client, table),
+        ]
+        segments, schema = in_parallel(lambda part: part(), parts, threads=2)
+        return segments, schema
+
+    @override
+    def discover_streams(self) -> Sequence[AudienceStream]:
+        _, schema = self.account
+        self._check_field_names(schema)
+        return [
+            AudienceStream(self, audience, schema, self.field_names)
+            for audience in [*self._saved_audiences(), *self._ad_hoc_audiences()]
+        ]
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        selected = [name for name, stream in self.streams.items() if stream.selected]
+        self.scan_marks.announce(self.state, selected)
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings; the SDK's own lines would quote values, and so secrets."""
+        self.append_builtin_config(self.config_jsonschema)
+        check_settings(self._config, self.config_jsonschema)
+        return []
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with a failure; the SDK would exit 0, and a target would take that for the end."""
+        raise SystemExit(128 + signum)
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        return LyticsCommand.of(super().get_singer_command())
+
+    def chosen_segments(self) -> list[Segment]:
+        """The saved audiences that the settings name; without any, all valid ones."""
+        segments, _ = self.account
+        wanted = self.config["segments"]
+        if not wanted:
+            return [segment for segment in segments if segment.invalid_reason is None]
+        return find_segments(segments, wanted)
+
+    def _saved_audiences(self) -> list[Audience]:
+        chosen = self.chosen_segments()
+        for segment in chosen:
+            if segment.invalid_reason is not None:
+                self.logger.warning(
+                    "audience %r is invalid in Lytics (%s); trying it all the same",
+                    segment.slug,
+                    segment.invalid_reason,
+                )
+        return [Audience(segment.slug, segment.name, segment.id) for segment in chosen]
+
+    def _ad_hoc_audiences(self) -> list[Audience]:
+        return [
+            Audience(name, name, filter_ql=filter_ql)
+            for name, filter_ql in self.config["ad_hoc_segments"].items()
+        ]
+
+    def _check_field_names(self, schema: AccountSchema) -> None:
+        problems = []
+        for name in self.field_names:
+            if schema.knows(name):
+                continue
+            near = schema.nearest(name)
+            hint = f", the nearest is {near!r}" if near else ""
+            problems.append(f"`fields`: the account has no field {name!r}{hint}")
+        if problems:
+            raise SettingsError(problems[0], tuple(problems[1:]))
