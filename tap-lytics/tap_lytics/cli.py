@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import click
+from simplejson import JSONDecodeError  # the SDK reads its files with it
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
-from tap_lytics.errors import LyticsError
+from tap_lytics.errors import LyticsError, SettingsError
 
 if TYPE_CHECKING:
-    import click
+    from collections.abc import Callable
 
 
 class LyticsCommand(SingerCommand):
     """Turns every error into one line and an exit code, wherever it comes from."""
 
     @classmethod
-    def of(cls, command: click.Command) -> Self:
-        """Make one of the command that the SDK has built."""
+    def of(cls, command: click.Command, list_segments: Callable[..., None]) -> Self:
+        """Make one of the command that the SDK has built.
+
+        Args:
+            command: The SDK's command.
+            list_segments: The callback of the option ``--list-segments``.
+        """
+        option = click.Option(
+            ["--list-segments"],
+            is_flag=False,
+            flag_value="table",
+            type=click.Choice(["table", "json"]),
+            help="List the audiences of the account as a table, or one JSON object per line.",
+            callback=list_segments,
+            expose_value=False,
+        )
         assert isinstance(command, SingerCommand)  # noqa: S101 a fact about the SDK, not about input
         return cls(
             name=command.name,
             callback=command.callback,
             context_settings=command.context_settings,
-            params=command.params,
+            params=[*command.params, option],
             help=command.help,
             logger=command.logger,
         )
@@ -39,18 +53,24 @@ class LyticsCommand(SingerCommand):
         except LyticsError as error:
             self._say(error)
             raise SystemExit(error.exit_code) from error
-        except BrokenPipeError as error:
-            # Python would try again to write what is left when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.logger.error("the target stopped reading; its own messages say why")  # noqa: TRY400 one line
-            raise SystemExit(1) from error
+        except (OSError, JSONDecodeError) as error:
+            self.logger.error("%s", _unreadable(error))  # noqa: TRY400 one line says it all
+            raise SystemExit(SettingsError.exit_code) from error
         except Exception as error:
-            self.logger.error("%s", _internal(error))  # noqa: TRY400 a traceback may hold a person's data
+            # Not even in a log may a traceback stand, for it can hold a person's data.
+            self.logger.error("%s", _internal(error))  # noqa: TRY400
             raise SystemExit(1) from error
 
     def _say(self, error: LyticsError) -> None:
         for line in (str(error), *error.details):
             self.logger.error("%s", line)
+
+
+def _unreadable(error: OSError | JSONDecodeError) -> str:
+    """A file given by --config, --catalog or --state that is missing or broken."""
+    if isinstance(error, JSONDecodeError):
+        return f"a file given by --config, --catalog or --state is no JSON: {error.msg}"
+    return f"{error.filename} cannot be read: {error.strerror}" if error.filename else str(error)
 
 
 def _internal(error: Exception) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta, ValidationError, convert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     Record = dict[str, Any]
     Schema = dict[str, Any]
@@ -36,9 +40,18 @@ _SCALARS: dict[str, Schema] = {
 }
 _TRUE = frozenset(("t", "true", "1"))
 _FALSE = frozenset(("f", "false", "0"))
-_LARGEST_INTEGER = 1 << 63
 _LARGEST_EPOCH_MS = 253_402_300_800_000
 """The end of the year 9999."""
+
+_Int = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Float = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]  # no nan, no inf
+_COLUMN_TYPES: dict[str, Any] = {
+    "string": str,
+    "int": _Int,
+    "number": _Int | _Float,
+    "bool": bool,
+    "date": Annotated[datetime, Meta(tz=True)],
+}
 
 
 def json_schema(declared: str) -> Schema:
@@ -55,16 +68,6 @@ def json_schema(declared: str) -> Schema:
     return dict(item)
 
 
-def coerce(declared: str, value: Any) -> Any:
-    """Bring a value to its declared type.
-
-    Raises:
-        ValueError: It cannot be done.
-    """
-    kind, inner = _parse(declared)
-    return _coerce_one(kind, inner, value)
-
-
 class Coercion:
     """Brings the fields of records to their declared types, in place.
 
@@ -74,30 +77,64 @@ class Coercion:
 
     def __init__(self, types: Mapping[str, str]) -> None:
         self.failures: Counter[str] = Counter()
-        self._plan = [
-            (name, *parsed, _native_type(*parsed))
-            for name, parsed in ((name, _parse(declared)) for name, declared in types.items())
-            if parsed != ("scalar", "value")
+        self._columns = [
+            _Column(name, *_parse(declared))
+            for name, declared in types.items()
+            if _parse(declared) != ("scalar", "value")
         ]
 
-    def apply(self, records: Iterable[Record]) -> None:
+    def apply(self, records: Sequence[Record]) -> None:
         """Coerce all records; the value that cannot be coerced stays and is counted."""
-        for name, kind, inner, native in self._plan:
-            for record in records:
-                value = record.get(name)
-                if value is None or value.__class__ is native:
-                    continue
-                try:
-                    record[name] = _coerce_one(kind, inner, value)
-                except (ValueError, OverflowError):
-                    self.failures[name] += 1
+        for column in self._columns:
+            if failures := column.apply(records):
+                self.failures[column.name] += failures
 
 
-def _native_type(kind: str, inner: str) -> type | None:
-    """The Python type that needs no look at the value."""
-    if kind != "scalar":
-        return None
-    return {"string": str, "bool": bool, "int": int}.get(inner)
+class _Column:
+    """One field of all records of a page."""
+
+    def __init__(self, name: str, kind: str, inner: str) -> None:
+        self.name = name
+        self._kind = kind
+        self._inner = inner
+        # A string or a date that is one already goes out letter by letter as it came.
+        self._stays = inner in ("string", "date")
+        self._type = _column_type(kind, _COLUMN_TYPES.get(inner, Any))
+
+    def apply(self, records: Sequence[Record]) -> int:
+        """Convert all values in one step, or one by one where that fails; count what stays."""
+        values = [record.get(self.name) for record in records]
+        try:
+            values = convert(values, self._type, strict=self._stays)
+        except ValidationError:
+            return self._one_by_one(records)
+        if not self._stays:
+            for record, value in zip(records, values, strict=True):
+                if value is not None:
+                    record[self.name] = value
+        return 0
+
+    def _one_by_one(self, records: Sequence[Record]) -> int:
+        failures = 0
+        for record in records:
+            value = record.get(self.name)
+            if value is None:
+                continue
+            try:
+                record[self.name] = _coerce(self._kind, self._inner, value)
+            except (ValueError, OverflowError):
+                failures += 1
+        return failures
+
+
+def _column_type(kind: str, item: Any) -> Any:
+    """The type of a list of all values of a column, any of which may be null."""
+    cell: Any = item | None
+    if kind == "list":
+        cell = list[cell] | None
+    elif kind == "map":
+        cell = dict[str, cell] | None
+    return list[cell]
 
 
 def _parse(declared: str) -> tuple[str, str]:
@@ -116,15 +153,20 @@ def _scalar(text: str) -> str:
     return text if text in _SCALARS else "value"
 
 
-def _coerce_one(kind: str, inner: str, value: Any) -> Any:
+def _coerce(kind: str, inner: str, value: Any) -> Any:
+    """Bring one value to its type; a list stands for a single value too.
+
+    Raises:
+        ValueError: It cannot be done.
+    """
     to_type = _CONVERTERS[inner]
     if kind == "scalar":
         return to_type(value)
-    if kind == "map":
-        if not isinstance(value, dict):
-            raise ValueError(kind)
+    if kind == "list":
+        return [_kept(to_type, item) for item in (value if isinstance(value, list) else [value])]
+    if isinstance(value, dict):
         return {key: _kept(to_type, item) for key, item in value.items()}
-    return [_kept(to_type, item) for item in (value if isinstance(value, list) else [value])]
+    raise ValueError(kind)
 
 
 def _kept(to_type: Callable[[Any], Any], value: Any) -> Any:
@@ -136,55 +178,23 @@ def _kept(to_type: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _to_string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (str, int, float)):
         return str(value)
     raise ValueError("string")
 
 
-def _to_int(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError("int")  # noqa: TRY004 one kind of failure for all values
-    if isinstance(value, str):
-        value = _number_in(value)
-    if isinstance(value, int):
-        number = value
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    else:
-        raise ValueError("int")
-    if not -_LARGEST_INTEGER <= number < _LARGEST_INTEGER:
-        raise ValueError("int")
-    return number
-
-
-def _to_number(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError("number")  # noqa: TRY004 one kind of failure for all values
-    if isinstance(value, str):
-        value = _number_in(value)
-    if isinstance(value, (int, float)) and abs(value) < float("inf"):
-        return value
-    raise ValueError("number")
-
-
-def _number_in(text: str) -> float:
-    """Read a number from digits; underscores and words such as ``nan`` are none."""
-    if "_" in text:
-        raise ValueError("number")
+def _to_number(inner: str, value: Any) -> Any:
+    text = value.strip() if isinstance(value, str) else value
     try:
-        return int(text)
-    except ValueError:
-        return float(text)
+        return convert(text, _COLUMN_TYPES[inner], strict=False)
+    except ValidationError as error:
+        raise ValueError(inner) from error
 
 
 def _to_bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = value.strip().lower() if isinstance(value, str) else str(value)
+    word = str(value).strip().lower()
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -196,7 +206,7 @@ def _to_date(value: Any) -> str:
     """An RFC 3339 date-time; milliseconds since 1970 become one, and no offset means UTC."""
     if isinstance(value, str) and not value.isdigit():
         moment = datetime.fromisoformat(value)
-        return value if moment.tzinfo and "T" in value else _in_utc(moment)
+        return value if moment.tzinfo else moment.replace(tzinfo=UTC).isoformat()
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError("date")  # noqa: TRY004 one kind of failure for all values
     milliseconds = int(value)
@@ -205,14 +215,10 @@ def _to_date(value: Any) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
 
 
-def _in_utc(moment: datetime) -> str:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
-
-
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "string": _to_string,
-    "int": _to_int,
-    "number": _to_number,
+    "int": partial(_to_number, "int"),
+    "number": partial(_to_number, "number"),
     "bool": _to_bool,
     "date": _to_date,
     "value": lambda value: value,

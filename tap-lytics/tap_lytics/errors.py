@@ -2,7 +2,8 @@
 
     LyticsError
     ├── SettingsError      exit 2   a setting is missing or wrong: mend the configuration
-    └── SourceError        exit 3   Lytics could not be reached, refused or sent too little
+    ├── SourceError        exit 3   Lytics could not be reached, refused or sent too little
+    └── OutputError        exit 1   the target does not read on: look at the target
 
 A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.
 The client in ``tap_lytics.api`` derives its own errors from these. A message is one line: what
@@ -33,6 +34,10 @@ class SettingsError(LyticsError):
     """A setting is missing, wrong or names something that Lytics does not have."""
 
     exit_code = 2
+
+
+class OutputError(LyticsError):
+    """Nobody reads the standard output any more."""
 
 
 class SourceError(LyticsError):

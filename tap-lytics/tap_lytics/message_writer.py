@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessageType
+
+from tap_lytics.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,9 +67,16 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
 
     def flush(self) -> None:
         """Pass everything on to the target."""
-        output = sys.stdout.buffer
-        output.write(b"".join(self._lines))
-        output.flush()
+        try:
+            sys.stdout.buffer.write(b"".join(self._lines))
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            # Python would try to write the rest once more when it ends, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OutputError(
+                "the target stopped reading, or the output cannot be written "
+                f"({error.strerror}); see the target's own messages"
+            ) from error
         self._lines.clear()
         self._held_bytes = 0
         self._flushed_at = time.monotonic()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
-from tap_lytics.api.buckets import ALL_BUCKETS
+from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_lytics.api.account_schema import SYSTEM_FIELDS
-from tap_lytics.api.buckets import AudienceReader
 from tap_lytics.api.people import PersonKey
+from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import Reading, Source
 from tap_lytics.coercion import Coercion, json_schema
 from tap_lytics.message_writer import MessageWriter
@@ -45,12 +45,14 @@ class Audience:
         title: The display name.
         segment_id: The id of a saved audience.
         filter_ql: The FilterQL of an ad-hoc one.
+        size: People at the last count of Lytics.
     """
 
     stream_name: str
     title: str
     segment_id: str = ""
     filter_ql: str | None = None
+    size: int | None = None
 
 
 class AudienceStream(Stream):
@@ -92,10 +94,15 @@ class AudienceStream(Stream):
         """The fields to emit, in the order of the schema."""
         return [name for name in self._types if self.mask["properties", name]]
 
-    def reader(self) -> AudienceReader:
-        """What reads the people of this audience."""
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """The buckets to read."""
+        return parse_splits(self.config["splits"])
+
+    def reading(self) -> Reading:
+        """The audience, as the API client is asked for it."""
         config = self.config
-        reading = Reading(
+        return Reading(
             self._tap.client,
             Source(
                 label=f"audience {self.name!r}",
@@ -107,10 +114,14 @@ class AudienceStream(Stream):
             ),
             PersonKey(config["key_field"], self._account.identifiers),
         )
+
+    def reader(self) -> AudienceReader:
+        """What reads the people of this audience."""
         return AudienceReader(
-            reading,
-            buckets=parse_splits(config["splits"]),
-            concurrency=config["concurrency"],
+            self.reading(),
+            buckets=self.buckets,
+            concurrency=self.config["concurrency"],
+            expected_people=self._audience.size,
         )
 
     @override

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import click
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_lytics.api.account_schema import read_account_schema
-from tap_lytics.api.buckets import in_parallel
-from tap_lytics.api.client import Access, LyticsClient, Manners, Waits
-from tap_lytics.api.segments import find_segments, list_segments
+from tap_lytics.api.client import LyticsClient
+from tap_lytics.api.connection import Access, Manners, Waits
+from tap_lytics.api.parallel import in_parallel
+from tap_lytics.api.segments import find_segments, list_segments, with_sizes
+from tap_lytics.checks import check_account, check_streams
 from tap_lytics.cli import LyticsCommand
 from tap_lytics.errors import SettingsError
+from tap_lytics.listing import as_json_lines, as_table
 from tap_lytics.message_writer import MessageWriter
 from tap_lytics.scan_marks import ScanMarks
 from tap_lytics.settings import PROPERTIES, check_settings, field_names
@@ -23,8 +28,6 @@ from tap_lytics.streams import Audience, AudienceStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
-
-    import click
 
     from tap_lytics.api.account_schema import AccountSchema
     from tap_lytics.api.segments import Segment
@@ -97,6 +100,11 @@ class TapLytics(Tap):
             for audience in [*self._saved_audiences(), *self._ad_hoc_audiences()]
         ]
 
+    @property
+    def audience_streams(self) -> list[AudienceStream]:
+        """The streams, by their own type."""
+        return [s for s in self.streams.values() if isinstance(s, AudienceStream)]
+
     @override
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
@@ -118,7 +126,40 @@ class TapLytics(Tap):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        return LyticsCommand.of(super().get_singer_command())
+        return LyticsCommand.of(super().get_singer_command(), cls.cb_list_segments)
+
+    @classmethod
+    def cb_list_segments(cls, ctx: click.Context, _: click.Option, value: str | None) -> None:
+        """Callback of ``--list-segments``: print the audiences and end."""
+        if value is None:
+            return
+        tap = cls._without_choices(ctx)
+        segments = with_sizes(tap.client, tap.account[0], tap.config["table"])
+        for line in as_json_lines(segments) if value == "json" else as_table(segments):
+            click.echo(line)
+        ctx.exit()
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        for line in check_account(cls._without_choices(ctx)):
+            click.echo(f"ok    {line}")
+        for line in check_streams(cls._from_command_line(ctx)):
+            click.echo(f"ok    {line}")
+        ctx.exit()
+
+    @classmethod
+    def _from_command_line(cls, ctx: click.Context, **instead: Any) -> Self:
+        given = ctx.params["config"]
+        return cls(config={**given.config, **instead}, parse_env_config=given.parse_env)
+
+    @classmethod
+    def _without_choices(cls, ctx: click.Context) -> Self:
+        """The tap without the settings that may name what is not there."""
+        return cls._from_command_line(ctx, segments=[], fields=[], ad_hoc_segments={})
 
     def chosen_segments(self) -> list[Segment]:
         """The saved audiences that the settings name; without any, all valid ones."""
@@ -137,7 +178,10 @@ class TapLytics(Tap):
                     segment.slug,
                     segment.invalid_reason,
                 )
-        return [Audience(segment.slug, segment.name, segment.id) for segment in chosen]
+        return [
+            Audience(segment.slug, segment.name, segment.id, size=segment.size)
+            for segment in chosen
+        ]
 
     def _ad_hoc_audiences(self) -> list[Audience]:
         return [

@@ -83,8 +83,7 @@ def read_account_schema(client: LyticsClient, table: str) -> AccountSchema:
     """
     try:
         version = _live_version(client, table)
-        answer = client.read(f"/v2/schema/{table}/field", version_id=version)
-        entries = answer.get("data")
+        entries = client.read(f"/v2/schema/{table}/field", version_id=version)
     except (RequestRefusedError, AccessRefusedError):
         entries = None
     fields = [_field_v2(entry) for entry in _objects(entries)] or _fields_v1(client, table)
@@ -95,14 +94,14 @@ def read_account_schema(client: LyticsClient, table: str) -> AccountSchema:
 
 def _live_version(client: LyticsClient, table: str) -> str | None:
     """The published version; without it Lytics answers with the latest, which may be a draft."""
-    for entry in _objects(client.read("/v2/schema").get("data")):
+    for entry in _objects(client.read("/v2/schema")):
         if entry.get("table") == table and entry.get("live_id"):
             return str(entry["live_id"])
     return None
 
 
 def _fields_v1(client: LyticsClient, table: str) -> list[Field]:
-    data = client.read(f"/api/schema/{table}").get("data") or {}
+    data = client.read(f"/api/schema/{table}") or {}
     identifiers = set(data.get("by_fields") or [])
     return [
         Field(

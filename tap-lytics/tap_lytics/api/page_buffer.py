@@ -42,40 +42,44 @@ class PageBuffer:
         self._spill = _Spill()
         self._error: BaseException | None = None
         self._is_closed = False
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._has_page = threading.Condition(lock)
+        self._has_space = threading.Condition(lock)
+        self._lock = lock
 
     def put(self, page: list[Record]) -> bool:
         """Hand over a page; the value tells whether more is wanted."""
-        with self._changed:
-            self._changed.wait_for(self._has_room, self._patience_seconds)
+        with self._lock:
+            self._has_space.wait_for(self._has_room, self._patience_seconds)
             if self._has_room():
                 self._pages.append(page)
             else:
                 self._spill.append(page)
-            self._changed.notify_all()
+            self._has_page.notify()
             return not self._is_closed
 
     def wait_until_drained(self) -> bool:
         """Wait until nothing lies in the file; the value tells whether a new scan is wanted."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or not self._spill)
+        with self._lock:
+            self._has_space.wait_for(lambda: self._is_closed or not self._spill)
             return not self._is_closed
 
     def finish(self, error: BaseException | None = None) -> None:
         """Sign off as a reader; an *error* ends the reading of all."""
-        with self._changed:
+        with self._lock:
             self._readers -= 1
             self._error = self._error or error
             self._is_closed = self._is_closed or error is not None
-            self._changed.notify_all()
+            self._has_page.notify()
+            self._has_space.notify_all()
 
     def close(self) -> None:
         """Tell the readers to stop, and drop what is left."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
             self._pages.clear()
             self._spill.close()
-            self._changed.notify_all()
+            self._has_space.notify_all()
 
     @property
     def spilled_pages(self) -> int:
@@ -87,14 +91,15 @@ class PageBuffer:
             yield page
 
     def _take(self) -> list[Record] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._pages or self._spill or self._is_over())
+        with self._lock:
+            self._has_page.wait_for(lambda: self._pages or self._spill or self._is_over())
             if self._error:
                 raise self._error
             if not self._pages and not self._spill:
                 return None
             page = self._pages.popleft() if self._pages else self._spill.popleft()
-            self._changed.notify_all()
+            # All of them: one may wait for room, another for an empty file.
+            self._has_space.notify_all()
             return page
 
     def _has_room(self) -> bool:

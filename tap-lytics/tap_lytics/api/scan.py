@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
 
-from tap_lytics.api.client import Call, whole_number
+from tap_lytics.api.answers import ScanAnswer, whole_number
+from tap_lytics.api.client import Call
 from tap_lytics.api.errors import (
-    AnswerLostError,
     IncompleteScanError,
     NotSentError,
     RetryableError,
     TooManyRequestsError,
-    UnexpectedAnswerError,
 )
 from tap_lytics.api.people import Attempt, Emitted
 
@@ -88,15 +87,7 @@ class Source:
         return Call(path, params, self.filter_ql, cursor)
 
 
-class _Answer(msgspec.Struct):
-    data: list[dict[str, Any]] | None = None
-    status: Any = 200
-    total: Any = None
-    underscored: Any = msgspec.field(default=None, name="_next")
-    plain: Any = msgspec.field(default=None, name="next")
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
+_read_answer = msgspec.json.Decoder(ScanAnswer)
 
 
 def read_page(
@@ -111,24 +102,9 @@ def read_page(
     Raises:
         LyticsError: By kind, see `tap_lytics.api.errors`.
     """
-    call = source.call(buckets, cursor, limit or source.page_size)
-    body = client.send(call)
-    try:
-        answer = _decode(body)
-    except msgspec.ValidationError as error:
-        raise UnexpectedAnswerError(
-            f"{call.path}: the page is not in the form of a scan"
-        ) from error
-    except msgspec.DecodeError as error:
-        raise AnswerLostError(f"{call.path}: the answer is cut or no JSON") from error
-    status = whole_number(answer.status) or 0
-    if status >= 400:  # noqa: PLR2004 the HTTP status itself is the clearest name
-        raise client.failure(call, status, body)
-    return Page(
-        answer.data or [],
-        str(answer.underscored or answer.plain or ""),
-        whole_number(answer.total),
-    )
+    answer = client.send(source.call(buckets, cursor, limit or source.page_size), _read_answer)
+    next_cursor = str(answer.underscored or answer.plain or "")
+    return Page(answer.data or [], next_cursor, whole_number(answer.total))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def list_segments(client: LyticsClient, table: str) -> list[Segment]:
         if error.status != 404:  # noqa: PLR2004 the HTTP status itself is the clearest name
             raise
         answer = client.read("/api/segment", table=table, valid="all")
-    return [_segment(entry, table) for entry in answer.get("data") or [] if entry.get("id")]
+    return [_segment(entry, table) for entry in answer or [] if entry.get("id")]
 
 
 def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
@@ -60,7 +60,7 @@ def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) ->
     answer = client.read(
         "/api/segment/sizes", ids=",".join(segment.id for segment in segments), table=table
     )
-    sizes = {entry.get("id"): _size(entry) for entry in _entries(answer.get("data"))}
+    sizes = {entry.get("id"): _size(entry) for entry in _entries(answer)}
     return [
         segment if segment.size is not None else _resized(segment, sizes.get(segment.id))
         for segment in segments

@@ -1,0 +1,156 @@
+"""Cutting an audience into sets of buckets, and the proof that they are the audience."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tap_lytics.api.errors import RequestRefusedError, UnprovenShareError
+from tap_lytics.api.parallel import in_parallel
+from tap_lytics.api.scan import BUCKETS, read_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tap_lytics.api.scan import Page, Reading
+
+    Buckets = tuple[int, ...]
+
+logger = logging.getLogger("tap-lytics")
+
+ALL_BUCKETS: Buckets = tuple(BUCKETS)
+
+FEWEST_PAGES_TO_CUT = 10
+"""An audience of fewer pages is read with one cursor."""
+
+PAGES_PER_SCAN = 50
+"""What a scan of a big audience has at least, so that opening it costs little."""
+
+PROOFS = 2
+"""A living audience may change between two totals, so the sums get a second chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A set of buckets for one scan, and its first page where that was read for the proof."""
+
+    buckets: Buckets
+    first_page: Page | None = None
+
+
+class Partition:
+    """Cuts the buckets to be read into sets.
+
+    Args:
+        reading: The audience.
+        buckets: The buckets to be read.
+        concurrency: Scans in flight.
+        expected_people: What Lytics counted some time ago, to save a question.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        buckets: Buckets,
+        concurrency: int,
+        expected_people: int | None = None,
+    ) -> None:
+        self.total: int | None = None
+        self._reading = reading
+        self._buckets = buckets
+        self._concurrency = concurrency
+        self._expected_people = expected_people or 0
+
+    def check_share(self) -> None:
+        """See that the buckets to be read and all others add up to the audience.
+
+        Raises:
+            UnprovenShareError: They do not, so other machines would miss people or repeat them.
+        """
+        rest = tuple(bucket for bucket in ALL_BUCKETS if bucket not in self._buckets)
+        if not rest:
+            return
+        for _ in range(PROOFS):
+            before, share, others, after = (
+                self._count(buckets) for buckets in (ALL_BUCKETS, self._buckets, rest, ALL_BUCKETS)
+            )
+            self.total = self._expected_people = share
+            if _adds_up(before, share + others, after):
+                return
+        raise UnprovenShareError(
+            f"{self._reading.source.label} cannot be shared by `splits`: the share has {share:,} "
+            f"people, the other buckets {others:,}, the whole {after:,}; set `splits` to 0-99"
+        )
+
+    def cuts(self) -> list[Cut]:
+        """Sets of buckets that are proven to be the audience, else one set for one cursor."""
+        whole = [Cut(self._buckets)]
+        if self._concurrency == 1:
+            return whole
+        sets = self._sets(self._expected_people)
+        if len(sets) == 1:
+            self.total = self._count(self._buckets)
+            sets = self._sets(self.total)
+        if len(sets) == 1:
+            return whole
+        try:
+            return self._prove(sets) or whole
+        except RequestRefusedError as error:
+            logger.warning("%s: reading with one cursor: %s", self._reading.source.label, error)
+            return whole
+
+    def _prove(self, sets: Sequence[Buckets]) -> list[Cut]:
+        """Compare the sum of the totals with the total of the whole; nothing if they differ."""
+        for _ in range(PROOFS):
+            pages = self._open(sets)
+            before, found = pages[0].total or 0, sum(page.total or 0 for page in pages[1:])
+            self.total = before if found == before else self._count(self._buckets)
+            has_totals = all(page.total is not None for page in pages)
+            if has_totals and _adds_up(before, found, self.total):
+                start_now = len(sets) <= self._concurrency
+                return [
+                    Cut(buckets, page if start_now else None)
+                    for buckets, page in zip(sets, pages[1:], strict=True)
+                ]
+        logger.warning(
+            "%s: reading with one cursor, for %d sets of buckets hold %s people and the whole %s",
+            self._reading.source.label,
+            len(sets),
+            f"{found:,}",
+            f"{self.total:,}",
+        )
+        return []
+
+    def _open(self, sets: Sequence[Buckets]) -> list[Page]:
+        """A page of one person of the whole, and a first page of each set.
+
+        The first pages are complete if all scans can start now, and else of one person too, for a
+        cursor must not wait.
+        """
+        client, source = self._reading.client, self._reading.source
+        limit = source.page_size if len(sets) <= self._concurrency else 1
+        questions = [(self._buckets, 1), *((buckets, limit) for buckets in sets)]
+        return in_parallel(
+            lambda question: read_page(client, source, question[0], limit=question[1]),
+            questions,
+            threads=self._concurrency,
+        )
+
+    def _count(self, buckets: Buckets) -> int:
+        """The total that comes with a page of one person."""
+        return read_page(self._reading.client, self._reading.source, buckets, limit=1).total or 0
+
+    def _sets(self, people: int) -> list[Buckets]:
+        """As many sets of like size as scans in flight, or more where these would be big."""
+        pages = -(-people // self._reading.source.page_size)
+        if pages < FEWEST_PAGES_TO_CUT:
+            return [self._buckets]
+        count = min(len(self._buckets), max(self._concurrency, pages // PAGES_PER_SCAN), pages)
+        return [self._buckets[start::count] for start in range(count)]
+
+
+def _adds_up(before: int, found: int, after: int) -> bool:
+    """Whether a sum lies where the total moved while its parts were counted."""
+    moved = abs(after - before)
+    return min(before, after) - moved <= found <= max(before, after) + moved

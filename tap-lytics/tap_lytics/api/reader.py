@@ -1,0 +1,117 @@
+"""A whole audience, read by several scans at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tap_lytics.api.errors import IncompleteScanError
+from tap_lytics.api.page_buffer import PageBuffer
+from tap_lytics.api.partition import ALL_BUCKETS, Partition
+from tap_lytics.api.scan import BucketScan, drift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_lytics.api.people import Record
+    from tap_lytics.api.scan import Reading
+
+logger = logging.getLogger("tap-lytics")
+
+
+class AudienceReader:
+    """Reads every person of an audience once.
+
+    Args:
+        reading: The audience.
+        buckets: The share to read; all of them means the whole audience.
+        concurrency: Scans in flight.
+        expected_people: What Lytics counted some time ago, to save a question.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        *,
+        buckets: tuple[int, ...] = ALL_BUCKETS,
+        concurrency: int = 4,
+        expected_people: int | None = None,
+    ) -> None:
+        self._reading = reading
+        self._concurrency = concurrency
+        self._partition = Partition(reading, buckets, concurrency, expected_people)
+        self._scans: list[BucketScan] = []
+
+    @property
+    def total(self) -> int | None:
+        """People as Lytics counts them, as far as it has told."""
+        totals = [scan.total for scan in self._scans if scan.total is not None]
+        if not totals or len(totals) < len(self._scans):
+            return self._partition.total
+        return sum(totals)
+
+    def pages(self) -> Iterator[list[Record]]:
+        """Yield all people, in pages and in no order.
+
+        Raises:
+            IncompleteScanError: Fewer people came than Lytics counts.
+            LyticsError: A request failed for good.
+        """
+        self._partition.check_share()
+        self._scans = [
+            BucketScan(self._reading, cut.buckets, cut.first_page) for cut in self._partition.cuts()
+        ]
+        buffer = self._start_reading()
+        try:
+            yield from buffer
+        finally:
+            buffer.close()
+        self._compare_with_total()
+
+    def _start_reading(self) -> PageBuffer:
+        todo = deque(self._scans)
+        readers = min(self._concurrency, len(todo))
+        buffer = PageBuffer(capacity=2 * readers, readers=readers)
+        for _ in range(readers):
+            threading.Thread(target=_read_scans, args=(todo, buffer), daemon=True).start()
+        return buffer
+
+    def _compare_with_total(self) -> None:
+        """Judge the number of people (a living audience drifts while it is read)."""
+        label, total, people = self._reading.source.label, self.total, self._reading.emitted.count
+        if total is None:
+            logger.warning("%s: Lytics gives no total to compare with", label)
+        elif total - people > drift(total):
+            raise IncompleteScanError(
+                f"{label}: only {people:,} of {total:,} people came; run again, and with "
+                "`concurrency` 1 if that does not help"
+            )
+        elif total != people:
+            logger.info(
+                "%s: %s people came, Lytics counts %s; people join and leave while they are read",
+                label,
+                f"{people:,}",
+                f"{total:,}",
+            )
+
+
+def _read_scans(todo: deque[BucketScan], buffer: PageBuffer) -> None:
+    """Read scan after scan, as one of several threads."""
+    error: BaseException | None = None
+    try:
+        while buffer.wait_until_drained() and (scan := _next_scan(todo)):
+            for page in scan.pages():
+                if not buffer.put(page):
+                    break
+    except BaseException as caught:  # noqa: BLE001 it is raised again in the consumer's thread
+        error = caught
+    buffer.finish(error)
+
+
+def _next_scan(todo: deque[BucketScan]) -> BucketScan | None:
+    try:
+        return todo.popleft()
+    except IndexError:
+        return None

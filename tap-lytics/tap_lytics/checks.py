@@ -1,0 +1,61 @@
+"""Whether token, account, audiences and fields are right, before anything is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_lytics.api.scan import read_page
+from tap_lytics.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_lytics.streams import AudienceStream
+    from tap_lytics.tap import TapLytics
+
+
+def check_account(tap: TapLytics) -> Iterator[str]:
+    """Say what the token reaches, one line each.
+
+    Raises:
+        LyticsError: The token is refused, or Lytics cannot be reached.
+    """
+    segments, schema = tap.account
+    accounts = sorted({segment.account_id for segment in segments if segment.account_id})
+    yield f"token: accepted by {tap.client.host}"
+    if accounts:
+        yield f"account: {', '.join(accounts)}"
+    yield f"audiences: {len(segments)} in table {tap.config['table']!r}"
+    yield f"schema: {len(schema.fields)} fields"
+
+
+def check_streams(tap: TapLytics) -> Iterator[str]:
+    """Read one page of each audience, and say how many people and which fields it has.
+
+    Raises:
+        SettingsError: A field of the settings is in no record.
+        LyticsError: An audience cannot be read.
+    """
+    problems: list[str] = []
+    for stream in tap.audience_streams:
+        people, missing = _look_into(stream)
+        yield f"audience {stream.name!r}: {people} people"
+        if missing and tap.field_names:
+            problems.append(f"audience {stream.name!r}: none of the first people has {missing}")
+    if problems:
+        raise SettingsError(
+            f"{problems[0]}; check `fields`, and whether the role of `api_token` may see them",
+            tuple(problems[1:]),
+        )
+
+
+def _look_into(stream: AudienceStream) -> tuple[str, str]:
+    """The number of people, and the selected fields that no record of the first page has."""
+    reading = stream.reading()
+    page = read_page(reading.client, reading.source, stream.buckets)
+    carried = {
+        name for record in page.people for name, value in record.items() if value is not None
+    }
+    missing = [name for name in stream.selected_fields if name not in carried]
+    people = f"{page.total:,}" if page.total is not None else "an unknown number of"
+    return people, ", ".join(missing) if page.people else ""
