@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
-from simplejson import JSONDecodeError  # the SDK reads its files with it
+from simplejson import JSONDecodeError  # type: ignore[import-untyped]  # the SDK reads with it
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 

@@ -118,12 +118,9 @@ class _Column:
         failures = 0
         for record in records:
             value = record.get(self.name)
-            if value is None:
-                continue
-            try:
-                record[self.name] = _coerce(self._kind, self._inner, value)
-            except (ValueError, OverflowError):
-                failures += 1
+            if value is not None:
+                record[self.name], is_done = _coerce(self._kind, self._inner, value)
+                failures += not is_done
         return failures
 
 
@@ -153,28 +150,30 @@ def _scalar(text: str) -> str:
     return text if text in _SCALARS else "value"
 
 
-def _coerce(kind: str, inner: str, value: Any) -> Any:
-    """Bring one value to its type; a list stands for a single value too.
+def _coerce(kind: str, inner: str, value: Any) -> tuple[Any, bool]:
+    """Bring one value to its type as far as that goes, and tell whether it went all the way.
 
-    Raises:
-        ValueError: It cannot be done.
+    In a list or a map one bad item does not spoil the rest; a single value stands for a list of it.
     """
-    to_type = _CONVERTERS[inner]
     if kind == "scalar":
-        return to_type(value)
+        return _coerce_item(inner, value)
     if kind == "list":
-        return [_kept(to_type, item) for item in (value if isinstance(value, list) else [value])]
-    if isinstance(value, dict):
-        return {key: _kept(to_type, item) for key, item in value.items()}
-    raise ValueError(kind)
+        value = value if isinstance(value, list) else [value]
+        items = [_coerce_item(inner, item) for item in value]
+        return [item for item, _ in items], all(is_done for _, is_done in items)
+    if not isinstance(value, dict):
+        return value, False
+    pairs = {key: _coerce_item(inner, item) for key, item in value.items()}
+    return {key: item for key, (item, _) in pairs.items()}, all(done for _, done in pairs.values())
 
 
-def _kept(to_type: Callable[[Any], Any], value: Any) -> Any:
-    """An item of a list or map: one bad item does not spoil the rest."""
+def _coerce_item(inner: str, value: Any) -> tuple[Any, bool]:
+    if value is None:
+        return None, True
     try:
-        return None if value is None else to_type(value)
+        return _CONVERTERS[inner](value), True
     except (ValueError, OverflowError):
-        return value
+        return value, False
 
 
 def _to_string(value: Any) -> str:

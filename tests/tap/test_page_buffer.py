@@ -1,0 +1,128 @@
+"""Pages wait for a slow target in little memory, and no cursor waits with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tap_lytics.api.page_buffer import PageBuffer
+
+MakeBuffer = Callable[..., PageBuffer]
+
+
+def page_of(number: int) -> list[dict[str, Any]]:
+    """A page of one person."""
+    return [{"_id": str(number), "name": "Zoë", "tags": ["a"], "scores": {"m": 0.5}}]
+
+
+@pytest.fixture
+def make_buffer() -> Iterator[Callable[..., PageBuffer]]:
+    """Make buffers that are closed after the test."""
+    buffers: list[PageBuffer] = []
+
+    def make(capacity: int = 1, readers: int = 1, patience_seconds: float = 60) -> PageBuffer:
+        buffers.append(PageBuffer(capacity, readers, patience_seconds))
+        return buffers[-1]
+
+    yield make
+    for buffer in buffers:
+        buffer.close()
+
+
+def in_thread(*steps: Any) -> threading.Thread:
+    """Run calls in a thread of their own."""
+    thread = threading.Thread(target=lambda: [step() for step in steps], daemon=True)
+    thread.start()
+    return thread
+
+
+def test_pages_come_out_in_order_and_the_end_is_told(make_buffer: MakeBuffer) -> None:
+    """One reader's pages arrive as they were put."""
+    buffer = make_buffer(capacity=2, readers=1)
+    in_thread(*(lambda n=n: buffer.put(page_of(n)) for n in range(5)), buffer.finish)
+
+    assert list(buffer) == [page_of(n) for n in range(5)]
+    assert buffer.spilled_pages == 0
+
+
+def test_a_reader_waits_while_the_buffer_is_full(make_buffer: MakeBuffer) -> None:
+    """Backpressure: no more pages than the capacity are held, until somebody takes one."""
+    buffer = make_buffer(capacity=1, readers=1, patience_seconds=60)
+    buffer.put(page_of(0))
+    second = in_thread(lambda: buffer.put(page_of(1)))
+    second.join(0.05)
+    assert second.is_alive()
+
+    assert next(iter(buffer)) == page_of(0)
+
+    second.join(5)
+    assert not second.is_alive()
+
+
+def test_a_scan_goes_on_when_the_target_stalls(make_buffer: MakeBuffer) -> None:
+    """After some patience pages go to a file, and come out of it unchanged."""
+    buffer = make_buffer(capacity=1, readers=1, patience_seconds=0.01)
+    for number in range(4):
+        assert buffer.put(page_of(number))
+    buffer.finish()
+
+    assert list(buffer) == [page_of(n) for n in range(4)]
+    assert buffer.spilled_pages == 3
+
+
+def test_the_file_is_used_again_after_it_was_emptied(make_buffer: MakeBuffer) -> None:
+    """A second stall finds the file as new."""
+    buffer = make_buffer(capacity=1, readers=1, patience_seconds=0.01)
+    pages = iter(buffer)
+    taken = []
+    for number in range(0, 6, 3):
+        for page in range(number, number + 3):
+            buffer.put(page_of(page))
+        taken += [next(pages) for _ in range(3)]
+
+    assert taken == [page_of(n) for n in range(6)]
+
+
+def test_no_new_scan_begins_while_pages_lie_in_the_file(make_buffer: MakeBuffer) -> None:
+    """A scan without a cursor can wait, so the file does not grow by it."""
+    buffer = make_buffer(capacity=1, readers=2, patience_seconds=0.01)
+    buffer.put(page_of(0))
+    buffer.put(page_of(1))
+    waiting = in_thread(buffer.wait_until_drained)
+    waiting.join(0.05)
+    assert waiting.is_alive()
+
+    pages = iter(buffer)
+    assert [next(pages), next(pages)] == [page_of(0), page_of(1)]
+
+    waiting.join(5)
+    assert not waiting.is_alive()
+
+
+def test_the_error_of_a_reader_reaches_the_consumer(make_buffer: MakeBuffer) -> None:
+    """What went wrong in a thread is raised where the pages are used, and stops the others."""
+    buffer = make_buffer(capacity=1, readers=2)
+    buffer.finish(ValueError("broken"))
+
+    with pytest.raises(ValueError, match="broken"):
+        list(buffer)
+    assert not buffer.put(page_of(0))
+    assert not buffer.wait_until_drained()
+
+
+def test_closing_lets_waiting_readers_go(make_buffer: MakeBuffer) -> None:
+    """When the consumer is gone, nobody waits for it."""
+    buffer = make_buffer(capacity=1, readers=1, patience_seconds=60)
+    buffer.put(page_of(0))
+    answers: list[bool] = []
+    reader = in_thread(lambda: answers.append(buffer.put(page_of(1))))
+    time.sleep(0.02)
+
+    buffer.close()
+
+    reader.join(5)
+    assert answers == [False]

@@ -1,0 +1,123 @@
+"""People are told apart and remembered."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_lytics.api.people import Attempt, Emitted, KeySet, PersonKey
+
+ids = st.text(max_size=20) | st.integers(min_value=0, max_value=2**70).map(str)
+
+
+def key_of(**record: Any) -> bytes | None:
+    """The key of a record under the default settings and two identifiers."""
+    return PersonKey("_id", ["email", "_uids"]).of(record)
+
+
+@given(st.lists(st.binary(min_size=8, max_size=8) | st.binary(min_size=16, max_size=16)))
+def test_a_key_set_is_a_set(keys: list[bytes]) -> None:
+    """Adding tells of each key whether it is new, as a set of Python would."""
+    key_set, reference = KeySet(), set[bytes]()
+
+    for key in keys:
+        assert key_set.add(key) == (key not in reference)
+        reference.add(key)
+
+
+def test_a_key_set_finds_no_key_across_two_others() -> None:
+    """Bytes of two neighbours that look like a third key do not count as it."""
+    key_set = KeySet()
+    for number in (0, 1 << 56):
+        key_set.add(number.to_bytes(8, "little"))
+
+    assert key_set.add((1 << 48).to_bytes(8, "little"))
+
+
+def test_a_million_people_take_little_memory() -> None:
+    """The memory per person stays under 24 bytes, so that audiences of millions fit."""
+    key_set = KeySet()
+    tracemalloc.start()
+
+    for number in range(1_000_000):
+        key_set.add((number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "little"))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes / 1_000_000 < 24
+
+
+@given(ids.filter(bool), ids.filter(bool))
+def test_different_ids_are_different_people(one: str, other: str) -> None:
+    """No two ids share a key, not even 7 and 007."""
+    assert (key_of(_id=one) == key_of(_id=other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({"_id": "7"}, {"email": "7"}, id="an id and an e-mail"),
+        pytest.param({"email": "a"}, {"_uids": "a"}, id="two identifiers"),
+        pytest.param({"_uids": ["a", "b"]}, {"_uids": ["b", "a"]}, id="two lists"),
+    ],
+)
+def test_the_same_value_in_another_field_is_another_person(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """The field belongs to the key."""
+    assert key_of(**one) != key_of(**other)
+
+
+def test_an_id_is_the_same_as_a_number_and_as_a_string() -> None:
+    """Lytics renders numbers as strings in some answers."""
+    assert key_of(_id=8834120077) == key_of(_id="8834120077")
+
+
+def test_identifiers_stand_in_for_a_missing_id_in_order() -> None:
+    """The first identifier that a record has makes its key."""
+    assert key_of(email="a@example.org", _uids=["x"]) == key_of(email="a@example.org")
+    assert key_of(_id="", email="a@example.org") == key_of(email="a@example.org")
+    assert key_of(first_name="Ana") is None
+
+
+def admit(attempt: Attempt, *people: dict[str, Any], total: int = 100) -> list[dict[str, Any]]:
+    """The people of a page who are new."""
+    return attempt.admit(people, total)[0]
+
+
+def test_a_second_attempt_emits_only_who_is_missing() -> None:
+    """People of the first attempt are left out, whatever the order of the second."""
+    key, emitted = PersonKey("_id"), Emitted()
+    admit(Attempt(key.of, emitted, is_first=True), {"_id": "1"}, {"_id": "2"})
+    second = Attempt(key.of, emitted, is_first=False)
+
+    assert admit(second, {"_id": "3"}, {"_id": "1"}) == [{"_id": "3"}]
+    assert admit(second, {"_id": "2"}) == []
+    assert (second.count, emitted.count) == (3, 3)
+
+
+def test_people_without_any_key_are_not_merged() -> None:
+    """Two equal records without a key are two people, and stay two after a restart."""
+    key, emitted, nobody = PersonKey("_id"), Emitted(), {"segments": ["all"]}
+    first = Attempt(key.of, emitted, is_first=True)
+    assert admit(first, nobody, nobody) == [nobody, nobody]
+
+    second = Attempt(key.of, emitted, is_first=False)
+
+    assert admit(second, nobody, nobody, nobody) == [nobody]
+    assert emitted.count == 3
+
+
+def test_a_page_of_people_without_key_sent_over_and_over_ends_at_the_total() -> None:
+    """The total tells a repeated page from more people of the same look."""
+    attempt = Attempt(PersonKey("_id").of, Emitted(), is_first=True)
+    page = [{"a": 1}, {"a": 2}]
+
+    new = [attempt.admit(page, 3) for _ in range(3)]
+
+    assert [len(people) for people, _ in new] == [2, 1, 0]
+    assert [is_news for _, is_news in new] == [True, True, False]
