@@ -60,7 +60,7 @@ class Partition:
         self._reading = reading
         self._buckets = buckets
         self._concurrency = concurrency
-        self._expected_people = expected_people or 0
+        self._expected_people: int | None = expected_people
 
     def check_share(self) -> None:
         """See that the buckets to be read and all others add up to the audience.
@@ -72,15 +72,14 @@ class Partition:
         if not rest:
             return
         for _ in range(PROOFS):
-            before, share, others, after = (
-                self._count(buckets) for buckets in (ALL_BUCKETS, self._buckets, rest, ALL_BUCKETS)
-            )
-            self.total = self._expected_people = share
-            if _adds_up(before, share + others, after):
+            counts = [self._count(b) for b in (ALL_BUCKETS, self._buckets, rest, ALL_BUCKETS)]
+            if _adds_up(counts[0], counts[1:3], counts[3]):
+                self.total = self._expected_people = counts[1]
                 return
         raise UnprovenShareError(
-            f"{self._reading.source.label} cannot be shared by `splits`: the share has {share:,} "
-            f"people, the other buckets {others:,}, the whole {after:,}; set `splits` to 0-99"
+            f"{self._reading.source.label} cannot be shared by `splits`: Lytics counts "
+            f"{_number(counts[1])} people in the share, {_number(counts[2])} in the other buckets "
+            f"and {_number(counts[3])} in the whole; set `splits` to 0-99"
         )
 
     def cuts(self) -> list[Cut]:
@@ -88,10 +87,10 @@ class Partition:
         whole = [Cut(self._buckets)]
         if self._concurrency == 1:
             return whole
-        sets = self._sets(self._expected_people)
+        sets = self._sets(self._expected_people or 0)
         if len(sets) == 1:
             self.total = self._count(self._buckets)
-            sets = self._sets(self.total)
+            sets = self._sets(self.total or 0)
         if len(sets) == 1:
             return whole
         try:
@@ -103,22 +102,24 @@ class Partition:
     def _prove(self, sets: Sequence[Buckets]) -> list[Cut]:
         """Compare the sum of the totals with the total of the whole; nothing if they differ."""
         for _ in range(PROOFS):
-            pages = self._open(sets)
-            before, found = pages[0].total or 0, sum(page.total or 0 for page in pages[1:])
-            self.total = before if found == before else self._count(self._buckets)
-            has_totals = all(page.total is not None for page in pages)
-            if has_totals and _adds_up(before, found, self.total):
+            whole, *pages = self._open(sets)
+            counts = [page.total for page in pages]
+            self.total = whole.total
+            if sum(count or 0 for count in counts) != whole.total:
+                self.total = self._count(self._buckets)
+            if _adds_up(whole.total, counts, self.total):
                 start_now = len(sets) <= self._concurrency
                 return [
                     Cut(buckets, page if start_now else None)
-                    for buckets, page in zip(sets, pages[1:], strict=True)
+                    for buckets, page in zip(sets, pages, strict=True)
                 ]
         logger.warning(
-            "%s: reading with one cursor, for %d sets of buckets hold %s people and the whole %s",
+            "%s: reading with one cursor, for Lytics counts %s people in %d sets of buckets and %s "
+            "in the whole",
             self._reading.source.label,
+            _number(sum(count or 0 for count in counts)),
             len(sets),
-            f"{found:,}",
-            f"{self.total:,}",
+            _number(self.total),
         )
         return []
 
@@ -137,9 +138,9 @@ class Partition:
             threads=self._concurrency,
         )
 
-    def _count(self, buckets: Buckets) -> int:
+    def _count(self, buckets: Buckets) -> int | None:
         """The total that comes with a page of one person."""
-        return read_page(self._reading.client, self._reading.source, buckets, limit=1).total or 0
+        return read_page(self._reading.client, self._reading.source, buckets, limit=1).total
 
     def _sets(self, people: int) -> list[Buckets]:
         """As many sets of like size as scans in flight, or more where these would be big."""
@@ -150,7 +151,14 @@ class Partition:
         return [self._buckets[start::count] for start in range(count)]
 
 
-def _adds_up(before: int, found: int, after: int) -> bool:
-    """Whether a sum lies where the total moved while its parts were counted."""
+def _adds_up(before: int | None, counts: Sequence[int | None], after: int | None) -> bool:
+    """Whether the sum of *counts* lies where the total moved while they were taken."""
+    known = [count for count in counts if count is not None]
+    if before is None or after is None or len(known) < len(counts):
+        return False
     moved = abs(after - before)
-    return min(before, after) - moved <= found <= max(before, after) + moved
+    return min(before, after) - moved <= sum(known) <= max(before, after) + moved
+
+
+def _number(people: int | None) -> str:
+    return "no" if people is None else f"{people:,}"

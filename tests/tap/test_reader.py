@@ -1,0 +1,252 @@
+"""A big audience is read by several scans, but only of buckets that are proven to be it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scripted_lytics import Asked, Reply, ScriptedLytics, page
+
+from tap_lytics.api.errors import IncompleteScanError, UnprovenShareError
+from tap_lytics.api.partition import ALL_BUCKETS
+from tap_lytics.api.people import PersonKey
+from tap_lytics.api.reader import AudienceReader
+from tap_lytics.api.scan import Reading, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    Members = Callable[[set[int]], Collection[int]]
+
+PEOPLE = 1500
+
+
+def members_by_bucket(buckets: set[int]) -> list[int]:
+    """Buckets as Lytics describes them: each person is in one."""
+    return [person for person in range(PEOPLE) if person % 100 in buckets]
+
+
+def audience(members: Members) -> Callable[[Asked], Reply]:
+    """Answer scans of the people that *members* gives for a set of buckets."""
+
+    def answer(asked: Asked) -> Reply:
+        splits = asked.params.get("splits")
+        buckets = set(map(int, splits.split(","))) if splits else set(ALL_BUCKETS)
+        people = list(members(buckets))
+        start, limit = int(asked.cursor or 0), int(asked.params["limit"])
+        end = min(start + limit, len(people))
+        cursor = str(end) if end < len(people) else ""
+        return page(*people[start:end], cursor=cursor, total=len(people))
+
+    return answer
+
+
+def read(
+    answer: Callable[[Asked], Reply], **options: Any
+) -> tuple[list[int], list[Asked], AudienceReader]:
+    """Read an audience of a scripted server: people, requests, and the reader."""
+    with ScriptedLytics(answer) as lytics:
+        client = lytics.client(concurrency=options.get("concurrency", 4))
+        reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
+        reader = AudienceReader(reading, **options)
+        try:
+            pages = list(reader.pages())
+        finally:
+            client.close()
+        return [int(person["_id"]) for people in pages for person in people], lytics.asked, reader
+
+
+def scanned(asked: list[Asked]) -> set[str | None]:
+    """The sets of buckets that were read with a cursor; None stands for the whole."""
+    return {a.params.get("splits") for a in asked if a.cursor}
+
+
+@pytest.mark.parametrize("expected_people", [None, PEOPLE, 3, 10**6], ids=str)
+@pytest.mark.parametrize("concurrency", [2, 4, 16])
+def test_a_big_audience_is_read_by_buckets(concurrency: int, expected_people: int | None) -> None:
+    """Everybody comes once, whatever the last count of Lytics was."""
+    people, asked, reader = read(
+        audience(members_by_bucket), concurrency=concurrency, expected_people=expected_people
+    )
+
+    assert sorted(people) == list(range(PEOPLE))
+    assert None not in scanned(asked)
+    assert reader.total == PEOPLE
+
+
+def test_a_single_cursor_is_plain() -> None:
+    """With `concurrency` 1 there is one scan of the whole, and no question beside it."""
+    people, asked, _ = read(audience(members_by_bucket), concurrency=1)
+
+    assert people == list(range(PEOPLE))
+    assert len(asked) == PEOPLE / 100
+
+
+def test_a_small_audience_is_not_cut() -> None:
+    """Cutting would cost more requests than it saves time."""
+    people, asked, _ = read(audience(lambda _: range(500)), concurrency=16)
+
+    assert people == list(range(500))
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param(lambda _: range(PEOPLE), id="splits are ignored"),
+        pytest.param(
+            lambda buckets: (p for p in range(PEOPLE) if p % 103 in buckets or len(buckets) == 100),
+            id="some people are in no bucket",
+        ),
+        pytest.param(
+            lambda buckets: (p for p in range(PEOPLE) if {p % 100, p % 7} & buckets),
+            id="some people are in two buckets",
+        ),
+    ],
+)
+def test_buckets_that_do_not_add_up_are_not_used(
+    members: Members, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One cursor reads the whole then, and a line of the log says why."""
+    with caplog.at_level(logging.WARNING, "tap-lytics"):
+        people, asked, _ = read(audience(members))
+
+    assert sorted(people) == list(range(PEOPLE))
+    assert scanned(asked) == {None}
+    assert "one cursor" in caplog.text
+
+
+def test_without_totals_nothing_is_proven(caplog: pytest.LogCaptureFixture) -> None:
+    """An API that gives no totals is read with one cursor, and not compared at the end."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = audience(members_by_bucket)(asked)
+        del reply.content["total"]
+        return reply
+
+    with caplog.at_level(logging.WARNING, "tap-lytics"):
+        people, asked, _ = read(answer, expected_people=PEOPLE)
+
+    assert people == list(range(PEOPLE))
+    assert scanned(asked) == {None}
+    assert "no total to compare with" in caplog.text
+
+
+def test_buckets_that_are_refused_are_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    """An API that does not take `splits` is read with one cursor."""
+
+    def answer(asked: Asked) -> Reply:
+        if "splits" in asked.params:
+            return Reply({"message": "unknown parameter"}, 400)
+        return audience(members_by_bucket)(asked)
+
+    with caplog.at_level(logging.WARNING, "tap-lytics"):
+        people, _, _ = read(answer)
+
+    assert people == list(range(PEOPLE))
+    assert "unknown parameter" in caplog.text
+
+
+def test_totals_may_move_while_the_proof_is_made() -> None:
+    """A person who joins between two questions does not make the buckets useless."""
+    joined = threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        if asked.params.get("splits", "").startswith("1,"):
+            joined.set()
+        reply = audience(members_by_bucket)(asked)
+        if not asked.params.get("splits") and joined.is_set():
+            reply.content["total"] += 1
+        return reply
+
+    people, asked, _ = read(answer, expected_people=PEOPLE, concurrency=4)
+
+    assert sorted(people) == list(range(PEOPLE))
+    assert None not in scanned(asked)
+
+
+def test_shares_of_several_machines_add_up() -> None:
+    """Three taps with a share each read everybody once between them."""
+    shares = [tuple(range(33)), tuple(range(33, 66)), tuple(range(66, 100))]
+    parts = [read(audience(members_by_bucket), buckets=share)[0] for share in shares]
+
+    assert sorted(person for part in parts for person in part) == list(range(PEOPLE))
+    assert all(parts)
+
+
+def test_a_share_of_an_audience_without_buckets_is_an_error() -> None:
+    """If `splits` do nothing, every machine would read the whole."""
+    with pytest.raises(UnprovenShareError, match="`splits` to 0-99"):
+        read(audience(lambda _: range(PEOPLE)), buckets=(0, 1))
+
+
+@pytest.mark.parametrize("missing", [11, 400])
+def test_too_few_people_are_an_error(missing: int) -> None:
+    """A shortfall beyond the drift of a living audience publishes nothing."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = audience(lambda _: range(1000 - missing))(asked)
+        reply.content["total"] = 1000
+        return reply
+
+    with pytest.raises(IncompleteScanError, match=f"only {1000 - missing} of 1,000 people"):
+        read(answer)
+
+
+def test_a_few_people_less_are_drift(caplog: pytest.LogCaptureFixture) -> None:
+    """People leave while they are read: ten of a thousand are a line of the log."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = audience(lambda _: range(990))(asked)
+        reply.content["total"] = 1000
+        return reply
+
+    with caplog.at_level(logging.INFO, "tap-lytics"):
+        people, _, _ = read(answer)
+
+    assert len(people) == 990
+    assert "990 people came, Lytics counts 1,000" in caplog.text
+
+
+def test_a_person_who_changes_the_bucket_is_emitted_once() -> None:
+    """Somebody found by two scans is one person."""
+
+    def members(buckets: set[int]) -> list[int]:
+        people = members_by_bucket(buckets)
+        return people if len(buckets) == 100 else [7, *people[1:]]
+
+    people, _, _ = read(audience(members))
+
+    assert people.count(7) == 1
+    assert len(people) == len(set(people))
+
+
+def test_a_failing_scan_fails_the_audience() -> None:
+    """The error of one of several scans is the error of all."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.cursor and asked.params.get("splits", "").startswith("2,"):
+            return Reply({}, 500)
+        return audience(members_by_bucket)(asked)
+
+    with pytest.raises(IncompleteScanError, match="broke 4 times"):
+        read(answer)
+
+
+def test_a_slow_consumer_holds_the_scans_back() -> None:
+    """While nobody takes pages, each scan holds a page or two and asks for no more."""
+    with ScriptedLytics(audience(members_by_bucket)) as lytics:
+        client = lytics.client(concurrency=1)
+        reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
+        pages = AudienceReader(reading, concurrency=1).pages()
+        next(pages)
+        time.sleep(0.3)
+        asked_while_waiting = len(lytics.asked)
+        rest = list(pages)
+        client.close()
+
+    assert asked_while_waiting <= 5
+    assert len(rest) == 14
