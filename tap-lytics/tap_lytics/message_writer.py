@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessageType
+from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.messages import RecordMessage
 
 from tap_lytics.errors import OutputError
 
@@ -26,6 +28,7 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
     """Writes records together; a schema or a state goes out at once, with all before it."""
 
     def __init__(self) -> None:
+        self.records_written: Counter[str] = Counter()
         self._encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
         self._lines: list[bytes] = []
         self._held_bytes = 0
@@ -38,7 +41,9 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
     def write_message(self, message: Message) -> None:
         """Write any message."""
         self._hold(self.format_message(message))
-        if message.type is not SingerMessageType.RECORD:
+        if isinstance(message, RecordMessage):
+            self.records_written[message.stream] += 1
+        else:
             self.flush()
 
     def write_records(
@@ -51,6 +56,7 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
             records: The records as they should arrive.
             time_extracted: RFC 3339, the same for the whole page.
         """
+        self.records_written[stream] += len(records)
         self._hold(
             self._encoder.encode_lines(
                 [

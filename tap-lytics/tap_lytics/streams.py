@@ -16,10 +16,11 @@ from tap_lytics.api.account_schema import SYSTEM_FIELDS
 from tap_lytics.api.people import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import Reading, Source
-from tap_lytics.coercion import Coercion, json_schema
+from tap_lytics.coercion import json_schema
 from tap_lytics.message_writer import MessageWriter
 from tap_lytics.progress import Progress
 from tap_lytics.settings import parse_splits
+from tap_lytics.shaping import MEMBERSHIP, MEMBERSHIP_TYPE, Shape, Shaping
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from tap_lytics.tap import TapLytics
 
     Record = dict[str, Any]
-
-MEMBERSHIP = "segments"
-MEMBERSHIP_TYPE = "[]string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,33 +132,35 @@ class AudienceStream(Stream):
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[Record, Any, Any]:
         """Write whole pages where nothing has to happen to single records, five times as fast."""
-        if not self._is_plain() or not write_messages:
+        writer = self._writer_of_pages()
+        if writer is None or not write_messages:
             yield from super()._sync_records(context, write_messages=write_messages)
             return
-        writer = self._tap.message_writer
         with self.get_record_counter() as counter, self.get_sync_timer():
             for page in self._pages():
                 writer.write_records(self.name, page, datetime.now(UTC).isoformat())
                 counter.increment(len(page))
         self._tap.state_writer.write_state(self.tap_state)
 
-    def _is_plain(self) -> bool:
-        """Whether neither a stream map nor flattening, a version or a record limit is at work."""
+    def _writer_of_pages(self) -> MessageWriter | None:
+        """The writer, if no stream map, flattening, version or record limit is at work."""
         maps = self.stream_maps
-        return (
-            isinstance(self._tap.message_writer, MessageWriter)
-            and len(maps) == 1
+        is_plain = (
+            len(maps) == 1
             and type(maps[0]) is SameRecordTransform
             and not maps[0].flattening_enabled
             and self.ABORT_AT_RECORD_COUNT is None
             and self._stream_version is None
         )
+        writer = self._tap.message_writer
+        return writer if is_plain and isinstance(writer, MessageWriter) else None
 
     def _pages(self) -> Iterator[list[Record]]:
         """Read all people, and mark the scan in the state before and after."""
         marks, state_writer = self._tap.scan_marks, self._tap.state_writer
         reader = self.reader()
-        shaping = _Shaping(self)
+        keeps_undeclared = self.config["undeclared_fields"] == "keep"
+        shaping = Shaping(Shape(self._types, self.selected_fields, keeps_undeclared))
         marks.start(self.name)
         state_writer.write_state(self.tap_state)
         with Progress(self.logger, self.name) as progress:
@@ -169,8 +169,16 @@ class AudienceStream(Stream):
                 shaping.apply(page)
                 yield page
                 progress.add(people, reader.total)
-        shaping.report()
-        marks.complete(self.name, progress.people)
+        if progress.people:
+            shaping.report(self.logger)
+        marks.complete(self.name, self._records_written(progress.people))
+
+    def _records_written(self, people: int) -> int:
+        """The records a target got of so many people, for a stream map may leave some out."""
+        writer = self._tap.message_writer
+        if not isinstance(writer, MessageWriter):
+            return people
+        return sum(writer.records_written[mapped.stream_alias] for mapped in self.stream_maps)
 
     def _requested_fields(self) -> tuple[str, ...]:
         """What to ask for: the selection, the membership and what tells people apart."""
@@ -182,68 +190,6 @@ class AudienceStream(Stream):
         if key_field not in self._account.fields:
             keys += self._account.identifiers
         return tuple(dict.fromkeys([*selected, MEMBERSHIP, *keys]))
-
-    @property
-    def emits_undeclared_fields(self) -> bool:
-        """Whether fields that no schema lists go out."""
-        return bool(self.config["undeclared_fields"] == "keep")
-
-    @property
-    def declared_types(self) -> dict[str, str]:
-        """Declared type by field name."""
-        return self._types
-
-
-class _Shaping:
-    """Brings pages into the form of the stream's schema, and notes what is odd about them."""
-
-    def __init__(self, stream: AudienceStream) -> None:
-        selected = stream.selected_fields
-        self._stream = stream
-        self._selected = frozenset(selected)
-        self._declared = frozenset(stream.declared_types)
-        self._missing = set(selected) - {MEMBERSHIP, *stream.primary_keys}
-        self._coercion = Coercion({name: stream.declared_types[name] for name in selected})
-        self._people = 0
-
-    def apply(self, page: list[Record]) -> None:
-        """Shape all records of a page in place."""
-        self._people += len(page)
-        names = set().union(*page)
-        if MEMBERSHIP not in names:
-            _set_membership(page)
-        for name in [n for n in self._missing if any(r.get(n) is not None for r in page)]:
-            self._missing.discard(name)
-        unwanted = names - self._selected
-        if self._stream.emits_undeclared_fields:
-            unwanted &= self._declared
-        for name in unwanted:
-            for record in page:
-                record.pop(name, None)
-        self._coercion.apply(page)
-
-    def report(self) -> None:
-        """Say once per field what was not as declared, without any value."""
-        for name, count in self._coercion.failures.items():
-            self._stream.logger.warning(
-                "field %s: %d values are not of the declared type %s and went out as they came",
-                name,
-                count,
-                self._stream.declared_types[name],
-            )
-        if self._missing and self._people:
-            self._stream.logger.warning(
-                "no record carries %s; check the spelling, and whether the role of `api_token` may "
-                "see personal fields",
-                ", ".join(sorted(self._missing)),
-            )
-
-
-def _set_membership(page: list[Record]) -> None:
-    """Some answers call the membership ``_segments``."""
-    for record in page:
-        if "_segments" in record:
-            record[MEMBERSHIP] = record.pop("_segments")
 
 
 def _field_types(

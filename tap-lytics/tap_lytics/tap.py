@@ -26,7 +26,7 @@ from tap_lytics.settings import PROPERTIES, check_settings, field_names
 from tap_lytics.streams import Audience, AudienceStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import FrameType
 
     from tap_lytics.api.account_schema import AccountSchema
@@ -51,7 +51,6 @@ class TapLytics(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
     waits = Waits()
-    message_writer: MessageWriter
 
     @cached_property
     def client(self) -> LyticsClient:
@@ -95,9 +94,11 @@ class TapLytics(Tap):
     def discover_streams(self) -> Sequence[AudienceStream]:
         _, schema = self.account
         self._check_field_names(schema)
+        saved = self._saved_audiences()
+        ad_hoc = self._ad_hoc_audiences({audience.stream_name for audience in saved})
         return [
             AudienceStream(self, audience, schema, self.field_names)
-            for audience in [*self._saved_audiences(), *self._ad_hoc_audiences()]
+            for audience in (*saved, *ad_hoc)
         ]
 
     @property
@@ -183,7 +184,12 @@ class TapLytics(Tap):
             for segment in chosen
         ]
 
-    def _ad_hoc_audiences(self) -> list[Audience]:
+    def _ad_hoc_audiences(self, taken: Collection[str]) -> list[Audience]:
+        clashes = [name for name in self.config["ad_hoc_segments"] if name in taken]
+        if clashes:
+            raise SettingsError(
+                f"`ad_hoc_segments`: {clashes[0]!r} is the slug of an audience; use another name"
+            )
         return [
             Audience(name, name, filter_ql=filter_ql)
             for name, filter_ql in self.config["ad_hoc_segments"].items()

@@ -1,0 +1,57 @@
+"""Running the tap within the test's process, and reading what it writes."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from scripted_lytics import NO_WAITS, TOKEN
+
+from tap_lytics.tap import TapLytics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class QuickTap(TapLytics):
+    """The tap without waits between repetitions."""
+
+    waits = NO_WAITS
+
+
+def config_for(url: str, **settings: Any) -> dict[str, Any]:
+    """The settings of a tap that reads from *url*."""
+    return {"api_token": TOKEN, "api_url": url, "max_retries": 3, **settings}
+
+
+def output_of(action: Callable[[], object]) -> list[dict[str, Any]]:
+    """The Singer messages that an action writes, also when it fails later."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(output):
+        action()
+    output.seek(0)
+    return [json.loads(line) for line in output]
+
+
+def messages_of(
+    url: str,
+    catalog: dict[str, Any] | None = None,
+    state: dict[str, Any] | None = None,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """All messages of one run."""
+    tap = QuickTap(config=config_for(url, **settings), catalog=catalog, state=state)
+    return output_of(tap.sync_all)
+
+
+def records_in(messages: list[dict[str, Any]], stream: str = "all") -> list[dict[str, Any]]:
+    """The records of a stream."""
+    return [m["record"] for m in messages if m["type"] == "RECORD" and m["stream"] == stream]
+
+
+def marks_in(messages: list[dict[str, Any]], stream: str = "all") -> list[dict[str, Any]]:
+    """The scan marks of a stream, in the order of the states that carry them."""
+    states = [m["value"] for m in messages if m["type"] == "STATE"]
+    return [state["bookmarks"][stream]["scan"] for state in states]
