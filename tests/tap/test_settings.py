@@ -1,0 +1,100 @@
+"""The settings are checked before Lytics is asked, without a word about their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from running import QuickTap
+from scripted_lytics import TOKEN
+
+from tap_lytics.errors import SettingsError
+from tap_lytics.settings import field_names, parse_splits
+from tap_lytics.tap import TapLytics
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        pytest.param({"api_token": None}, "`api_token` must be of type string", id="no token"),
+        pytest.param({"api_token": ""}, "`api_token` must not be empty", id="empty token"),
+        pytest.param({"api_token": "Bearer hush"}, "without `Bearer`", id="bearer"),
+        pytest.param({"api_token": "hush\nhush"}, "`api_token` holds spaces", id="line break"),
+        pytest.param({"segments": "hush"}, "`segments` must be of type array", id="no list"),
+        pytest.param({"segments": [7]}, "`segments.0` must be of type string", id="a number"),
+        pytest.param({"page_size": 101}, "`page_size` must be at most 100", id="page too big"),
+        pytest.param({"page_size": 0}, "`page_size` must be at least 1", id="page too small"),
+        pytest.param({"concurrency": "hush"}, "`concurrency` must be of type integer", id="word"),
+        pytest.param({"request_timeout": 0}, "`request_timeout` must be more than 0", id="no time"),
+        pytest.param({"splits": "0-100"}, "`splits` must be bucket numbers", id="bucket 100"),
+        pytest.param({"splits": "hush"}, "`splits` must be bucket numbers", id="no numbers"),
+        pytest.param({"splits": "9-3"}, "`splits` must be bucket numbers", id="backwards"),
+        pytest.param({"fields": "hush"}, "`fields` must be of type array or object", id="a string"),
+        pytest.param({"fields": [{"header": "hush"}]}, "`fields`: every entry", id="no field"),
+        pytest.param({"undeclared_fields": "hush"}, "must be one of", id="no choice"),
+        pytest.param({"ad_hoc_segments": {"a": 1}}, "`ad_hoc_segments.a` must be", id="no text"),
+    ],
+)
+def test_a_bad_setting_is_named_and_its_value_is_not(settings: dict[str, Any], line: str) -> None:
+    """The value may be a secret, so only the setting and what it should be are told."""
+    with pytest.raises(SettingsError, match=line) as caught:
+        TapLytics(config={"api_token": TOKEN, **settings})
+
+    assert "hush" not in " ".join([str(caught.value), *caught.value.details])
+
+
+def test_all_bad_settings_are_told_at_once() -> None:
+    """One run shows everything there is to mend."""
+    with pytest.raises(SettingsError) as caught:
+        QuickTap(config={"page_size": 0, "concurrency": 0})
+
+    lines = [str(caught.value), *caught.value.details]
+    assert sorted(lines) == [
+        "`api_token` must be set",
+        "`concurrency` must be at least 1",
+        "`page_size` must be at least 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        pytest.param("0-99", tuple(range(100)), id="all"),
+        pytest.param("3,7,9", (3, 7, 9), id="some"),
+        pytest.param(" 7 , 3-5, 3", (3, 4, 5, 7), id="mixed, doubled, with spaces"),
+    ],
+)
+def test_splits_are_numbers_and_ranges(splits: str, expected: tuple[int, ...]) -> None:
+    """Both forms and any mixture name buckets."""
+    assert parse_splits(splits) == expected
+
+
+def test_field_names_are_in_order_and_once() -> None:
+    """The order is that of the map, for it is the order of columns."""
+    assert field_names(["b", "a", "b", {"field": "c"}]) == ["b", "a", "c"]
+    assert field_names({"b": 1, "a": {"x": 1}}) == ["b", "a"]
+    assert field_names([]) == []
+
+
+def test_every_setting_is_described_and_the_token_is_secret() -> None:
+    """`--about` and Meltano show what a setting is for."""
+    properties = TapLytics.config_jsonschema["properties"]
+    own = {name: p for name, p in properties.items() if "title" in p or name == "api_token"}
+
+    assert own["api_token"]["secret"]
+    assert all(p["title"] and p["description"] for p in own.values())
+    defaults = {name: p["default"] for name, p in own.items() if "default" in p}
+    assert defaults == {
+        "api_url": "https://api.lytics.io",
+        "segments": [],
+        "ad_hoc_segments": {},
+        "table": "user",
+        "page_size": 100,
+        "concurrency": 4,
+        "splits": "0-99",
+        "fields": [],
+        "undeclared_fields": "drop",
+        "key_field": "_id",
+        "request_timeout": 120,
+        "max_retries": 8,
+    }
