@@ -3,7 +3,7 @@
 Below one root named `target-mapp-sftp`, `0700` and owned by the user::
 
     run-…/           the files of one run, removed at its end
-    run-….lock       held by that run's process; unheld, its folder was left by a run that was killed
+    run-….lock       held by that run's process; unheld: the run was killed, its folder is left over
     rejects/         lists of records that were left out, kept
     exports/*.lock   one per export, held while it runs
 

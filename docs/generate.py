@@ -1,0 +1,127 @@
+"""Writes what is said in more than one place: the settings, in meltano.yml and in the READMEs.
+
+The one source is `config_jsonschema` of the tap and of the target. `make docs` writes, a test holds
+that nothing was left to write.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tap_lytics.tap import TapLytics
+from target_mapp_sftp.contact_file.attributes import attributes_table
+from target_mapp_sftp.target import TargetMappSftp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+MELTANO_KINDS = {
+    "array": "array",
+    "boolean": "boolean",
+    "integer": "integer",
+    "number": "decimal",
+    "object": "object",
+    "string": "string",
+}
+
+Setting = dict[str, Any]
+
+
+def settings_of(plugin: type[TapLytics | TargetMappSftp]) -> Mapping[str, Setting]:
+    """All settings of a plugin by name, the SDK's own included."""
+    schema = plugin.config_jsonschema
+    plugin.append_builtin_config(schema)
+    properties: Mapping[str, Setting] = schema["properties"]
+    return properties
+
+
+def settings_table(plugin: type[TapLytics | TargetMappSftp]) -> str:
+    """The settings as a Markdown table."""
+    required = plugin.config_jsonschema.get("required", [])
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, setting in settings_of(plugin).items():
+        marks = [
+            *(["required"] if name in required else []),
+            *(["secret"] if setting.get("secret") else []),
+        ]
+        label = f"`{name}`" + (f" ({', '.join(marks)})" if marks else "")
+        rows.append(f"| {label} | {_default(setting)} | {_one_line(setting)} |")
+    return "\n".join(rows)
+
+
+def meltano_settings(plugin: type[TapLytics | TargetMappSftp]) -> str:
+    """The settings as Meltano's own list, indented for meltano.yml."""
+    lines = ["    settings:"]
+    for name, setting in settings_of(plugin).items():
+        facts: dict[str, Any] = {"name": name, "kind": _kind(setting)}
+        if setting.get("secret"):
+            facts["sensitive"] = True
+        if setting.get("default") not in (None, {}, []):
+            facts["value"] = setting["default"]
+        facts["label"] = setting.get("title") or name.replace("_", " ").capitalize()
+        facts["description"] = _one_line(setting)
+        pairs = ", ".join(f"{key}: {_scalar(value)}" for key, value in facts.items())
+        lines.append(f"    - {{{pairs}}}")
+    return "\n".join(lines)
+
+
+def _kind(setting: Setting) -> str:
+    kinds = setting.get("type", "string")
+    kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null"]
+    # A setting of two forms is written in YAML as it is; the kind only tells how text is read.
+    return MELTANO_KINDS["string" if "string" in kinds else kinds[0]]
+
+
+def _default(setting: Setting) -> str:
+    default = setting.get("default")
+    if default is None:
+        return ""
+    return f"`{default}`" if isinstance(default, str) and "\n" not in default else f"`{json.dumps(default)}`"
+
+
+def _one_line(setting: Setting) -> str:
+    return " ".join(setting.get("description", "").split())
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 _-]*", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "settings of tap-lytics": lambda: settings_table(TapLytics),
+    "settings of target-mapp-sftp": lambda: settings_table(TargetMappSftp),
+    "Mapp's attributes": attributes_table,
+    "meltano settings of tap-lytics": lambda: meltano_settings(TapLytics),
+    "meltano settings of target-mapp-sftp": lambda: meltano_settings(TargetMappSftp),
+}
+FILES = ("README.md", "meltano.yml", "tap-lytics/README.md", "target-mapp-sftp/README.md")
+
+
+def filled(text: str) -> str:
+    """*text* with every generated part written anew.
+
+    A part stands between `<!-- made from: NAME -->` and `<!-- end -->`, in YAML between
+    `# made from: NAME` and `# end`.
+    """
+    for name, make in PARTS.items():
+        for start, end in ((f"<!-- made from: {name} -->", "<!-- end -->"), (f"    # made from: {name}", "    # end")):
+            pattern = re.compile(f"^{re.escape(start)}\n.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
+            text = pattern.sub(lambda _: f"{start}\n{make()}\n{end}", text)  # noqa: B023 used at once
+    return text
+
+
+def main() -> None:
+    """Write every file that has generated parts."""
+    for name in FILES:
+        path = ROOT / name
+        path.write_text(filled(path.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

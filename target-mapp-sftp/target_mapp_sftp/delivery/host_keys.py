@@ -1,0 +1,222 @@
+"""Host keys: how the right server is told from any other.
+
+Source of the file format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from target_mapp_sftp.delivery.errors import HostKeyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_mapp_sftp.delivery.settings import ServerSettings
+
+_KEY_KIND = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
+_HASHED_NAME = re.compile(r"\|1\|([A-Za-z0-9+/=]+)\|([A-Za-z0-9+/=]+)")
+DEFAULT_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """A server's public key.
+
+    Attributes:
+        kind: Its type, such as `ssh-ed25519`.
+        blob: The key itself, in SSH's own encoding.
+    """
+
+    kind: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:` and 43 characters, as `ssh-keygen -l` shows it."""
+        digest = hashlib.sha256(self.blob).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> HostKey:
+        """Read `ssh-ed25519 AAAA…`, with or without a host name before and a comment behind.
+
+        Raises:
+            ValueError: When there is no key in it.
+        """
+        fields = text.split()
+        for kind, encoded in zip(fields, fields[1:], strict=False):
+            if _KEY_KIND.fullmatch(kind):
+                return cls(kind, _decode(kind, encoded))
+        raise ValueError("no key type is followed by a key")
+
+
+def _decode(kind: str, encoded: str) -> bytes:
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the key is not base64") from error
+    # RFC 4253 section 6.6: a key begins with the length and the name of its type.
+    name = kind.encode()
+    if blob[: 4 + len(name)] != len(name).to_bytes(4, "big") + name:
+        raise ValueError("the key is cut off or of another type")
+    return blob
+
+
+def parse_expected(text: str) -> HostKey | str:
+    """Read the setting *host_key*: a key, or a fingerprint, which comes back as it is compared.
+
+    Raises:
+        ValueError: When it is neither.
+    """
+    text = text.strip()
+    if _FINGERPRINT.fullmatch(text):
+        return text.rstrip("=")
+    return HostKey.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHost:
+    """What is known about one server before it is asked.
+
+    Attributes:
+        keys: Keys it may show.
+        fingerprint: The fingerprint it must show, when only that is known.
+        revoked: Keys that must never be trusted.
+        source: Where this comes from, in words for a message.
+    """
+
+    keys: tuple[HostKey, ...] = ()
+    fingerprint: str = ""
+    revoked: tuple[HostKey, ...] = ()
+    source: str = field(default="host_key", compare=False)
+
+    @classmethod
+    def from_settings(cls, settings: ServerSettings) -> KnownHost:
+        """Collect what the settings and the known hosts file say about their server."""
+        if settings.host_key:
+            expected = parse_expected(settings.host_key)
+            if isinstance(expected, str):
+                return cls(fingerprint=expected)
+            return cls(keys=(expected,))
+        path = settings.known_hosts_path
+        keys, revoked = read_known_hosts(path, settings.host, settings.port)
+        return cls(keys=keys, revoked=revoked, source=f"known_hosts_file {path}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The types of the known keys, to ask the server for these first."""
+        return tuple(dict.fromkeys(key.kind for key in self.keys))
+
+    def accepts(self, key: HostKey) -> bool:
+        """Whether *key* is the server's."""
+        if key in self.revoked:
+            return False
+        return key in self.keys or key.fingerprint == self.fingerprint
+
+    def verify(self, key: HostKey, address: str) -> None:
+        """Refuse any key but a known one.
+
+        Args:
+            key: What the server shows.
+            address: The server, for the message.
+
+        Raises:
+            HostKeyError: With the fingerprint shown, the one expected, and what would accept it.
+        """
+        if self.accepts(key):
+            return
+        shown = f"{key.kind} {key.fingerprint}"
+        if key in self.revoked:
+            raise HostKeyError(
+                f"The host key of {address}, {shown}, is marked as revoked in {self.source}. "
+                "Nothing was sent. Ask the server's owner for its present key."
+            )
+        expected = self.fingerprint or ", ".join(f"{k.kind} {k.fingerprint}" for k in self.keys)
+        if expected:
+            raise HostKeyError(
+                f"The host key of {address} is not the expected one: it shows {shown}, expected "
+                f"is {expected} (from {self.source}). Somebody may stand between; nothing was "
+                "sent. Only if the server's owner confirms the new key, set host_key to "
+                f"'{key.fingerprint}'."
+            )
+        raise HostKeyError(
+            f"The host key of {address} is unknown: it shows {shown}. Nothing was sent. Compare "
+            "it with what the server's owner tells you; if they agree, set host_key to "
+            f"'{key.fingerprint}'."
+        )
+
+
+def read_known_hosts(
+    path: Path, host: str, port: int
+) -> tuple[tuple[HostKey, ...], tuple[HostKey, ...]]:
+    """Find a server's keys, in plain and hashed entries.
+
+    Args:
+        path: The file; a missing one knows nobody.
+        host: Name or address, as in the settings.
+        port: Its port; any but 22 is part of the name in the file.
+
+    Returns:
+        The keys to trust, and the revoked ones.
+    """
+    name = host.lower() if port == DEFAULT_PORT else f"[{host.lower()}]:{port}"
+    keys: list[HostKey] = []
+    revoked: list[HostKey] = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    for line in lines:
+        marker, names, key = _read_line(line)
+        if key is None or not _names_match(names, name):
+            continue
+        if marker == "@revoked":
+            revoked.append(key)
+        elif not marker:
+            keys.append(key)
+    return tuple(dict.fromkeys(keys)), tuple(dict.fromkeys(revoked))
+
+
+def _read_line(line: str) -> tuple[str, str, HostKey | None]:
+    """Take one line apart; a line that is not an entry has no key."""
+    fields = line.split()
+    marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+    if len(fields) < 3 or fields[0].startswith("#"):  # noqa: PLR2004 - names, type, key
+        return "", "", None
+    try:
+        return marker, fields[0], HostKey.parse(" ".join(fields[1:3]))
+    except ValueError:
+        return "", "", None
+
+
+def _names_match(names: str, name: str) -> bool:
+    hashed = _HASHED_NAME.fullmatch(names)
+    if hashed:
+        return _hash_matches(hashed[1], hashed[2], name)
+    patterns = names.lower().split(",")
+    if any(p.startswith("!") and _matches(name, p[1:]) for p in patterns):
+        return False
+    return any(_matches(name, pattern) for pattern in patterns)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    # Only * and ? are special in the file; fnmatch would take [host]:port for a set.
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _hash_matches(salt: str, expected: str, name: str) -> bool:
+    try:
+        key, digest = base64.b64decode(salt), base64.b64decode(expected)
+    except binascii.Error:
+        return False
+    # OpenSSH's file format says SHA-1; it hides names here, it protects nothing.
+    return hmac.compare_digest(hmac.new(key, name.encode(), hashlib.sha1).digest(), digest)

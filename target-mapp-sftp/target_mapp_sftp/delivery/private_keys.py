@@ -1,0 +1,150 @@
+"""Private keys: from text or file to something to log in with.
+
+OpenSSH's own form, PKCS#1, SEC1 and PKCS#8 PEM are read; RSA, ECDSA and Ed25519.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from paramiko import PKey
+
+_ARMOUR = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+# RFC 1421 headers of an encrypted traditional PEM key; the length of the IV tells where they end.
+_ENCRYPTION = re.compile(
+    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
+    r"(AES-\d+-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16})"
+)
+_PEM_WIDTH = 64
+_DROPPED = (
+    "keys of this type are no longer spoken; make one with `ssh-keygen -t ed25519` and give its "
+    ".pub file to the server's owner"
+)
+
+
+class PrivateKeyProblem(ValueError):  # noqa: N818 - becomes a line of ServerSettingsError
+    """The key cannot be used; the message says why and what to do, without the setting's name."""
+
+
+def repair(text: str) -> str:
+    r"""Give a key its line breaks back.
+
+    On the way through an environment variable they often become spaces, the two characters `\n`,
+    or nothing; a whole key is sometimes base64-encoded again to survive the way.
+
+    Args:
+        text: The key as it came.
+
+    Returns:
+        The key in lines, ended by a line break.
+
+    Raises:
+        PrivateKeyProblem: When there is no private key in it.
+    """
+    text = text.strip().strip("\"'").replace("\\r", "").replace("\\n", "\n")
+    found = _ARMOUR.search(text) or _ARMOUR.search(_unwrap(text))
+    if found is None:
+        raise PrivateKeyProblem(_why_no_key(text))
+    label, body = found.groups()
+    headers = ""
+    encryption = _ENCRYPTION.match(body)
+    if encryption:
+        headers = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {encryption[1]}\n\n"
+        body = body[encryption.end() :]
+    lines = "\n".join(textwrap.wrap("".join(body.split()), _PEM_WIDTH))
+    return f"-----BEGIN {label}-----\n{headers}{lines}\n-----END {label}-----\n"
+
+
+def _unwrap(text: str) -> str:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _why_no_key(text: str) -> str:
+    if text.startswith("PuTTY-User-Key-File"):
+        return (
+            "this is a key of PuTTY; export it with `puttygen KEY.ppk -O private-openssh -o KEY`"
+        )
+    if text.startswith(("ssh-", "ecdsa-")) or "BEGIN PUBLIC KEY" in text:
+        return "this is a public key; the private one is in the file without .pub"
+    return "there is no private key in it; it begins with -----BEGIN … PRIVATE KEY-----"
+
+
+def load(text: str, passphrase: str | None) -> PKey:
+    """Read a private key.
+
+    Args:
+        text: The key, its line breaks lost or not.
+        passphrase: What it is encrypted with, if it is.
+
+    Raises:
+        PrivateKeyProblem: When it cannot be used.
+    """
+    # Imported here, not above: the package must load quickly where nothing is sent.
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
+    from paramiko import ECDSAKey, Ed25519Key, RSAKey  # noqa: PLC0415
+
+    key = _decrypt(repair(text).encode(), passphrase.encode() if passphrase else None)
+    kind: type[PKey]
+    if isinstance(key, rsa.RSAPrivateKey):
+        kind = RSAKey
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        kind = ECDSAKey
+    elif isinstance(key, ed25519.Ed25519PrivateKey):
+        kind = Ed25519Key
+    else:
+        raise PrivateKeyProblem(_DROPPED)
+    # paramiko reads no PKCS#8; it reads its own form of every key that cryptography could read.
+    plain = key.private_bytes(
+        form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()
+    ).decode()
+    return kind.from_private_key(io.StringIO(plain))
+
+
+def _decrypt(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+
+    read = (
+        form.load_ssh_private_key if b"OPENSSH PRIVATE KEY" in pem else form.load_pem_private_key
+    )
+    try:
+        return _read_key(read, pem, passphrase)
+    except UnsupportedAlgorithm as error:
+        raise PrivateKeyProblem(_DROPPED) from error
+    except (TypeError, ValueError) as error:
+        # The library's own words may quote the key; only their kind is passed on.
+        words = str(error).lower()
+        if "password was not given" in words or "password-protected" in words:
+            raise PrivateKeyProblem("it is encrypted; set private_key_passphrase") from None
+        if passphrase is not None:
+            raise PrivateKeyProblem(
+                "private_key_passphrase does not open it, or it is damaged"
+            ) from None
+        raise PrivateKeyProblem(
+            "it is damaged or cut off; compare it with the key file, line by line"
+        ) from None
+
+
+def _read_key(
+    read: Callable[[bytes, bytes | None], PrivateKeyTypes], pem: bytes, passphrase: bytes | None
+) -> PrivateKeyTypes:
+    try:
+        return read(pem, passphrase)
+    except (TypeError, ValueError) as error:
+        # A passphrase for a key that needs none is no fault.
+        if passphrase is not None and "not encrypted" in str(error).lower():
+            return read(pem, None)
+        raise
