@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from target_mapp_sftp.exports import Export
 
+# Settings that the SDK adds to every target and that say nothing about a contact file.
+_WITHOUT_EFFECT = ("add_record_metadata", "batch_size_rows", "load_method")
+
 
 class TargetMappSftp(Target):
     """Delivers contact CSV files for Mapp Engage to an SFTP folder."""
@@ -57,6 +60,13 @@ class TargetMappSftp(Target):
         self._first_state: dict[str, Any] | None = None
         self._source = ""
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+
+    @override
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        super().append_builtin_config(config_jsonschema)
+        for name in _WITHOUT_EFFECT:
+            config_jsonschema["properties"].pop(name, None)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

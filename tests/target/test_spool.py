@@ -1,0 +1,132 @@
+"""The private folders on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from target_mapp_sftp.spool import ExportRunningError, Spool, SpoolDirError
+
+HOLDER = """
+import sys, time
+from target_mapp_sftp.spool import Spool
+spool = Spool(sys.argv[1])
+spool.lock_export("buyers", "folder")
+(spool.folder / "part.csv").write_text("half")
+print(spool.folder, flush=True)
+time.sleep(60)
+"""
+
+
+def mode(path: Path) -> int:
+    """Permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def hold(folder: Path) -> tuple[subprocess.Popen[str], Path]:
+    """Another process with a spool of its own and the export 'buyers' locked."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def end(process: subprocess.Popen[str], how: signal.Signals = signal.SIGKILL) -> None:
+    """Stop the other process."""
+    process.send_signal(how)
+    process.communicate()
+
+
+def test_everything_below_the_root_is_private(tmp_path: Path) -> None:
+    """Folders are 0700, locks 0600."""
+    spool = Spool(str(tmp_path))
+    spool.lock_export("buyers")
+    root = tmp_path / "target-mapp-sftp"
+    assert {mode(path) for path in (root, *root.rglob("*")) if path.is_dir()} == {0o700}
+    assert {mode(path) for path in root.rglob("*") if path.is_file()} == {0o600}
+    spool.remove()
+
+
+def test_a_run_s_folder_goes_with_the_run_and_rejects_stay(tmp_path: Path) -> None:
+    """Spooled people are removed; the list of rejects is for the user."""
+    spool = Spool(str(tmp_path))
+    (spool.folder / "part.csv").write_text("x")
+    (spool.rejects_folder / "rejects.csv").write_text("x")
+    spool.remove()
+    spool.remove()
+    assert not spool.folder.exists()
+    assert (spool.rejects_folder / "rejects.csv").exists()
+
+
+def test_the_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
+    """SIGKILL leaves a folder; it goes when no process holds it any more, not before."""
+    process, left = hold(tmp_path)
+    try:
+        Spool(str(tmp_path)).remove()
+        assert left.exists()
+    finally:
+        end(process)
+    Spool(str(tmp_path)).remove()
+    assert not left.exists()
+
+
+def test_an_export_that_runs_already_is_refused_with_its_holder(tmp_path: Path) -> None:
+    """Two runs of one export at once would deliver it twice."""
+    process, _ = hold(tmp_path)
+    spool = Spool(str(tmp_path))
+    try:
+        with pytest.raises(ExportRunningError, match=rf"process {process.pid} since 20\d\d-"):
+            spool.lock_export("buyers", "folder")
+        spool.lock_export("buyers", "another folder")
+    finally:
+        end(process)
+    spool.lock_export("buyers", "folder")
+    spool.remove()
+
+
+def test_a_root_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """Somebody else's link could lead people's data to where others read."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "target-mapp-sftp").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SpoolDirError, match="spool_dir"):
+        Spool(str(tmp_path))
+
+
+def test_a_root_that_others_could_read_is_closed(tmp_path: Path) -> None:
+    """An open folder of one's own is made private."""
+    (tmp_path / "target-mapp-sftp").mkdir(mode=0o755)
+    Spool(str(tmp_path)).remove()
+    assert mode(tmp_path / "target-mapp-sftp") == 0o700
+
+
+def test_a_spool_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
+    """The message names the setting."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolDirError, match="spool_dir"):
+        Spool(str(tmp_path / "file"))
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    """A file's worth of room is asked for first."""
+    spool = Spool(str(tmp_path))
+    spool.require_free(1)
+    with pytest.raises(SpoolDirError, match=r"spool_dir: .* MB are free"):
+        spool.require_free(10**18)
+    spool.remove()
+
+
+def test_the_default_root_is_the_user_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users of one machine do not meet in the temporary folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool = Spool()
+    assert spool.folder.parent == tmp_path / f"target-mapp-sftp-{os.getuid()}"
+    spool.remove()
