@@ -79,6 +79,7 @@ def _is_watched() -> bool:
 
 
 def _bar(name: str) -> Any:
-    from tqdm import tqdm  # noqa: PLC0415 seldom needed, and every start of the tap would pay
+    # Seldom needed, and every start of the tap would pay.
+    from tqdm import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
 
     return tqdm(desc=name, unit=" people", unit_scale=True, mininterval=0.5, file=sys.stderr)

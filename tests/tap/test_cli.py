@@ -111,8 +111,10 @@ def test_a_field_that_nobody_has_fails_the_test(run: Run) -> None:
 
     assert code == 2
     assert errors == [
-        ("audience 'all': none of the first people has email; check `fields`, and whether the role "
-        "of `api_token` may see them")
+        (
+            "audience 'all': none of the first people has email; check `fields`, and whether the role "
+            "of `api_token` may see them"
+        )
     ]
 
 
@@ -151,7 +153,7 @@ def test_two_audiences_of_one_name_are_told_with_their_ids(run: Run) -> None:
 
 
 def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(run: Run) -> None:
-    """Half an audience went out, so the exit is not 0 and the stream is never complete."""
+    """Part of the audience may be out, so the exit is not 0 and the stream is never complete."""
 
     def scan(asked: Asked) -> Reply | None:
         return Reply({"message": "on fire"}, 500) if asked.cursor else None
@@ -162,8 +164,8 @@ def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(run: Run) -> None
     assert code == 3
     assert "audience 'all' broke 4 times" in errors[-1]
     assert "on fire" in errors[-1]
+    assert '"running"' in output
     assert '"complete"' not in output
-    assert output.count('"RECORD"') == 100
 
 
 @pytest.mark.parametrize(
