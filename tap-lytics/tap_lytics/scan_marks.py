@@ -6,7 +6,8 @@ writes into ``bookmarks.<stream>.scan`` of its state how far each stream is::
     {"status": "pending" | "running" | "complete", "run_id": …, "records": n, "started_at": …}
 
 The first state of a run makes every selected stream ``pending``. A mark of another ``run_id``
-belongs to another run, for state is handed back from run to run.
+belongs to another run, for state is handed back from run to run. A run that reads only a share of
+each audience says which, by ``"splits": "0-49"``.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ SCAN = "scan"
 
 
 class ScanMarks:
-    """Sets the marks of one run in the tap's state."""
+    """Sets the marks of one run in the tap's state.
 
-    def __init__(self) -> None:
+    Args:
+        splits: The share of the audiences that this run reads; None means the whole.
+    """
+
+    def __init__(self, splits: str | None = None) -> None:
         self.run_id = uuid.uuid4().hex
+        self._share = {} if splits is None else {"splits": splits}
         self._state: TapState = {}
 
     def announce(self, state: TapState, streams: Collection[str]) -> None:
@@ -56,7 +62,7 @@ class ScanMarks:
 
     def _set(self, stream: str, **mark: Any) -> None:
         bookmark = self._state.setdefault("bookmarks", {}).setdefault(stream, {})
-        bookmark[SCAN] = {**mark, "run_id": self.run_id}
+        bookmark[SCAN] = {**mark, "run_id": self.run_id, **self._share}
 
 
 def _now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -89,8 +90,9 @@ class AudienceStream(Stream):
 
     @property
     def selected_fields(self) -> list[str]:
-        """The fields to emit, in the order of the schema."""
-        return [name for name in self._types if self.mask["properties", name]]
+        """The fields to emit, in the order of the schema; a catalog may know fewer."""
+        known = self.schema["properties"]
+        return [name for name in self._types if name in known and self.mask["properties", name]]
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -121,6 +123,12 @@ class AudienceStream(Stream):
             concurrency=self.config["concurrency"],
             expected_people=self._audience.size,
         )
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        # The SDK announces every failure as unhandled; the command says what it is.
+        if level < logging.ERROR:
+            super().log(message, *args, level=level, **kwargs)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:

@@ -15,6 +15,7 @@ from tap_lytics.api.account_schema import read_account_schema
 from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Access, Manners, Waits
 from tap_lytics.api.parallel import in_parallel
+from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.api.segments import find_segments, list_segments, with_sizes
 from tap_lytics.checks import check_account, check_streams
 from tap_lytics.cli import LyticsCommand
@@ -22,7 +23,7 @@ from tap_lytics.errors import SettingsError
 from tap_lytics.listing import as_json_lines, as_table
 from tap_lytics.message_writer import MessageWriter
 from tap_lytics.scan_marks import ScanMarks
-from tap_lytics.settings import PROPERTIES, check_settings, field_names
+from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
 from tap_lytics.streams import Audience, AudienceStream
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class TapLytics(Tap):
     @cached_property
     def scan_marks(self) -> ScanMarks:
         """The marks of this run."""
-        return ScanMarks()
+        splits: str = self.config["splits"]
+        return ScanMarks(None if parse_splits(splits) == ALL_BUCKETS else splits)
 
     @cached_property
     def field_names(self) -> list[str]:

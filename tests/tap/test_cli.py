@@ -110,12 +110,8 @@ def test_a_field_that_nobody_has_fails_the_test(run: Run) -> None:
         code, _, errors = run(config_for(lytics.url, fields=["email"]), "--test")
 
     assert code == 2
-    assert errors == [
-        (
-            "audience 'all': none of the first people has email; check `fields`, and whether the role "
-            "of `api_token` may see them"
-        )
-    ]
+    assert len(errors) == 1
+    assert "'all': none of the first people has email; check `fields`, and whether" in errors[0]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--discover"], ["--test"]], ids=str)
@@ -162,8 +158,9 @@ def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(run: Run) -> None
         code, output, errors = run(config_for(lytics.url))
 
     assert code == 3
-    assert "audience 'all' broke 4 times" in errors[-1]
-    assert "on fire" in errors[-1]
+    assert len(errors) == 1
+    assert "audience 'all' broke 4 times" in errors[0]
+    assert "on fire" in errors[0]
     assert '"running"' in output
     assert '"complete"' not in output
 

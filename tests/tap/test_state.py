@@ -65,6 +65,20 @@ def test_all_marks_of_a_run_carry_its_id_and_the_last_the_number_of_people() -> 
     assert marks[-1]["started_at"] <= marks[-1]["completed_at"]
 
 
+def test_a_share_of_an_audience_is_marked_as_one() -> None:
+    """A target tells the shares of several machines from the whole."""
+    with ScriptedLytics(Account(sizes={"all": 0})) as lytics:
+        shares = marks_in(messages_of(lytics.url, splits="0-49"))
+        whole = marks_in(messages_of(lytics.url, splits="0-49,50-99"))
+
+    assert [(mark["status"], mark["splits"]) for mark in shares] == [
+        ("pending", "0-49"),
+        ("running", "0-49"),
+        ("complete", "0-49"),
+    ]
+    assert not any("splits" in mark for mark in whole)
+
+
 def test_the_state_of_the_last_run_is_handed_back_without_its_marks() -> None:
     """What the target noted comes back as it was; an old `complete` does not."""
     old = {"status": "complete", "run_id": "old", "records": 9}
