@@ -37,7 +37,7 @@ class SettingsError(LyticsError):
 
 
 class OutputError(LyticsError):
-    """Nobody reads the standard output any more."""
+    """Nobody reads the standard output any more, or too slowly for what can be kept aside."""
 
 
 class SourceError(LyticsError):

@@ -125,11 +125,13 @@ PROPERTIES = th.PropertiesList(
 
 
 def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
-    """Check *config* against its JSON schema and fill in the defaults.
+    """Check *config* against its JSON schema and fill in the defaults; null is as good as absent.
 
     Raises:
         SettingsError: With a line for each problem; lines name the setting, never its value.
     """
+    for name in [name for name, value in config.items() if value is None]:
+        del config[name]
     problems = [_problem(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
     if not problems:
         problems = list(_further_problems(config))
@@ -146,9 +148,10 @@ def parse_splits(splits: str) -> tuple[int, ...]:
     buckets: set[int] = set()
     for part in splits.split(","):
         first, _, last = part.strip().partition("-")
-        buckets.update(range(int(first), int(last or first) + 1))
-    if not buckets or not buckets <= set(ALL_BUCKETS):
-        raise ValueError(splits)
+        numbers = range(int(first), int(last or first) + 1)
+        if not numbers or not {numbers[0], numbers[-1]} <= set(ALL_BUCKETS):
+            raise ValueError(splits)
+        buckets.update(numbers)
     return tuple(sorted(buckets))
 
 

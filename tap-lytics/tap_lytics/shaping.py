@@ -9,7 +9,7 @@ from tap_lytics.coercion import Coercion
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     Record = dict[str, Any]
 
@@ -25,11 +25,13 @@ class Shape:
         types: Declared type by name of all fields of the stream.
         selected: The fields to emit.
         keeps_undeclared: Whether fields that no schema lists go out too.
+        personal: Fields that not every token may see.
     """
 
     types: Mapping[str, str]
     selected: Sequence[str]
     keeps_undeclared: bool = False
+    personal: Collection[str] = ()
 
 
 class Shaping:
@@ -37,6 +39,7 @@ class Shaping:
 
     def __init__(self, shape: Shape) -> None:
         self._types = shape.types
+        self._personal = frozenset(shape.personal)
         self._selected = frozenset(shape.selected)
         self._droppable = frozenset(shape.types) if shape.keeps_undeclared else None
         self._missing = self._selected - {MEMBERSHIP}
@@ -70,8 +73,11 @@ class Shaping:
             logger.warning(
                 "no record carries %s; check the spelling, and whether the role of `api_token` may "
                 "see personal fields",
-                ", ".join(sorted(self._missing)),
+                ", ".join(self._described(name) for name in sorted(self._missing)),
             )
+
+    def _described(self, name: str) -> str:
+        return f"{name} (personal)" if name in self._personal else name
 
 
 def _carried(page: Sequence[Record], names: frozenset[str]) -> set[str]:

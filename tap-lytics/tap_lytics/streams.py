@@ -168,7 +168,8 @@ class AudienceStream(Stream):
         marks, state_writer = self._tap.scan_marks, self._tap.state_writer
         reader = self.reader()
         keeps_undeclared = self.config["undeclared_fields"] == "keep"
-        shaping = Shaping(Shape(self._types, self.selected_fields, keeps_undeclared))
+        personal = self._account.personal
+        shaping = Shaping(Shape(self._types, self.selected_fields, keeps_undeclared, personal))
         marks.start(self.name)
         state_writer.write_state(self.tap_state)
         with Progress(self.logger, self.name) as progress:

@@ -118,7 +118,7 @@ def test_a_field_that_nobody_has_fails_the_test(run: Run) -> None:
 @pytest.mark.parametrize(
     ("settings", "code", "line"),
     [
-        pytest.param({"api_token": None}, 2, "`api_token` must be of type string", id="no token"),
+        pytest.param({"api_token": None}, 2, "`api_token` must be set", id="no token"),
         pytest.param({"api_token": "expired"}, 2, "set `api_token` to a valid", id="refused"),
         pytest.param({"segments": ["al"]}, 2, "there is no audience 'al', the near", id="unknown"),
         pytest.param({"fields": ["emial"]}, 2, "no field 'emial', the nearest is", id="field"),

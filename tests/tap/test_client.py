@@ -18,10 +18,8 @@ from tap_lytics.api.connection import Access, Manners, Waits
 from tap_lytics.api.errors import (
     AccessRefusedError,
     AddressError,
-    AnswerLostError,
-    NotSentError,
+    GivenUpError,
     RequestRefusedError,
-    TooManyRequestsError,
     UnexpectedAnswerError,
 )
 
@@ -116,9 +114,9 @@ def test_what_may_pass_is_tried_again(fault: Reply) -> None:
             Reply({}, 429, {"Retry-After": "86400"}), RequestRefusedError, "86400 s", 1, id="a day"
         ),
         pytest.param(Reply([1]), UnexpectedAnswerError, "check `api_url`", 1, id="a list"),
-        pytest.param(Reply({}, 500), AnswerLostError, "500; given up after 4", 4, id="500"),
-        pytest.param(Reply({}, 429), TooManyRequestsError, "given up after 4", 4, id="429"),
-        pytest.param(Reply(b"<html>"), AnswerLostError, "no JSON", 4, id="a web page"),
+        pytest.param(Reply({}, 500), GivenUpError, "500; given up after 4", 4, id="500"),
+        pytest.param(Reply({}, 429), GivenUpError, "given up after 4", 4, id="429"),
+        pytest.param(Reply(b"<html>"), GivenUpError, "no JSON", 4, id="a web page"),
     ],
 )
 def test_what_does_not_pass_ends_in_one_line(
@@ -142,7 +140,7 @@ def test_an_unreachable_host_is_named_after_a_few_attempts() -> None:
         port = unused.getsockname()[1]
     client = LyticsClient(Access(TOKEN, f"http://127.0.0.1:{port}"), Manners(waits=NO_WAITS))
 
-    with pytest.raises(NotSentError, match=rf"127.0.0.1:{port} cannot be reached.*3 attempts"):
+    with pytest.raises(GivenUpError, match=rf"127.0.0.1:{port} cannot be reached.*3 attempts"):
         client.read("/v2/segment")
     client.close()
 
@@ -164,7 +162,7 @@ def test_a_silent_server_is_given_up() -> None:
         time.sleep(0.5)
         return GOOD
 
-    with pytest.raises(AnswerLostError, match="`request_timeout`"):
+    with pytest.raises(GivenUpError, match="`request_timeout`"):
         read(answer, timeout_seconds=0.05, max_retries=1)
 
 

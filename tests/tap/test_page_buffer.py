@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_lytics.api.page_buffer import PageBuffer
+from tap_lytics.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MakeBuffer = Callable[..., PageBuffer]
 
@@ -72,6 +77,18 @@ def test_a_scan_goes_on_when_the_target_stalls(make_buffer: MakeBuffer) -> None:
 
     assert list(buffer) == [page_of(n) for n in range(4)]
     assert buffer.spilled_pages == 3
+
+
+def test_a_temporary_folder_that_takes_nothing_is_an_error_with_advice(
+    make_buffer: MakeBuffer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A page that cannot be kept is not lost in silence."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    buffer = make_buffer(capacity=1, readers=1, patience_seconds=0.01)
+    buffer.put(page_of(0))
+
+    with pytest.raises(OutputError, match="TMPDIR"):
+        buffer.put(page_of(1))
 
 
 def test_the_file_is_used_again_after_it_was_emptied(make_buffer: MakeBuffer) -> None:

@@ -209,6 +209,24 @@ def test_a_few_people_less_are_drift(caplog: pytest.LogCaptureFixture) -> None:
     assert "990 people came, Lytics counts 1,000" in caplog.text
 
 
+@pytest.mark.parametrize(("more", "level"), [(10, logging.INFO), (50, logging.WARNING)])
+def test_more_people_than_lytics_counts_are_told(
+    more: int, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More than the drift of a living audience is a warning; nobody is left out."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = audience(lambda _: range(500 + more))(asked)
+        reply.content["total"] = 500
+        return reply
+
+    with caplog.at_level(logging.INFO, "tap-lytics"):
+        people, _, _ = read(answer)
+
+    assert len(people) == 500 + more
+    assert [r.levelno for r in caplog.records if "Lytics counts 500" in r.message] == [level]
+
+
 def test_a_person_who_changes_the_bucket_is_emitted_once() -> None:
     """Somebody found by two scans is one person."""
 

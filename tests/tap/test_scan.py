@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics, page
 
-from tap_lytics.api.errors import AccessRefusedError, IncompleteScanError, UnexpectedAnswerError
+from tap_lytics.api.errors import (
+    AccessRefusedError,
+    GivenUpError,
+    IncompleteScanError,
+    UnexpectedAnswerError,
+)
 from tap_lytics.api.people import PersonKey
 from tap_lytics.api.scan import BUCKETS, BucketScan, Reading, Source
 
@@ -133,6 +138,19 @@ def test_a_first_page_that_is_lost_is_asked_again() -> None:
 
     assert ids == ["1", "2"]
     assert len(asked) == 2
+
+
+def test_a_first_page_that_never_comes_is_given_up_once() -> None:
+    """Its repetitions are not multiplied by the restarts of a scan."""
+    asked: list[Asked] = []
+
+    def answer(request: Asked) -> Reply:
+        asked.append(request)
+        return Reply({}, 503)
+
+    with pytest.raises(GivenUpError, match="after 4 attempts"):
+        scan(answer)
+    assert len(asked) == 4
 
 
 def test_a_page_refused_unprocessed_is_asked_again_in_place() -> None:

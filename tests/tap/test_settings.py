@@ -9,14 +9,14 @@ from running import QuickTap
 from scripted_lytics import TOKEN
 
 from tap_lytics.errors import SettingsError
-from tap_lytics.settings import field_names, parse_splits
+from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
 from tap_lytics.tap import TapLytics
 
 
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        pytest.param({"api_token": None}, "`api_token` must be of type string", id="no token"),
+        pytest.param({"api_token": None}, "`api_token` must be set", id="no token"),
         pytest.param({"api_token": ""}, "`api_token` must not be empty", id="empty token"),
         pytest.param({"api_token": "Bearer hush"}, "without `Bearer`", id="bearer"),
         pytest.param({"api_token": "hush\nhush"}, "`api_token` holds spaces", id="line break"),
@@ -28,7 +28,7 @@ from tap_lytics.tap import TapLytics
         pytest.param({"request_timeout": 0}, "`request_timeout` must be more than 0", id="no time"),
         pytest.param({"splits": "0-100"}, "`splits` must be bucket numbers", id="bucket 100"),
         pytest.param({"splits": "hush"}, "`splits` must be bucket numbers", id="no numbers"),
-        pytest.param({"splits": "9-3"}, "`splits` must be bucket numbers", id="backwards"),
+        pytest.param({"splits": "5,9-3"}, "`splits` must be bucket numbers", id="backwards"),
         pytest.param({"fields": "hush"}, "`fields` must be of type array or object", id="a string"),
         pytest.param({"fields": [{"header": "hush"}]}, "`fields`: every entry", id="no field"),
         pytest.param({"undeclared_fields": "hush"}, "must be one of", id="no choice"),
@@ -41,6 +41,15 @@ def test_a_bad_setting_is_named_and_its_value_is_not(settings: dict[str, Any], l
         TapLytics(config={"api_token": TOKEN, **settings})
 
     assert "hush" not in " ".join([str(caught.value), *caught.value.details])
+
+
+def test_null_is_as_good_as_absent() -> None:
+    """A setting that a configuration leaves empty has its default."""
+    config: dict[str, Any] = {"api_token": TOKEN, "splits": None, "concurrency": None}
+
+    check_settings(config, PROPERTIES.to_dict())
+
+    assert (config["splits"], config["concurrency"]) == ("0-99", 4)
 
 
 def test_all_bad_settings_are_told_at_once() -> None:

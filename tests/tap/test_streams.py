@@ -209,7 +209,7 @@ def test_what_no_record_carries_is_said_once(caplog: pytest.LogCaptureFixture) -
 
     lines = [r.getMessage() for r in caplog.records if "no record" in r.getMessage()]
     assert len(lines) == 1
-    assert lines[0].startswith("no record carries email, emails; check the spelling")
+    assert lines[0].startswith("no record carries email (personal), emails; check the spelling")
 
 
 def test_values_of_another_type_are_counted_once_per_field(

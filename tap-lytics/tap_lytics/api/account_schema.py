@@ -62,6 +62,11 @@ class AccountSchema:
         """The fields that tell people apart, in order."""
         return [field.name for field in self.fields.values() if field.is_identifier]
 
+    @property
+    def personal(self) -> list[str]:
+        """The fields that a token may be kept from seeing."""
+        return [field.name for field in self.fields.values() if field.is_pii]
+
     def knows(self, name: str) -> bool:
         """Whether a profile can have this field."""
         return name in self.fields or name in SYSTEM_FIELDS or name == "segments"

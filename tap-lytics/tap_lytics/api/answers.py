@@ -63,7 +63,7 @@ def failure(path: str, status: int, words: str, *, with_cursor: bool) -> LyticsE
             f"{path}: the token may not do this (403); give the role of `api_token` the right to "
             "read audiences and schema, or set `account_id`"
         )
-    if status >= 500:  # noqa: PLR2004 the same
+    if status >= 500 or status == 408:  # noqa: PLR2004 the same
         return AnswerLostError(said)
     if status < 400:  # noqa: PLR2004 the same
         return RequestRefusedError(f"{said}, another address; check `api_url`", status)

@@ -23,6 +23,7 @@ from tap_lytics.api.connection import Manners, checked_url, connection_pool
 from tap_lytics.api.errors import (
     AddressError,
     AnswerLostError,
+    GivenUpError,
     NotSentError,
     RequestRefusedError,
     RetryableError,
@@ -113,7 +114,9 @@ class LyticsClient:
         """Send a request, again where that is safe, and read its answer.
 
         Raises:
-            RetryableError: The repetitions are used up, or a page with a cursor is lost.
+            GivenUpError: The repetitions are used up.
+            AnswerLostError: A page with a cursor is lost.
+            CursorRefusedError: The cursor is no longer known.
             RequestRefusedError: Lytics refused for good.
             UnexpectedAnswerError: The answer does not have the form of *decoder*.
             AccessRefusedError: Lytics refused the token.
@@ -127,7 +130,8 @@ class LyticsClient:
                 if call.cursor and isinstance(error, AnswerLostError):
                     raise
                 if failures > self._retries(error):
-                    raise _given_up(error, failures) from error
+                    message = f"{error}; given up after {failures} attempts"
+                    raise GivenUpError(message) from error
                 self.wait(failures, error)
 
     def wait(self, failures: int, error: RetryableError) -> None:
@@ -221,7 +225,3 @@ def _not_answered(error: urllib3.exceptions.HTTPError, path: str, host: str) -> 
     if isinstance(error, exceptions.TimeoutError):
         return AnswerLostError(f"{path}: no answer within `request_timeout`")
     return AnswerLostError(f"{path}: the connection broke before the answer was whole")
-
-
-def _given_up(error: RetryableError, attempts: int) -> RetryableError:
-    return type(error)(f"{error}; given up after {attempts} attempts", error.retry_after_seconds)

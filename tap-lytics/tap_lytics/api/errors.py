@@ -9,6 +9,7 @@ SourceError
 ├── UnexpectedAnswerError      an answer in a form no source describes
 ├── UnprovenShareError         `splits` does not cut this audience into shares
 ├── IncompleteScanError        fewer people than Lytics counts, or a scan without an end
+├── GivenUpError               the repetitions of a request are used up
 └── RetryableError             may work a second time
     ├── NotSentError           the request surely did not reach Lytics: repeat it freely
     ├── TooManyRequestsError   429, refused unprocessed: repeat it after a wait
@@ -56,6 +57,10 @@ class UnprovenShareError(SourceError):
 
 class IncompleteScanError(SourceError):
     """The scan brought fewer people than Lytics counts, or does not end."""
+
+
+class GivenUpError(SourceError):
+    """A request failed as often as it may be repeated."""
 
 
 class RetryableError(SourceError):

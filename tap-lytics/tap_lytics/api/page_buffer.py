@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from tap_lytics.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,14 +127,25 @@ class _Spill:
         return len(self._lengths)
 
     def append(self, page: list[Record]) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tap-lytics-")  # noqa: SIM115 closed below
         content = msgspec.msgpack.encode(page)
-        self._file.seek(self._write_at)
-        self._file.write(content)
+        try:
+            self._write(content)
+        except OSError as error:
+            raise OutputError(
+                "the target reads slowly, and the temporary folder cannot take the pages that wait "
+                f"for it ({error.strerror}); set TMPDIR to a folder with space"
+            ) from error
         self._write_at += len(content)
         self._lengths.append(len(content))
         self.count += 1
+
+    def _write(self, content: bytes) -> None:
+        if self._file is None:
+            # Unbuffered, so that a full disk shows here and now.
+            self._file = tempfile.TemporaryFile(prefix="tap-lytics-", buffering=0)  # noqa: SIM115
+        self._file.seek(self._write_at)
+        if self._file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def popleft(self) -> list[Record]:
         assert self._file is not None  # noqa: S101 there is a page, so there is a file

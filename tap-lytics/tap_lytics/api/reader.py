@@ -89,7 +89,8 @@ class AudienceReader:
                 "`concurrency` 1 if that does not help"
             )
         elif total != people:
-            logger.info(
+            logger.log(
+                logging.WARNING if people - total > drift(total) else logging.INFO,
                 "%s: %s people came, Lytics counts %s; people join and leave while they are read",
                 label,
                 f"{people:,}",

@@ -11,12 +11,7 @@ import msgspec
 
 from tap_lytics.api.answers import ScanAnswer, whole_number
 from tap_lytics.api.client import Call
-from tap_lytics.api.errors import (
-    IncompleteScanError,
-    NotSentError,
-    RetryableError,
-    TooManyRequestsError,
-)
+from tap_lytics.api.errors import IncompleteScanError, RetryableError
 from tap_lytics.api.people import Attempt, Emitted
 
 if TYPE_CHECKING:
@@ -32,6 +27,9 @@ BUCKETS = range(100)
 
 PAGES_WITHOUT_NEWS = 3
 """So many pages in a row without a new person end a scan, though its ``total`` says more."""
+
+DRIFTS_TOO_FAR = 10
+"""So many times its drift can no audience grow while it is read."""
 
 LARGEST_FIELDS_PARAMETER = 6000
 """Characters; beyond, whole profiles are asked for, since servers limit the request line."""
@@ -186,7 +184,9 @@ class BucketScan:
         """Whether the scan ends here: no cursor, or nobody new where nobody is expected."""
         if not page.cursor:
             return True
-        if self.total is not None and attempt.count > 2 * self.total + 1000:
+        if self.total is not None and attempt.count > self.total + DRIFTS_TOO_FAR * drift(
+            self.total
+        ):
             raise IncompleteScanError(
                 f"the scan of {self._source.label} does not end: {attempt.count:,} people, where "
                 f"Lytics counts {self.total:,}"
@@ -203,8 +203,6 @@ class BucketScan:
         return read_page(self._client, self._source, self._buckets, cursor)
 
     def _restart(self, error: RetryableError) -> None:
-        if isinstance(error, (NotSentError, TooManyRequestsError)):
-            raise error  # these have been repeated already
         self.restarts += 1
         if self.restarts > self._client.max_retries:
             raise IncompleteScanError(

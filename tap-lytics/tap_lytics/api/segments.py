@@ -50,7 +50,8 @@ def list_segments(client: LyticsClient, table: str) -> list[Segment]:
         if error.status != 404:  # noqa: PLR2004 the HTTP status itself is the clearest name
             raise
         answer = client.read("/api/segment", table=table, valid="all")
-    return [_segment(entry, table) for entry in answer or [] if entry.get("id")]
+    segments = [_segment(entry, table) for entry in answer or [] if entry.get("id")]
+    return [segment for segment in segments if segment.table == table]
 
 
 def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
