@@ -5,7 +5,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PACKAGES := tap-lytics target-mapp-sftp sandbox
+PACKAGES := tap-lytics target-mapp-sftp sandbox orchestrate/scheduler
 PYPROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 

@@ -80,7 +80,8 @@ def _default(setting: Setting) -> str:
     default = setting.get("default")
     if default is None:
         return ""
-    return f"`{default}`" if isinstance(default, str) and "\n" not in default else f"`{json.dumps(default)}`"
+    is_plain = isinstance(default, str) and "\n" not in default
+    return f"`{default}`" if is_plain else f"`{json.dumps(default)}`"
 
 
 def _one_line(setting: Setting) -> str:
@@ -110,9 +111,14 @@ def filled(text: str) -> str:
     `# made from: NAME` and `# end`.
     """
     for name, make in PARTS.items():
-        for start, end in ((f"<!-- made from: {name} -->", "<!-- end -->"), (f"    # made from: {name}", "    # end")):
-            pattern = re.compile(f"^{re.escape(start)}\n.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
-            text = pattern.sub(lambda _: f"{start}\n{make()}\n{end}", text)  # noqa: B023 used at once
+        for start, end in (
+            (f"<!-- made from: {name} -->", "<!-- end -->"),
+            (f"    # made from: {name}", "    # end"),
+        ):
+            before, found, rest = text.partition(f"{start}\n")
+            if found:
+                _, found_end, after = rest.partition(f"{end}\n")
+                text = f"{before}{start}\n{make()}\n{found_end}{after}"
     return text
 
 

@@ -23,6 +23,7 @@ STATE_DIR = ROOT / "output" / "demo"
 BIN = Path(sys.executable).parent
 PEOPLE = 10_000
 START_TIMEOUT_SECONDS = 30
+WIDTH = 160
 
 NEXT_STEPS = """
 That was the whole way: a Lytics API and an SFTP server on this machine, both with invented people.
@@ -74,7 +75,7 @@ def show(file: Path) -> None:
         rows = len(first) - 1 + sum(1 for _ in lines)
     print(f"\nDelivered: {file.name}\n{rows} rows, {file.stat().st_size} bytes. First lines:\n")
     for line in first:
-        print(line if len(line) <= 160 else f"{line[:160]}…")
+        print(line if len(line) <= WIDTH else f"{line[:WIDTH]}…")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Runs the schedules of a Meltano project at their hours, on one machine."""

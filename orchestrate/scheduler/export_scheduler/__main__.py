@@ -1,0 +1,5 @@
+"""`python -m export_scheduler` is the command."""
+
+from export_scheduler.cli import main
+
+main()
