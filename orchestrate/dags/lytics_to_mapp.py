@@ -1,0 +1,167 @@
+"""The schedules of meltano.yml as Airflow DAGs: a task per audience, or per share of a big one.
+
+Put this folder into Airflow's `dags_folder`, or set AIRFLOW__CORE__DAGS_FOLDER to it; the checkout
+must stand at the same place on every worker, set up once by `make demo`. Airflow 3, any executor.
+
+- Each schedule becomes a DAG of its name, in its own zone, one run at a time, without catch-up.
+- `audiences` asks Lytics what there is to export; `export` is mapped over the answer.
+- An audience of LYTICS_SHARE_PEOPLE (5 million) or more is read in LYTICS_SHARES (4) shares of its
+  buckets, by as many tasks, each of which delivers files of its own.
+- A task may be repeated at any moment: an export is published whole or not at all.
+- Secrets come from the connections `lytics` (password: the API token) and `mapp_sftp` (host, port,
+  login, password; `private_key` and `host_key` in extra) where these exist, else from .env.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from airflow.exceptions import AirflowNotFoundException
+from airflow.sdk import DAG, Connection, CronTriggerTimetable, task
+
+ROOT = Path(__file__).resolve().parents[2]
+MELTANO = ROOT / ".venv" / "bin" / "meltano"
+SHARE_PEOPLE = int(os.environ.get("LYTICS_SHARE_PEOPLE", "5000000"))
+SHARES = int(os.environ.get("LYTICS_SHARES", "4"))
+BUCKETS = 100
+FILE_NAME = "export-lytics-{audience_name}-{timestamp}.csv"
+
+Share = dict[str, Any]
+
+
+def environment(schedule: dict[str, Any]) -> dict[str, str]:
+    """The variables of a run: the worker's, the schedule's, and the secrets Airflow keeps."""
+    own = {name: str(value) for name, value in (schedule.get("env") or {}).items()}
+    return {**os.environ, **own, **_lytics_secrets(), **_server_secrets()}
+
+
+def _lytics_secrets() -> dict[str, str]:
+    lytics = _connection("lytics")
+    return {"TAP_LYTICS_API_TOKEN": lytics.password} if lytics and lytics.password else {}
+
+
+def _server_secrets() -> dict[str, str]:
+    server = _connection("mapp_sftp")
+    if server is None:
+        return {}
+    facts = {
+        "HOST": server.host,
+        "PORT": server.port,
+        "USERNAME": server.login,
+        "PASSWORD": server.password,
+        **{name.upper(): server.extra_dejson.get(name) for name in ("private_key", "host_key")},
+    }
+    return {f"TARGET_MAPP_SFTP_{name}": str(value) for name, value in facts.items() if value}
+
+
+def _connection(name: str) -> Connection | None:
+    try:
+        return Connection.get(name)
+    except AirflowNotFoundException:
+        return None
+
+
+def output_of(*command: str, env: dict[str, str]) -> str:
+    """What a Meltano command prints; its log goes to the task's."""
+    return subprocess.run(  # noqa: S603 Meltano's own command
+        [MELTANO, *command], cwd=ROOT, env=env, check=True, text=True, stdout=subprocess.PIPE
+    ).stdout
+
+
+def shares_of(tap: str, target: str, env: dict[str, str]) -> list[Share]:
+    """What to export with a tap and a target: audiences, or shares of them.
+
+    Returns:
+        The variables for each export: `state` (the suffix of the state's id) and `env`.
+    """
+    catalog = json.loads(output_of("invoke", tap, "--discover", env=env))
+    listing = output_of("invoke", tap, "--list-segments=json", env=env).splitlines()
+    sizes = {facts["slug"]: facts["size"] or 0 for facts in map(json.loads, listing)}
+    return [
+        _share(tap, target, stream["stream"], number, count)
+        for stream in catalog["streams"]
+        for count in (SHARES if sizes.get(stream["stream"], 0) >= SHARE_PEOPLE else 1,)
+        for number in range(count)
+    ]
+
+
+def _share(tap: str, target: str, stream: str, number: int, count: int) -> Share:
+    variables = {f"{_variable(tap)}__SELECT": json.dumps([f"{stream}.*"])}
+    if count == 1:
+        return {"pair": [tap, target], "state": stream, "env": variables}
+    first, last = number * BUCKETS // count, (number + 1) * BUCKETS // count - 1
+    variables[f"{_variable(tap)}_SPLITS"] = f"{first}-{last}"
+    name = FILE_NAME.replace(".csv", f"-share-{number + 1}-of-{count}.csv")
+    variables[f"{_variable(target)}_FILE_NAME"] = name
+    return {"pair": [tap, target], "state": f"{stream}-{first}-{last}", "env": variables}
+
+
+def _variable(plugin: str) -> str:
+    return plugin.replace("-", "_").upper()
+
+
+def run(share: Share, env: dict[str, str]) -> None:
+    """Run one export to its end; when the task is stopped, so is the export."""
+    with subprocess.Popen(  # noqa: S603 Meltano's own command
+        [MELTANO, "run", *share["pair"], f"--state-id-suffix={share['state']}"],
+        cwd=ROOT,
+        env={**env, **share["env"]},
+        start_new_session=True,
+    ) as process:
+        try:
+            exit_code = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    if exit_code:
+        raise RuntimeError(f"The export failed with exit code {exit_code}; its log stands above.")
+
+
+def dag_of(schedule: dict[str, Any], tasks: list[str]) -> DAG:
+    """The DAG of one schedule."""
+    zone = (schedule.get("env") or {}).get("EXPORT_TIMEZONE", "UTC")
+    interval = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}.get(
+        schedule["interval"], schedule["interval"]
+    )
+    with DAG(
+        dag_id=schedule["name"],
+        schedule=interval if interval == "@once" else CronTriggerTimetable(interval, timezone=zone),
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        default_args={
+            "retries": 2,
+            "retry_delay": timedelta(minutes=5),
+            "retry_exponential_backoff": True,
+        },
+        doc_md=__doc__,
+        tags=["lytics", "mapp"],
+    ) as dag:
+
+        @task
+        def audiences() -> list[Share]:
+            env = environment(schedule)
+            pairs = (shlex.split(words) for words in tasks)
+            return [share for pair in pairs for share in shares_of(pair[0], pair[-1], env)]
+
+        @task(map_index_template="{{ share['state'] }}")
+        def export(share: Share) -> None:
+            run(share, environment(schedule))
+
+        export.expand(share=audiences())
+    return dag
+
+
+project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
+jobs = {job["name"]: job["tasks"] for job in project.get("jobs", [])}
+for entry in project.get("schedules", []):
+    if entry.get("job") in jobs:
+        globals()[entry["name"]] = dag_of(entry, jobs[entry["job"]])
