@@ -1,3 +1,4 @@
+# make setup  what it takes to run: Meltano, the tap, the target, the scheduler
 # make demo   an audience from the sandbox's Lytics to the sandbox's SFTP folder, through meltano run
 # make test   every test
 # make lint   style, types, meltano.yml
@@ -9,7 +10,7 @@ PACKAGES := tap-lytics target-mapp-sftp sandbox orchestrate/scheduler
 PYPROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test lint format bench constraints clean
+.PHONY: setup demo test lint format bench constraints clean
 
 .venv/uv:
 	$(PYTHON) -m venv .venv
@@ -29,6 +30,8 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint c
 	$(UV_INSTALL) --group dev $(PACKAGES:%=--editable ./%)
 	touch $@
 
+setup: .venv/plugins
+
 demo: .venv/plugins
 	$(BIN)/python sandbox/demo.py
 
@@ -39,7 +42,7 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml orchestrate/three-audiences.meltano.yml
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
