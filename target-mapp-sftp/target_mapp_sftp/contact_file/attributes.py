@@ -1,0 +1,135 @@
+"""Mapp's attributes, as `attributes.json` declares them: a JSON Schema of one row, header to value."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CUSTOM, MEMBER = "user.CustomAttribute.", "user.MemberAttribute."
+FREE_PREFIXES = (CUSTOM, MEMBER)
+FREE_NAME_LENGTH = 80
+"""Longest name of a custom attribute, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of Mapp's.
+
+    Attributes:
+        header: The header as Mapp documents it; `user.CustomAttribute.X` for any custom one.
+        rules: Its JSON Schema, references resolved.
+    """
+
+    header: str
+    rules: Mapping[str, Any]
+
+    @property
+    def identifies(self) -> bool:
+        """Whether Mapp can tell contacts apart by it."""
+        return bool(self.rules.get("x-identifies"))
+
+    @property
+    def type(self) -> str | None:
+        """What untidy values are converted to before they are checked."""
+        value: str | None = self.rules.get("x-type")
+        return value
+
+    @property
+    def max_length(self) -> int | None:
+        """The most characters Mapp stores; it cuts the rest off without a word."""
+        value: int | None = self.rules.get("maxLength")
+        return value
+
+
+@cache
+def row_schema() -> dict[str, Any]:
+    """The JSON Schema of a row, as it stands in the file."""
+    text = resources.files(__package__).joinpath("attributes.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@cache
+def standard_attributes() -> Mapping[str, Attribute]:
+    """The attributes with a name of their own, by header, in the file's order."""
+    return {
+        header: Attribute(header, _resolved(rules))
+        for header, rules in row_schema()["properties"].items()
+    }
+
+
+@cache
+def _spellings() -> Mapping[str, Attribute]:
+    return {
+        spelling: attribute
+        for attribute in standard_attributes().values()
+        for spelling in (attribute.header, *attribute.rules.get("x-spellings", ()))
+    }
+
+
+@cache
+def attribute_of(header: str) -> Attribute | None:
+    """The attribute that *header* names, or nothing where Mapp has none of that spelling."""
+    if header in _spellings():
+        return _spellings()[header]
+    for pattern, rules in row_schema()["patternProperties"].items():
+        if re.fullmatch(pattern, header):
+            return Attribute(header[: len(CUSTOM)] + "X", rules)
+    return None
+
+
+def _resolved(rules: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = rules.get("$ref", "").rpartition("/")[2]
+    return {**rules, **row_schema()["$defs"][reference]} if reference else rules
+
+
+def attributes_table() -> str:
+    """The attributes as a Markdown table: header, meaning, rule."""
+    rows = ["| header | meaning | what is checked |", "|---|---|---|"]
+    for attribute in (*standard_attributes().values(), *_free_attributes()):
+        mark = " (identifies)" if attribute.identifies else ""
+        meaning = ": ".join(
+            text
+            for text in (attribute.rules["title"], attribute.rules.get("description"))
+            if text is not None
+        )
+        rows.append(f"| `{attribute.header}`{mark} | {meaning} | {_rule_text(attribute)} |")
+    return "\n".join(rows)
+
+
+def _free_attributes() -> list[Attribute]:
+    rules = row_schema()["patternProperties"].values()
+    return [
+        Attribute(f"{prefix}X", rule) for prefix, rule in zip(FREE_PREFIXES, rules, strict=True)
+    ]
+
+
+def _rule_text(attribute: Attribute) -> str:
+    """What a value must be, in words."""
+    rules = attribute.rules
+    few_values = len(rules.get("enum", ())) <= 5  # noqa: PLR2004 more would fill the table
+    words = [
+        *(["the pattern Mapp publishes"] if attribute.header == "user.Email" else []),
+        *(["digits"] if "pattern" in rules and attribute.header != "user.Email" else []),
+        *(
+            [" or ".join(f"`{value}`" for value in rules["enum"])]
+            if few_values and "enum" in rules
+            else []
+        ),
+        *([f"one of {len(rules['enum'])} codes"] if not few_values else []),
+        *(
+            {"date": ["a date that exists"], "iana-time-zone": ["a known zone"]}.get(
+                rules.get("format", ""), []
+            )
+        ),
+        *([f"at most {attribute.max_length} characters"] if attribute.max_length else []),
+        *([rules["x-caution"]] if "x-caution" in rules else []),
+    ]
+    return "; ".join(words)

@@ -1,0 +1,42 @@
+"""What can be wrong with the settings of the file, and with the people in it."""
+
+from __future__ import annotations
+
+from target_mapp_sftp.errors import DataError, SettingsError
+
+
+class MappingError(SettingsError):
+    """The field map or another setting of the file breaks a rule of Mapp's.
+
+    Args:
+        message: One line.
+        details: Every problem, each as `setting: problem; what to do`.
+    """
+
+
+class InvalidRecordError(DataError):
+    """A record has a bad identifier, and *invalid_records* is `fail`."""
+
+
+class TooManyRejectedError(DataError):
+    """More records were left out than *max_rejected* allows."""
+
+
+class DuplicateError(DataError):
+    """An identifier came twice, and *duplicates* is `fail`."""
+
+
+class EmptyAudienceError(DataError):
+    """Nobody is in the file, and *empty_audience* is `fail`."""
+
+
+class ShrunkError(DataError):
+    """The file has shrunk more than *max_shrink* allows since the last delivery."""
+
+
+class RowTooLongError(DataError):
+    """A single row does not fit into a file of *max_file_size_mb*."""
+
+
+class LostRecordsError(DataError):
+    """Rows, rejects and duplicates do not add up to the records received: a fault of this code."""

@@ -1,0 +1,233 @@
+"""The contact file of one audience, while it grows."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from target_mapp_sftp.contact_file.attributes import attribute_of
+from target_mapp_sftp.contact_file.encodings import holds, row_encoding
+from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError
+from target_mapp_sftp.contact_file.finished import (
+    FinishedFile,
+    require_allowed,
+    require_few_rejects,
+)
+from target_mapp_sftp.contact_file.names import file_name, safe_name, take_names
+from target_mapp_sftp.contact_file.parts import PartsWriter
+from target_mapp_sftp.contact_file.rejects import Rejects
+from target_mapp_sftp.contact_file.row import RowCells, compile_row
+from target_mapp_sftp.contact_file.seen import SeenIdentifiers
+from target_mapp_sftp.contact_file.text import quoted
+from target_mapp_sftp.contact_file.values import BadValueError, to_string
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from target_mapp_sftp.contact_file.settings import FileSettings
+
+
+class ContactFile:
+    """Takes records, writes rows.
+
+    Args:
+        settings: What the file looks like.
+        stream_name: The stream's name.
+        schema: JSON Schema of its records; its `title` is the audience's name.
+        run_id: The run's id, for the file name.
+        started_at: When the run began, with its zone, for the file name.
+        folder: A private folder where the file grows.
+        rejects_folder: Where the list of rejects goes and stays.
+        taken_names: Names the run has given to other files already; this file's are added.
+        key_properties: The fields that tell a record apart, for the list of rejects.
+
+    Raises:
+        MappingError: When the schema has none of a mapped field.
+    """
+
+    def __init__(
+        self,
+        settings: FileSettings,
+        *,
+        stream_name: str,
+        schema: Mapping[str, Any],
+        run_id: str,
+        started_at: datetime,
+        folder: Path,
+        rejects_folder: Path,
+        taken_names: set[str] | None = None,
+        key_properties: tuple[str, ...] = (),
+    ) -> None:
+        self.received = 0
+        self._settings = settings
+        self._rows = 0
+        self._duplicates = 0
+        self._emptied: Counter[tuple[str, str]] = Counter()
+        self._stream_name = stream_name
+        self._cells = self._compiled(schema)
+        self._name = _file_name(settings, stream_name, schema, run_id, started_at)
+        self._taken_names = taken_names if taken_names is not None else set()
+        self._encoding = row_encoding(settings.encoding)
+        self._between = f'"{settings.delimiter}"'
+        self._end = f'"{settings.line_ending}'
+        self._quotes = 2 * (len(settings.columns) - 1)
+        header = self._between.join([quoted(column.header) for column in settings.columns])
+        self._parts = PartsWriter(
+            folder, f'"{header}{self._end}'.encode(settings.encoding), settings.max_file_bytes
+        )
+        self._rejects = Rejects(rejects_folder, self._name, key_properties)
+        self._seen = None if settings.duplicates == "keep" else SeenIdentifiers()
+        self._rows_wanted = settings.preview_rows or float("inf")
+
+    def use_schema(self, schema: Mapping[str, Any]) -> None:
+        """Go on with a changed schema; columns and file name stay.
+
+        Raises:
+            MappingError: When the new schema has none of a mapped field.
+        """
+        self._cells = self._compiled(schema)
+
+    def _compiled(self, schema: Mapping[str, Any]) -> RowCells:
+        return compile_row(self._settings, schema, self._stream_name, self._emptied)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Write a record as a row, or count it as a reject or a duplicate.
+
+        Raises:
+            DataError: When the record breaks a rule that is to fail the run.
+        """
+        if self._rows >= self._rows_wanted:
+            return
+        self.received += 1
+        identifier_key, identify, others = self._cells
+        try:
+            identifier = identify(record.get(identifier_key))
+        except BadValueError as error:
+            if not self._keeps(record, error.reason):
+                return
+            identifier = _as_it_is(record.get(identifier_key))
+        else:
+            if self._seen is not None and not self._seen.add(identifier):
+                self._count_duplicate()
+                return
+        cells = [identifier]
+        cells += [convert(record.get(key)) for key, convert in others]
+        text = self._between.join(cells)
+        if not text.isprintable() or text.count('"') != self._quotes:
+            text = self._between.join([quoted(cell) for cell in cells])
+        try:
+            row = f'"{text}{self._end}'.encode(self._encoding)
+        except UnicodeEncodeError:
+            row = self._encoded(cells)
+        self._parts.write(row)
+        self._rows += 1
+
+    def _keeps(self, record: Mapping[str, Any], reason: str) -> bool:
+        """Whether a record with a bad identifier is written all the same."""
+        rule = self._settings.invalid_records
+        if rule == "keep":
+            return True
+        column = self._settings.columns[0].header
+        if rule == "fail":
+            raise InvalidRecordError(
+                f"invalid_records: record {self.received} has a bad {column}: {reason}. Mend it in "
+                "Lytics, or set invalid_records to reject."
+            )
+        self._rejects.add(self.received, record, f"{column}: {reason}")
+        bound = self._settings.max_rejected
+        if bound is not None and not bound.is_percentage:
+            require_few_rejects(
+                self._settings, self._rejects.count, self.received, self._rejects.path
+            )
+        return False
+
+    def _count_duplicate(self) -> None:
+        if self._settings.duplicates == "fail":
+            raise DuplicateError(
+                f"duplicates: record {self.received} has the same "
+                f"{self._settings.columns[0].header} as one before it. Choose an identifier that "
+                "is unique, or set duplicates to first or keep."
+            )
+        self._duplicates += 1
+
+    def _encoded(self, cells: list[str]) -> bytes:
+        """Encode a row of which the encoding cannot hold every character."""
+        for place, (cell, column) in enumerate(zip(cells, self._settings.columns, strict=True)):
+            if not holds(cell, self._encoding):
+                reason = f"has a character that {self._settings.encoding} does not have"
+                self._emptied[column.header, reason] += 1
+                cells[place] = ""
+        text = self._between.join([quoted(cell) for cell in cells])
+        return f'"{text}{self._end}'.encode(self._encoding)
+
+    def finish(self, previous_rows: int | None = None) -> FinishedFile:
+        """Close the file and hold it against the rules.
+
+        Args:
+            previous_rows: Rows of the last delivery, for *max_shrink*.
+
+        Raises:
+            DataError: When the file breaks a rule; discard it then.
+        """
+        self._rejects.close()
+        skipped = self._rows == 0 and self._settings.empty_audience == "skip"
+        parts = (
+            ()
+            if skipped
+            else self._parts.finish(take_names(self._name, self._parts.parts, self._taken_names))
+        )
+        if skipped:
+            self._parts.discard()
+        finished = FinishedFile(
+            parts=parts,
+            received=self.received,
+            rows=self._rows,
+            rejected=self._rejects.count,
+            duplicates=self._duplicates,
+            reject_reasons=self._rejects.reasons,
+            emptied=self._emptied,
+            rejects_path=self._rejects.path,
+            is_preview=self._settings.preview_rows is not None,
+        )
+        require_allowed(self._settings, finished, previous_rows)
+        return finished
+
+    def discard(self) -> None:
+        """Remove what was written; the list of rejects stays, for it tells why."""
+        self._parts.discard()
+        self._rejects.close()
+
+
+def _as_it_is(value: Any) -> str:
+    try:
+        return "" if value is None else to_string(value)
+    except BadValueError:
+        return ""
+
+
+def _file_name(
+    settings: FileSettings,
+    stream_name: str,
+    schema: Mapping[str, Any],
+    run_id: str,
+    started_at: datetime,
+) -> str:
+    local = started_at.astimezone(settings.zone)
+    title = schema.get("title")
+    audience = safe_name(title) if isinstance(title, str) else ""
+    if not any(sign.isalnum() for sign in audience):
+        # Nothing of a name in another script survives; the stream's name tells it apart.
+        audience = safe_name(stream_name)
+    return file_name(
+        settings.file_name,
+        {
+            "audience_name": audience[:120],
+            "stream_name": stream_name[:120],
+            "timestamp": local.strftime(settings.timestamp_format),
+            "date": f"{local:%Y-%m-%d}",
+            "run_id": run_id,
+        },
+    )

@@ -1,0 +1,204 @@
+"""Checks the columns against Mapp's rules before anything is read: Mapp itself says nothing."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from target_mapp_sftp.contact_file.attributes import (
+    CUSTOM,
+    FREE_NAME_LENGTH,
+    FREE_PREFIXES,
+    attribute_of,
+    standard_attributes,
+)
+from target_mapp_sftp.contact_file.cells import cell_of
+from target_mapp_sftp.contact_file.values import TYPES, BadValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from target_mapp_sftp.contact_file.field_map import Column
+
+MEMBERSHIP_HEADER = f"{CUSTOM}SegmentMembership"
+READ_MODE_HEADER = "member.MobileChannel"
+_EMAIL, _MOBILE, _ALIAS, _EXTERNAL_ID = (
+    "user.Email",
+    "user.MobileNumber",
+    "user.FaxNumber",
+    "user.Identifier",
+)
+_READ_ONLY = {"user.origin", "user.emaildomain"}
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_]+").fullmatch
+_BRACKETS = re.compile(r"user\.(\w+)Attribute\[['\"]?(.*?)['\"]?\]").fullmatch
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like *name*, without regard to letter case."""
+    by_lower = {other.lower(): other for other in known}
+    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def column_problems(columns: Sequence[Column]) -> Iterator[str]:
+    """Everything that is wrong with the columns by themselves, one line each."""
+    for column in columns:
+        problem = header_problem(column.header)
+        if problem:
+            yield f"{column.entry}: {problem}"
+        else:
+            yield from _long_form_problems(column)
+    yield from _repeated_headers(columns)
+
+
+def header_problem(header: str) -> str | None:
+    """What is wrong with a header and what to write instead, or nothing."""
+    for prefix in FREE_PREFIXES:
+        if header.lower().startswith(prefix.lower()):
+            return _free_header_problem(header, prefix)
+    if brackets := _BRACKETS(header):
+        kind, name = brackets.groups()
+        return f"'{header}' uses brackets; write 'user.{kind}Attribute.{name}'"
+    if header.lower().startswith("group."):
+        return (
+            f"'{header}' is a group attribute, which Mapp reads from a file of its own; remove it"
+        )
+    if header.lower() in _READ_ONLY:
+        return f"'{header}' is set by Mapp itself and cannot be imported; remove it"
+    if attribute_of(header) is not None:
+        return None
+    return f"'{header}' is no header that Mapp knows; {_advice(header)}"
+
+
+def _advice(header: str) -> str:
+    known = [*standard_attributes(), *FREE_PREFIXES]
+    near = nearest(header, known) or nearest(f"user.{header}", known)
+    own = f"'{CUSTOM}{re.sub(r'[^A-Za-z0-9_]+', '_', header.rpartition('.')[2])}'"
+    if near in FREE_PREFIXES:
+        return f"write '{near}' and a name"
+    return f"did you mean '{near}'? An attribute of your own is {own}" if near else f"write {own}"
+
+
+def _free_header_problem(header: str, prefix: str) -> str | None:
+    name = header[len(prefix) :]
+    if not header.startswith(prefix):
+        return f"'{header}' is spelled otherwise by Mapp; write '{prefix}{name}'"
+    if not name:
+        return f"'{header}' has no name after the last dot; add one"
+    if not name.isascii() or not name.isprintable():
+        return f"'{header}' has characters that are not plain ASCII; rename the attribute"
+    if any(sign in name for sign in "[]'\""):
+        return f"'{header}' has brackets or quotes in its name; leave them out"
+    if len(name) > FREE_NAME_LENGTH:
+        return (
+            f"'{header}' has a name of {len(name)} characters; "
+            f"shorten it to at most {FREE_NAME_LENGTH}"
+        )
+    return None
+
+
+def _long_form_problems(column: Column) -> Iterator[str]:
+    if column.type is not None and column.type not in TYPES:
+        near = nearest(column.type, TYPES)
+        advice = f"did you mean '{near}'?" if near else f"use one of {', '.join(TYPES)}"
+        yield f"{column.entry}: '{column.type}' is no type; {advice}"
+    elif column.default:
+        try:
+            cell_of(column)(column.default)
+        except BadValueError as error:
+            yield f"{column.entry}: its default is {error.reason}; Mapp would not take it, change it"
+
+
+def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
+    first: dict[str, Column] = {}
+    for column in columns:
+        other = first.setdefault(column.header.lower(), column)
+        if other is column:
+            continue
+        if MEMBERSHIP_HEADER in (column.header, other.header) and not column.entry:
+            yield (
+                f"{other.entry}: '{other.header}' is the membership column already; "
+                "remove it, or set segment_membership to false"
+            )
+        else:
+            yield (
+                f"{column.entry}: '{column.header}' is the header of {other.entry} already, and "
+                "Mapp does not tell letter case apart; give one of them another header"
+            )
+
+
+def identifier_problems(
+    identifier: str, mapped: Sequence[Column], column: Column | None
+) -> Iterator[str]:
+    """What is wrong with the identifier.
+
+    Args:
+        identifier: The setting.
+        mapped: The columns of the map.
+        column: The one that would come first, if any.
+    """
+    if column is None:
+        yield f"identifier: '{identifier}' is not in field_map; {_identifier_advice(identifier, mapped)}"
+        return
+    attribute = attribute_of(column.header)
+    if attribute is not None and not attribute.identifies:
+        able = [name for name, each in standard_attributes().items() if each.identifies]
+        yield (
+            f"identifier: '{identifier}' is mapped to '{column.header}', by which Mapp cannot "
+            f"identify; map it to one of {', '.join(able)}, or choose another identifier"
+        )
+    if column.default:
+        yield f"{column.entry}: the identifier cannot have a default; remove it"
+
+
+def _identifier_advice(identifier: str, mapped: Sequence[Column]) -> str:
+    for column in mapped:
+        attribute = attribute_of(column.header)
+        if column.field and attribute is not None and attribute.identifies:
+            return f"set it to '{column.field}', or map it"
+    near = nearest(identifier, [column.field for column in mapped if column.field])
+    return f"did you mean '{near}'?" if near else "map it to user.Email or another identifier"
+
+
+def warnings_of(columns: Sequence[Column]) -> Iterator[str]:
+    """What is allowed and may still surprise; the first of *columns* is the identifier."""
+    headers = {column.header for column in columns}
+    if columns[0].header.lower() == _EXTERNAL_ID.lower():
+        yield from _external_id_warnings(headers)
+    if {_EMAIL, _MOBILE} <= headers and READ_MODE_HEADER not in headers:
+        yield (
+            "field_map: a file with both user.Email and user.MobileNumber makes Mapp set the SMS "
+            f"channel to deny; add a column {READ_MODE_HEADER} of allow or prefer if that is not "
+            "wanted"
+        )
+    for column in columns:
+        yield from _name_warnings(column)
+
+
+def _external_id_warnings(headers: set[str]) -> Iterator[str]:
+    yield (
+        "identifier: user.Identifier identifies only when the import job in Mapp has 'Use External "
+        "Identifier' on; switch it on"
+    )
+    if headers.isdisjoint((_EMAIL, _MOBILE, _ALIAS)):
+        yield (
+            "identifier: a row that holds only user.Identifier updates a contact but never creates "
+            "one; map user.Email, user.MobileNumber or user.FaxNumber too to create contacts"
+        )
+    else:
+        yield (
+            "identifier: with user.Identifier an address in the file overwrites the one stored in "
+            "Mapp; map addresses only if that is wanted"
+        )
+
+
+def _name_warnings(column: Column) -> Iterator[str]:
+    attribute = attribute_of(column.header)
+    if attribute is not None and (caution := attribute.rules.get("x-caution")):
+        yield f"{column.entry}: '{column.header}': {caution}"
+    if column.header.startswith(FREE_PREFIXES) and not _SAFE_NAME(column.header.split(".", 2)[2]):
+        yield (
+            f"{column.entry}: '{column.header}' has more than letters, digits and _ in its name, "
+            "and Mapp advises against it; rename the attribute if its import fails"
+        )

@@ -1,0 +1,80 @@
+"""The list of records that were left out: where they stood, why, and no more of them than a key."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TextIO
+
+from target_mapp_sftp.contact_file.names import split_suffix
+from target_mapp_sftp.contact_file.text import clean
+from target_mapp_sftp.contact_file.values import BadValueError, to_string
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class Rejects:
+    """Counts rejects by reason and lists them in a CSV, which is made with the first one.
+
+    Args:
+        folder: Where the list goes and stays.
+        name: Name of the contact file, from which the list gets its own.
+        key_properties: The fields that tell a record apart; all that is listed of it.
+    """
+
+    def __init__(self, folder: Path, name: str, key_properties: tuple[str, ...]) -> None:
+        self.path: Path | None = None
+        self.reasons: Counter[str] = Counter()
+        self.count = 0
+        self._folder, self._name = folder, name
+        self._keys = key_properties
+        self._file: TextIO | None = None
+
+    def add(self, number: int, record: Mapping[str, Any], reason: str) -> None:
+        """List a record.
+
+        Args:
+            number: Its place in the stream, from 1.
+            record: The record.
+            reason: Why it is left out; no value of it.
+        """
+        self.count += 1
+        self.reasons[reason] += 1
+        file = self._file or self._open()
+        self._write(file, [str(number), reason, *(_text(record.get(key)) for key in self._keys)])
+
+    def _open(self) -> TextIO:
+        stem, _ = split_suffix(self._name)
+        number = 1
+        path = self._folder / f"{stem}-rejects.csv"
+        while True:
+            try:
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            except FileExistsError:
+                number += 1
+                path = self._folder / f"{stem}-rejects_{number}.csv"
+            else:
+                break
+        self.path = path
+        self._file = os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="")
+        self._write(self._file, ["record", "reason", *self._keys])
+        return self._file
+
+    def _write(self, file: TextIO, cells: list[str]) -> None:
+        csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(cells)
+
+    def close(self) -> None:
+        """Close the list; safe to call twice."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _text(value: Any) -> str:
+    try:
+        return "" if value is None else clean(to_string(value))
+    except BadValueError:
+        return ""
