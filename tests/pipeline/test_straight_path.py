@@ -1,0 +1,129 @@
+"""An audience travels from Lytics to Mapp's folder by `meltano run`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from project import FIELD_MAP, ROOT
+from servers import openssh_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from project import Project
+
+    from sandbox import Sandbox
+
+MEMBERSHIP = "user.CustomAttribute.SegmentMembership"
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    """The rows of a contact file."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines, strict=True))
+
+
+def addresses(people: list[dict[str, Any]]) -> set[str]:
+    """The well-formed addresses of an audience, each once, as Mapp compares them."""
+    texts = (person.get("email") for person in people)
+    plain = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]+\.[a-z]{2,}", re.IGNORECASE)
+    return {text.lower() for text in texts if isinstance(text, str) and plain.fullmatch(text)}
+
+
+def test_a_whole_audience_arrives_as_one_file(project: Project, box: Sandbox) -> None:
+    """The file has the name, the columns and one row for each person with an identifier."""
+    ending = project.run()
+    assert ending.exit_code == 0, ending.log
+    (file,) = project.delivered()
+    assert re.fullmatch(r"export-lytics-Newsletter_subscribers-\d{8}T\d{6}\.csv", file.name)
+    rows = rows_of(file)
+    assert list(rows[0]) == [*FIELD_MAP.values(), MEMBERSHIP]
+    got = [row["user.Email"].lower() for row in rows]
+    assert len(got) == len(set(got))
+    assert addresses(list(box.audiences["newsletter_subscribers"].members())) <= set(got)
+    assert all("newsletter_subscribers" in row[MEMBERSHIP] for row in rows)
+
+
+def test_the_state_tells_the_next_run_what_was_delivered(project: Project) -> None:
+    """`delivered` passes through Meltano's state and comes back with the tap."""
+    assert project.run().exit_code == 0
+    (file,) = project.delivered()
+    bookmark = project.state()["bookmarks"]["newsletter_subscribers"]
+    delivered = bookmark["delivered"]
+    assert delivered["files"] == [file.name]
+    assert delivered["bytes"] == file.stat().st_size
+    assert delivered["rows"] == len(rows_of(file))
+    assert bookmark["scan"]["status"] == "complete"
+    whole = delivered["rows"] + delivered["rejected"] + delivered["duplicates"]
+    assert delivered["received"] == bookmark["scan"]["records"] == whole
+    second = project.run()
+    assert f"last delivered {delivered['at']}, {delivered['rows']} rows" in second.log
+    assert len(project.delivered()) == 2
+
+
+def test_openssh_takes_the_file_with_a_key(tmp_path: Path, project: Project) -> None:
+    """The same through OpenSSH's sshd, with a private key and the server's key as a setting."""
+    (tmp_path / "sshd").mkdir()
+    with openssh_server(tmp_path / "sshd") as server:
+        ending = project.run(
+            TARGET_MAPP_SFTP_HOST=server.host,
+            TARGET_MAPP_SFTP_PORT=str(server.port),
+            TARGET_MAPP_SFTP_USERNAME=server.username,
+            TARGET_MAPP_SFTP_PASSWORD=None,
+            TARGET_MAPP_SFTP_PRIVATE_KEY_FILE=str(server.private_key_file),
+            TARGET_MAPP_SFTP_HOST_KEY=server.host_key,
+            TARGET_MAPP_SFTP_FOLDER=str(server.folder),
+        )
+        assert ending.exit_code == 0, ending.log
+        (file,) = (path for path in server.folder.iterdir() if path.is_file())
+        assert file.name.startswith("export-lytics-Newsletter_subscribers-")
+        assert rows_of(file)
+
+
+def test_the_preview_writes_some_rows_here_and_sends_nothing(
+    tmp_path: Path, project: Project, box: Sandbox
+) -> None:
+    """`output_dir` and `preview_rows` show the first contacts of a real audience."""
+    ending = project.run(
+        TARGET_MAPP_SFTP_OUTPUT_DIR=str(tmp_path / "preview"), TARGET_MAPP_SFTP_PREVIEW_ROWS="10"
+    )
+    assert ending.exit_code == 0, ending.log
+    (file,) = (tmp_path / "preview").iterdir()
+    assert len(rows_of(file)) == 10
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert project.delivered() == []
+    assert box.audiences["newsletter_subscribers"].size > 10
+
+
+def test_the_job_runs_from_any_folder(project: Project) -> None:
+    """A working directory below the project is as good as the project itself."""
+    ending = project.meltano("run", "lytics-to-mapp", cwd=ROOT / "tests")
+    assert ending.exit_code == 0, ending.log
+    assert len(project.delivered()) == 1
+
+
+def test_check_walks_the_way_once(project: Project) -> None:
+    """`meltano invoke target-mapp-sftp:check` prints a line for each step and leaves nothing."""
+    ending = project.meltano("invoke", "target-mapp-sftp:check")
+    assert ending.exit_code == 0, ending.log
+    for step in ("resolve", "connect", "host key", "login", "folder", "write", "rename", "delete"):
+        assert re.search(rf"^ok +{step}", ending.log, re.MULTILINE), ending.log
+    assert project.delivered() == []
+
+
+@pytest.mark.parametrize("segments", ['["lapsed_buyers", "newsletter_subscribers"]', "[]"])
+def test_several_audiences_become_several_files(project: Project, segments: str) -> None:
+    """One run delivers a file for each audience; without a choice, for every valid one."""
+    ending = project.run(TAP_LYTICS_SEGMENTS=segments)
+    assert ending.exit_code == 0, ending.log
+    names = [file.name for file in project.delivered()]
+    assert len(names) == len(set(names))
+    delivered = project.state()["bookmarks"]
+    assert len(names) == sum("delivered" in bookmark for bookmark in delivered.values())
+    if segments == "[]":
+        assert len(names) > 2
+    else:
+        assert len(names) == 2
