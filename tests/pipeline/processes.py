@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import signal
+    import subprocess
     from collections.abc import Callable
 
 MELTANO, TAP, TARGET = "meltano", "tap-lytics", "target-mapp-sftp"
