@@ -6,6 +6,7 @@
     ├── PassingError               may pass: tried again, up to max_retries times
     │   ├── UnreachableError       no connection, or no SSH answer on it in time
     │   ├── ConnectionLostError    the connection broke or fell silent
+    │   │   └── LoginLostError     … while the login was being answered
     │   └── SizeMismatchError      the server holds another number of bytes than were sent
     ├── HostUnknownError           the name has no address
     ├── AlgorithmError             no common language with an old server
@@ -43,6 +44,13 @@ class ConnectionLostError(PassingError):
     """The connection broke or fell silent."""
 
 
+class LoginLostError(ConnectionLostError):
+    """The connection ended while the login was being answered.
+
+    Some servers say no in this way, so it is tried again only once.
+    """
+
+
 class SizeMismatchError(PassingError):
     """The server holds another number of bytes than were sent."""
 
@@ -61,6 +69,10 @@ class HostKeyError(DeliveryError):
 
 class LoginError(DeliveryError):
     """The server refused the login; trying again could lock the account."""
+
+
+class NoSftpError(DeliveryError):
+    """The login works, but the account may not use SFTP."""
 
 
 class RefusedError(DeliveryError):

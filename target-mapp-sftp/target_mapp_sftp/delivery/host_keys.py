@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import HostKeyError
@@ -53,7 +54,7 @@ class HostKey:
             ValueError: When there is no key in it.
         """
         fields = text.split()
-        for kind, encoded in zip(fields, fields[1:], strict=False):
+        for kind, encoded in pairwise(fields):
             if _KEY_KIND.fullmatch(kind):
                 return cls(kind, _decode(kind, encoded))
         raise ValueError("no key type is followed by a key")

@@ -73,9 +73,7 @@ def _unwrap(text: str) -> str:
 
 def _why_no_key(text: str) -> str:
     if text.startswith("PuTTY-User-Key-File"):
-        return (
-            "this is a key of PuTTY; export it with `puttygen KEY.ppk -O private-openssh -o KEY`"
-        )
+        return "this is a key of PuTTY; export it with `puttygen KEY.ppk -O private-openssh -o KEY`"
     if text.startswith(("ssh-", "ecdsa-")) or "BEGIN PUBLIC KEY" in text:
         return "this is a public key; the private one is in the file without .pub"
     return "there is no private key in it; it begins with -----BEGIN … PRIVATE KEY-----"
@@ -117,9 +115,7 @@ def _decrypt(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as above
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
 
-    read = (
-        form.load_ssh_private_key if b"OPENSSH PRIVATE KEY" in pem else form.load_pem_private_key
-    )
+    read = form.load_ssh_private_key if b"OPENSSH PRIVATE KEY" in pem else form.load_pem_private_key
     try:
         return _read_key(read, pem, passphrase)
     except UnsupportedAlgorithm as error:

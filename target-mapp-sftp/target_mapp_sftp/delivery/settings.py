@@ -124,8 +124,6 @@ def _wrong_values(values: Mapping[str, Any]) -> Iterator[str]:
     host = str(values.get("host", ""))
     if re.search(r"[\s/@]", host):
         yield "host: must be a bare name or address such as sftp.example.com, no URL and no user"
-    if not _is_number(values.get("port", 1), int) or not 0 < values.get("port", 1) <= _MAX_PORT:
-        yield f"port: must be a number from 1 to {_MAX_PORT}"
     for name in ("folder", "username"):
         if _UNPRINTABLE.search(str(values.get(name, ""))):
             yield f"{name}: holds a line break or another character no server takes; remove it"
@@ -136,6 +134,8 @@ def _wrong_values(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrong_numbers(values: Mapping[str, Any]) -> Iterator[str]:
+    if not _is_number(values.get("port", 1), int) or not 0 < values.get("port", 1) <= _MAX_PORT:
+        yield f"port: must be a number from 1 to {_MAX_PORT}"
     for name in ("connect_timeout", "transfer_timeout"):
         if not _is_number(values.get(name, 1), int, float) or values.get(name, 1) <= 0:
             yield f"{name}: must be a number of seconds above 0"
@@ -187,7 +187,7 @@ def _load_key(values: Mapping[str, Any]) -> PKey | None:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise private_keys.PrivateKeyProblem(
-                f"{name}: cannot read {path} ({error.strerror}); correct the path or its permissions"
+                f"{name}: cannot read {path} ({error.strerror}); correct the path or permissions"
             ) from error
     if not text:
         return None

@@ -3,37 +3,41 @@
 The only place that overrides or calls private parts of paramiko; tests/delivery/test_wire.py
 fails when they change. They are needed because paramiko
 
-- turns every answer but two into an OSError without its code, which a broken connection also is;
-- swallows a refusal to close a file, and the answers to the last hundred pipelined writes, which
-  is where a full disk shows;
+- turns every refusal but two into an OSError without its code, which a broken connection also is;
+- stops once in a hundred writes until all of them are answered, and drops the answers to the last
+  hundred, which is where a full disk shows;
 - forgets which algorithms an old server offered, and why a server hung up.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import paramiko
-from paramiko.common import asbytes
 from paramiko.message import Message
 from paramiko.sftp import (
-    CMD_EXTENDED,
+    CMD_CLOSE,
+    CMD_HANDLE,
+    CMD_OPEN,
     CMD_STATUS,
     CMD_WRITE,
+    SFTP_EOF,
+    SFTP_FLAG_CREATE,
+    SFTP_FLAG_EXCL,
+    SFTP_FLAG_WRITE,
     SFTP_NO_SUCH_FILE,
     SFTP_OK,
-    SFTP_OP_UNSUPPORTED,
-    SFTP_PERMISSION_DENIED,
+    SFTPError,
     int64,
 )
-from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 _LONGEST_QUOTE = 200
+# Their order in a KEXINIT message, RFC 4253 section 7.1.
+_KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
 
 
 class StatusError(Exception):
@@ -54,16 +58,6 @@ class StatusError(Exception):
         """Whether the server says that there is no such file."""
         return self.code == SFTP_NO_SUCH_FILE
 
-    @property
-    def is_forbidden(self) -> bool:
-        """Whether the server says that this is not permitted."""
-        return self.code == SFTP_PERMISSION_DENIED
-
-    @property
-    def is_unsupported(self) -> bool:
-        """Whether the server says that it cannot do this at all."""
-        return self.code == SFTP_OP_UNSUPPORTED
-
 
 def quote(text: str) -> str:
     """Make a server's words safe for one line of a log."""
@@ -74,36 +68,25 @@ class Transport(paramiko.Transport):
     """A connection that remembers what the server offered and why it hung up.
 
     Attributes:
-        offered_key_exchanges: Names the server offers.
-        offered_key_types: The types of its host keys.
-        offered_ciphers: Names the server offers.
-        offered_macs: Names the server offers.
-        farewell: Code and words of its disconnect message.
+        offered: Names of algorithms the server offers, by kind, such as `host key`.
+        farewell: The words of its disconnect message; nothing when there was none.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offered_key_exchanges: list[str] = []
-        self.offered_key_types: list[str] = []
-        self.offered_ciphers: list[str] = []
-        self.offered_macs: list[str] = []
-        self.farewell: tuple[int, str] | None = None
+        self.offered: Mapping[str, list[str]] = {}
+        self.farewell = ""
 
-    @override
+    # Overrides; the library's type stubs leave private parts out.
     def _parse_kex_init(self, m: Message) -> None:
-        copy = Message(m.asbytes()[1:] if m.asbytes()[:1] == b"\x14" else m.asbytes())
-        copy.get_bytes(16)  # RFC 4253 section 7.1: a cookie, then the lists
-        self.offered_key_exchanges = copy.get_list()
-        self.offered_key_types = copy.get_list()
-        self.offered_ciphers = copy.get_list()
-        copy.get_list()
-        self.offered_macs = copy.get_list()
+        copy = Message(m.get_remainder())
+        copy.get_bytes(16)  # a cookie comes first
+        self.offered = {kind: copy.get_list() for kind in _KINDS}
         super()._parse_kex_init(m)  # type: ignore[misc]
 
-    @override
     def _parse_disconnect(self, m: Message) -> None:
-        copy = Message(m.get_remainder())
-        self.farewell = copy.get_int(), quote(copy.get_text())
+        m.get_int()
+        self.farewell = quote(_text(m))
 
 
 class PendingWrites:
@@ -114,60 +97,95 @@ class PendingWrites:
     """
 
     def __init__(self, offset: int) -> None:
-        self._ends: OrderedDict[int, int] = OrderedDict()
         self._starts: dict[int, int] = {}
-        self._sent = offset
+        self.sent_bytes = offset
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._starts)
 
     def add(self, number: int, size: int) -> None:
         """Note a write of *size* bytes, sent as request *number*."""
-        self._starts[number] = self._sent
-        self._sent += size
-        self._ends[number] = self._sent
-
-    @property
-    def unanswered_bytes(self) -> int:
-        """How many bytes are on their way."""
-        return self._sent - self.held_bytes
+        self._starts[number] = self.sent_bytes
+        self.sent_bytes += size
 
     @property
     def held_bytes(self) -> int:
         """Up to where, without a gap, the server has said that it holds the file."""
-        oldest = next(iter(self._ends), None)
-        return self._sent if oldest is None else self._starts[oldest]
+        return next(iter(self._starts.values()), self.sent_bytes)
 
     def _async_response(self, kind: int, message: Message, number: int) -> None:
         """Take one answer; paramiko calls this."""
         if kind != CMD_STATUS:
-            raise paramiko.SFTPError("the answer to a write is no status")
-        check_status(message)
-        del self._ends[number], self._starts[number]
+            raise SFTPError("the answer to a write is no status")
+        _check_status(message)
+        del self._starts[number]
 
 
-def check_status(message: Message) -> None:
-    """Raise what a status message says.
-
-    Raises:
-        StatusError: For anything but success.
-    """
+def _check_status(message: Message) -> None:
     code = message.get_int()
     if code != SFTP_OK:
-        raise StatusError(code, message.get_text())
+        raise StatusError(code, _text(message))
+
+
+def _text(message: Message) -> str:
+    # Old servers speak in whatever encoding they were built with.
+    return message.get_string().decode("utf-8", errors="replace")
 
 
 class SftpClient(paramiko.SFTPClient):
     """SFTP with every answer seen."""
 
-    @override
     def _convert_status(self, msg: Message) -> None:
-        check_status(msg)
+        try:
+            _check_status(msg)
+        except StatusError as error:
+            # paramiko ends its loops over a folder's entries by this.
+            if error.code == SFTP_EOF:
+                raise EOFError from error
+            raise
 
-    def send_write(self, writes: PendingWrites, handle: bytes, offset: int, data: bytes) -> None:
-        """Send one write and do not wait for its answer."""
+    def create(self, path: str) -> bytes:
+        """Make a new file and open it for writing.
+
+        Returns:
+            Its handle.
+
+        Raises:
+            StatusError: When it is refused, also because there is such a file.
+        """
+        return self._open(path, SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL)
+
+    def open_existing(self, path: str) -> bytes:
+        """Open a file for writing as it is.
+
+        Returns:
+            Its handle.
+
+        Raises:
+            StatusError: When it is refused.
+        """
+        return self._open(path, SFTP_FLAG_WRITE)
+
+    def _open(self, path: str, flags: int) -> bytes:
+        kind, answer = self._ask(CMD_OPEN, path.encode(), flags, paramiko.SFTPAttributes())
+        if kind != CMD_HANDLE:
+            raise SFTPError("the answer to an open is no handle")
+        handle: bytes = answer.get_binary()
+        return handle
+
+    def close_handle(self, handle: bytes) -> None:
+        """Close an open file.
+
+        Raises:
+            StatusError: When the server could not finish it.
+        """
+        self._ask(CMD_CLOSE, handle)
+
+    def send_write(self, writes: PendingWrites, handle: bytes, data: bytes) -> None:
+        """Send the next write and do not wait for its answer."""
         client: Any = self
-        number = client._async_request(writes, CMD_WRITE, handle, int64(offset), data)  # noqa: SLF001
+        offset = int64(writes.sent_bytes)
+        number = client._async_request(writes, CMD_WRITE, handle, offset, data)  # noqa: SLF001
         writes.add(number, len(data))
 
     def read_answer(self) -> None:
@@ -179,13 +197,7 @@ class SftpClient(paramiko.SFTPClient):
         client: Any = self
         client._read_response()  # noqa: SLF001
 
-    def extended(self, name: str, arguments: Iterable[str] = ()) -> Message:
-        """Use an extension of the server's.
-
-        Raises:
-            StatusError: When it refuses or does not know it.
-        """
+    def _ask(self, *request: Any) -> tuple[int, Message]:
         client: Any = self
-        _, answer = client._request(CMD_EXTENDED, name, *(asbytes(a) for a in arguments))  # noqa: SLF001
-        message: Message = answer
-        return message
+        kind, answer = client._request(*request)  # noqa: SLF001
+        return kind, answer

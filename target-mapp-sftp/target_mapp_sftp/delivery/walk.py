@@ -1,0 +1,153 @@
+"""The steps of a check, each on what the step before has made."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from target_mapp_sftp.delivery.connection import close, greet, log_in, open_sftp, reach, resolve
+from target_mapp_sftp.delivery.errors import (
+    RenameRefusedError,
+    WriteRefusedError,
+)
+from target_mapp_sftp.delivery.remote_folder import RemoteFolder
+from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
+from target_mapp_sftp.errors import DeliveryError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from target_mapp_sftp.delivery.connection import SocketAddress
+    from target_mapp_sftp.delivery.host_keys import KnownHost
+    from target_mapp_sftp.delivery.settings import ServerSettings
+    from target_mapp_sftp.delivery.wire import Transport
+
+Thing = TypeVar("Thing")
+_PROBE = b"This file of target-mapp-sftp --check may be removed.\n"
+
+
+class Walk:
+    """One walk to the folder.
+
+    Args:
+        settings: Which server and folder.
+        known: What its host key must be.
+        probe: Name of the probe file, hidden, without its ending.
+    """
+
+    def __init__(self, settings: ServerSettings, known: KnownHost, probe: str) -> None:
+        self._settings = settings
+        self._known = known
+        self._written, self._renamed = f"{probe}.part", f"{probe}.done"
+        self._on_server = ""
+        self._addresses: list[SocketAddress] = []
+        self._socket: socket.socket | None = None
+        self._transport: Transport | None = None
+        self._folder: RemoteFolder | None = None
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """Each step's name, and what does it and says what it saw or raises DeliveryError."""
+        yield "resolve", self._resolve
+        yield "connect", self._connect
+        yield "host key", self._greet
+        yield "login", self._log_in
+        yield "folder", self._find_folder
+        yield "write", self._write
+        if self._settings.publish == "rename":
+            yield "rename", self._rename
+        yield "delete", self._delete
+
+    def end(self) -> None:
+        """Remove the probe, if it is still there, and close the connection."""
+        if self._on_server and self._folder is not None:
+            with suppress(DeliveryError, StatusError):
+                self._folder.remove(self._on_server)
+        if self._transport is not None:
+            close(self._transport)
+        elif self._socket is not None:
+            self._socket.close()
+
+    def _resolve(self) -> str:
+        self._addresses = resolve(self._settings)
+        found = ", ".join(str(address[0]) for address in self._addresses)
+        return f"{self._settings.host} is {found}"
+
+    def _connect(self) -> str:
+        self._socket = reach(self._settings, self._addresses)
+        return f"port {self._settings.port} answers"
+
+    def _greet(self) -> str:
+        transport = self._transport = greet(self._settings, _made(self._socket), self._known)
+        shown = transport.get_remote_server_key()
+        key = f"{shown.get_name()} {shown.fingerprint}"
+        if self._settings.host_key_checking == "off":
+            return f"{key}, not compared with anything (host_key_checking is off)"
+        return f"{key}, as in {self._known.source}"
+
+    def _log_in(self) -> str:
+        how = log_in(self._settings, _made(self._transport))
+        return f"{self._settings.username} is let in by {how}"
+
+    def _find_folder(self) -> str:
+        transport = _made(self._transport)
+        client = open_sftp(self._settings, transport)
+        self._folder = RemoteFolder(self._settings, transport, client)
+        self._folder.require()
+        return f"{self._settings.folder} is there"
+
+    def _write(self) -> str:
+        folder = _made(self._folder)
+        try:
+            self._on_server = self._written
+            handle = folder.create(self._written)
+            writes = PendingWrites(0)
+            folder.write(writes, handle, _PROBE)
+            folder.settle(writes, 0)
+            folder.close_file(handle)
+        except StatusError as error:
+            raise WriteRefusedError(
+                f'{folder.path(self._written)} cannot be written: the server says "{error.text}". '
+                "Ask its owner to let this login write there, or correct folder."
+            ) from error
+        size_bytes = folder.find(self._written).size_bytes
+        if size_bytes is None:
+            return f"{len(_PROBE)} bytes written; the server does not tell the size that arrived"
+        if size_bytes != len(_PROBE):
+            raise WriteRefusedError(
+                f"{len(_PROBE)} bytes were written and {size_bytes} arrived. The server changes "
+                "what it gets: ask its owner."
+            )
+        return f"{len(_PROBE)} bytes written to {folder.path(self._written)}"
+
+    def _rename(self) -> str:
+        folder = _made(self._folder)
+        try:
+            folder.rename(self._written, self._renamed)
+        except StatusError as error:
+            raise RenameRefusedError(
+                f'The probe cannot be renamed: the server says "{error.text}". Ask its owner to '
+                "allow renaming, or set publish to in_place."
+            ) from error
+        self._on_server = self._renamed
+        return f"the probe is now {folder.path(self._renamed)}"
+
+    def _delete(self) -> str:
+        folder = _made(self._folder)
+        try:
+            folder.remove(self._on_server)
+        except StatusError as error:
+            left, self._on_server = self._on_server, ""
+            raise WriteRefusedError(
+                f'{folder.path(left)} cannot be deleted: the server says "{error.text}". '
+                "Deliveries work all the same, but what a failed one leaves stays there, hidden: "
+                "ask its owner to allow deleting, and to remove the probe."
+            ) from error
+        self._on_server = ""
+        return "the probe is gone"
+
+
+def _made(thing: Thing | None) -> Thing:
+    if thing is None:
+        raise AssertionError("each step follows the one that makes what it needs")
+    return thing
