@@ -1,8 +1,12 @@
-"""Makes the function that turns a field's value into the text of a cell."""
+"""Makes the function that turns a field's value into the text of a cell.
+
+Each column has two ways: `careful_cell` takes any value of any form; `with_fast_way` puts the few
+tests before it that let a tidy value through at once.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +17,9 @@ from target_mapp_sftp.contact_file.tidy import TIDY
 from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, to_json, to_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from target_mapp_sftp.contact_file.checks import Check
     from target_mapp_sftp.contact_file.field_map import Column
 
     Cell = Callable[[Any], str]
@@ -23,7 +28,19 @@ if TYPE_CHECKING:
 UNTYPED = FieldType()
 
 
-def cell_of(column: Column, field_type: FieldType = UNTYPED, list_separator: str = ",") -> Cell:
+def rules_of(column: Column) -> Mapping[str, Any]:
+    """Mapp's rules for the column's values; none for a header that Mapp does not know."""
+    attribute = attribute_of(column.header)
+    return attribute.rules if attribute else {}
+
+
+def _type_name(column: Column, field_type: FieldType) -> str:
+    return column.type or rules_of(column).get("x-type") or field_type.name
+
+
+def careful_cell(
+    column: Column, field_type: FieldType = UNTYPED, list_separator: str = ","
+) -> Cell:
     """Compile a column for a field.
 
     Args:
@@ -31,43 +48,17 @@ def cell_of(column: Column, field_type: FieldType = UNTYPED, list_separator: str
         field_type: What the stream's schema says of the field's values.
         list_separator: Between the values of a list, where the column does not say.
     """
-    careful = _careful(column, field_type, list_separator)
-    return _fast(column, field_type, careful) or careful
-
-
-def _careful(column: Column, field_type: FieldType, list_separator: str) -> Cell:
-    """The full way: any value of any form."""
-    attribute = attribute_of(column.header)
-    rules = attribute.rules if attribute else {}
-    name = column.type or (attribute.type if attribute else None) or field_type.name
-    # What the user or Mapp declares must hold; a schema that also allows text keeps text.
-    strict = name != field_type.name or field_type.strict
-    convert, tidy = CONVERTERS[name], TIDY.get(rules.get("x-tidy", ""))
-    checks, default = checks_of(rules), column.default
-    join = list_separator if column.join is None else column.join
-    joins = name != "json"
-
-    def scalar(value: Any) -> str:
-        try:
-            return convert(value)
-        except BadValueError:
-            if strict or not isinstance(value, (str, int, float, Decimal)):
-                raise
-            return to_string(value)
+    to_text = _to_text(column, field_type, list_separator)
+    rules = rules_of(column)
+    tidy = TIDY.get(rules.get("x-tidy", ""))
+    checks = checks_of(rules)
 
     def cell(value: Any) -> str:
-        if value is None or value == "":
-            return default
-        if joins and isinstance(value, dict):
-            text = to_json(value)
-        elif joins and isinstance(value, (list, tuple)):
-            text = join.join([_item(each, scalar) for each in value if each is not None])
-        else:
-            text = scalar(value)
+        text = "" if value is None else to_text(value)
         if tidy:
             text = tidy(text)
         if not text:
-            return default
+            return column.default
         for passes, reason in checks:
             if not passes(text):
                 raise BadValueError(reason)
@@ -76,50 +67,80 @@ def _careful(column: Column, field_type: FieldType, list_separator: str) -> Cell
     return cell
 
 
+def _to_text(column: Column, field_type: FieldType, list_separator: str) -> Cell:
+    """The conversion of a column, without tidying and checks."""
+    name = _type_name(column, field_type)
+    if name == "json":
+        return to_json
+    # What the user or Mapp declares must hold; a schema that also allows text keeps text.
+    is_strict = name != field_type.name or field_type.strict
+    scalar = CONVERTERS[name] if is_strict else _lenient(CONVERTERS[name])
+    join = list_separator if column.join is None else column.join
+
+    def to_text(value: Any) -> str:
+        if value == "":
+            return ""
+        if isinstance(value, dict):
+            return to_json(value)
+        if isinstance(value, (list, tuple)):
+            return join.join([_item(each, scalar) for each in value if each is not None])
+        return scalar(value)
+
+    return to_text
+
+
+def _lenient(convert: Cell) -> Cell:
+    def scalar(value: Any) -> str:
+        try:
+            return convert(value)
+        except BadValueError:
+            if isinstance(value, (str, int, float, Decimal)):
+                return to_string(value)
+            raise
+
+    return scalar
+
+
 def _item(value: Any, scalar: Cell) -> str:
     return to_json(value) if isinstance(value, (dict, list)) else scalar(value)
 
 
-def _fast(column: Column, field_type: FieldType, careful: Cell) -> Cell | None:
-    """A short way for the tidy values of a column, with the careful one behind it."""
-    attribute = attribute_of(column.header)
-    rules = attribute.rules if attribute else {}
-    name = column.type or (attribute.type if attribute else None) or field_type.name
-    if set(rules) & {"pattern", "enum", "format"}:
+def with_fast_way(column: Column, field_type: FieldType, careful: Cell) -> Cell:
+    """Put a short way for the tidy values of a column before the careful one."""
+    rules, name = rules_of(column), _type_name(column, field_type)
+    if name == "date":
+        return _fast_date(careful)
+    if rules.keys() & {"pattern", "enum", "format"}:
         return _fast_checked(careful, [check for check, _ in checks_of(rules)])
     if name == "string":
-        return _fast_text(careful, rules.get("maxLength", 2000))
+        return _fast_text(careful, rules.get("maxLength", 0))
     if name in {"number", "integer"}:
         return _fast_number(careful)
     if name == "date-time":
         return _fast_utc(careful)
-    return None
+    return careful
 
 
-def _fast_checked(careful: Cell, checks: list[Callable[[str], bool]]) -> Cell:
-    (first, *others) = checks
-    if others:
-        (second,) = others
+def _fast_checked(careful: Cell, checks: list[Check]) -> Cell:
+    first, second = checks[0], checks[-1]
 
-        def cell(value: Any) -> str:
-            if value.__class__ is str and first(value) and second(value):
-                return value  # type: ignore[no-any-return]  # a str, as just seen
-            return careful(value)
-
-        return cell
-
-    def cell_of_one(value: Any) -> str:
+    def one(value: Any) -> str:
         if value.__class__ is str and first(value):
-            return value  # type: ignore[no-any-return]
+            return value
         return careful(value)
 
-    return cell_of_one
+    def two(value: Any) -> str:
+        if value.__class__ is str and first(value) and second(value):
+            return value
+        return careful(value)
+
+    return one if len(checks) == 1 else two
 
 
 def _fast_text(careful: Cell, max_length: int) -> Cell:
     def cell(value: Any) -> str:
         if value.__class__ is str and 0 < len(value) <= max_length:
-            return value  # type: ignore[no-any-return]
+            return value
         return careful(value)
 
     return cell
@@ -137,14 +158,37 @@ def _fast_utc(careful: Cell) -> Cell:
     parse = datetime.fromisoformat
 
     def cell(value: Any) -> str:
-        if value.__class__ is str and value[-1:] == "Z" and value[10:11] == "T":
+        if value.__class__ is str and value[19:20] in _AFTER_SECONDS and value[-1] == "Z":
             try:
-                # Takes and refuses the same dates as the careful way; only its text is not needed.
+                # Refuses days and hours that do not exist; the text is the same without it.
                 parse(value)
             except ValueError:
                 return careful(value)
-            if value[4] == "-" and value[16] == ":" and value[19] in "Z.":
+            if value[10] == "T" and value[4] == "-":
                 return f"{value[:19]}+00:00"
         return careful(value)
 
     return cell
+
+
+_AFTER_SECONDS = frozenset(".Z")
+
+
+def _fast_date(careful: Cell) -> Cell:
+    """For `1988-02-29`, alone or with a time behind it."""
+    parse = date.fromisoformat
+
+    def cell(value: Any) -> str:
+        if value.__class__ is str and value[10:] in _MIDNIGHTS and value[4:5] == "-":
+            day: str = value[:10]
+            try:
+                parse(day)
+            except ValueError:
+                return careful(value)
+            return day
+        return careful(value)
+
+    return cell
+
+
+_MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))

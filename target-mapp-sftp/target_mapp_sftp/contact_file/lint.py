@@ -13,7 +13,7 @@ from target_mapp_sftp.contact_file.attributes import (
     attribute_of,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import cell_of
+from target_mapp_sftp.contact_file.cells import careful_cell
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _long_form_problems(column: Column) -> Iterator[str]:
         yield f"{column.entry}: '{column.type}' is no type; {advice}"
     elif column.default:
         try:
-            cell_of(column)(column.default)
+            careful_cell(column)(column.default)
         except BadValueError as error:
             yield f"{column.entry}: its default is {error.reason}; Mapp would not take it, change it"
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_mapp_sftp.contact_file.cells import UNTYPED, cell_of
+from target_mapp_sftp.contact_file.cells import (
+    UNTYPED,
+    careful_cell,
+    rules_of,
+    with_fast_way,
+)
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.field_types import (
@@ -15,7 +20,7 @@ from target_mapp_sftp.contact_file.field_types import (
     split_path,
 )
 from target_mapp_sftp.contact_file.lint import nearest
-from target_mapp_sftp.contact_file.values import BadValueError, to_string
+from target_mapp_sftp.contact_file.values import BadValueError
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -61,30 +66,50 @@ def compile_row(
     mapped = [column for column in settings.columns if column is not membership]
     _require_fields(mapped, schema, stream_name)
     properties = schema.get("properties") or {}
-    cells = []
-    for column in mapped:
-        key, path = split_path(column.field, properties)
-        cell = cell_of(column, _type_in(schema, column.field), settings.list_separator)
-        cells.append((key, _reaching(path, cell) if path else cell))
-    (identifier_key, cell), *others = cells
-    counted = [
-        (key, _counting(each, column.header, emptied))
-        for (key, each), column in zip(others, mapped[1:], strict=True)
+    first, *others = mapped
+    identifier_key, identify = _identifier(first, schema, settings)
+    cells = [
+        _keyed(column.field, properties, _counted(column, schema, settings, emptied))
+        for column in others
     ]
     if membership is not None:
-        member_cell = _counting(_membership(cell_of(membership)), membership.header, emptied)
-        key, path = split_path(membership.field, properties)
-        counted.append((key, _reaching(path, member_cell) if path else member_cell))
-    return RowCells(identifier_key, _identifying(cell, settings.encoding), tuple(counted))
+        cells.append(_keyed(membership.field, properties, _membership(membership, emptied)))
+    return RowCells(identifier_key, identify, tuple(cells))
+
+
+def _keyed(field: str, properties: Mapping[str, Any], cell: Cell) -> tuple[str, Cell]:
+    """The record's key that *field* begins with, and the cell for what stands there."""
+    key, path = split_path(field, properties)
+    return key, (lambda value: cell(reach(value, path))) if path else cell
+
+
+def _identifier(
+    column: Column, schema: Mapping[str, Any], settings: FileSettings
+) -> tuple[str, Cell]:
+    field_type = _type_in(schema, column.field)
+    careful = careful_cell(column, field_type, settings.list_separator)
+    cell = _identifying(careful, settings.encoding)
+    if "pattern" in rules_of(column):
+        # What fits the pattern is neither empty nor beyond any encoding.
+        cell = with_fast_way(column, field_type, cell)
+    return _keyed(column.field, schema.get("properties") or {}, cell)
+
+
+def _counted(
+    column: Column,
+    schema: Mapping[str, Any],
+    settings: FileSettings,
+    emptied: Counter[tuple[str, str]],
+) -> Cell:
+    """A cell that stays empty, and is counted, where its value cannot be written."""
+    field_type = _type_in(schema, column.field)
+    careful = careful_cell(column, field_type, settings.list_separator)
+    return with_fast_way(column, field_type, _counting(careful, column.header, emptied))
 
 
 def _type_in(schema: Mapping[str, Any], field: str) -> FieldType:
     found = covering(schema, field) if field else None
     return field_type(found) if found else UNTYPED
-
-
-def _reaching(path: str, cell: Cell) -> Cell:
-    return lambda value: cell(reach(value, path))
 
 
 def _counting(cell: Cell, header: str, emptied: Counter[tuple[str, str]]) -> Cell:
@@ -100,13 +125,17 @@ def _counting(cell: Cell, header: str, emptied: Counter[tuple[str, str]]) -> Cel
     return counting
 
 
-def _membership(cell: Cell) -> Cell:
+def _membership(column: Column, emptied: Counter[tuple[str, str]]) -> Cell:
     """Lists the segments in the order of their slugs: the API promises none."""
+    cell = with_fast_way(column, UNTYPED, _counting(careful_cell(column), column.header, emptied))
 
     def membership(value: Any) -> str:
-        if value.__class__ is list:
-            return cell(",".join(sorted(map(to_string, value))))
-        return cell(value)
+        if value.__class__ is not list:
+            return cell(value)
+        try:
+            return cell(",".join(sorted(value)))
+        except TypeError:  # other things than text in it
+            return cell(value)
 
     return membership
 
