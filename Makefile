@@ -51,7 +51,7 @@ format: .venv/dev
 # The versions the tests were last seen green with; without index addresses, for any index will do.
 constraints: .venv/uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-header --no-annotate --no-emit-index-url \
-		--python-version 3.11 --group dev $(PYPROJECTS) --output-file constraints.txt
+		--python-version 3.11 --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
 
 clean:
 	rm -rf .venv .venvs .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis
