@@ -1,4 +1,4 @@
-"""Mapp's attributes, as `attributes.json` declares them: a JSON Schema of one row, header to value."""
+"""Mapp's attributes, as `attributes.json` declares them: a JSON Schema of one row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Attribute:
     """One attribute of Mapp's.
 
     Attributes:
-        header: The header as Mapp documents it; `user.CustomAttribute.X` for any custom one.
+        header: The header as Mapp documents it.
         rules: Its JSON Schema, references resolved.
     """
 
@@ -81,7 +81,7 @@ def attribute_of(header: str) -> Attribute | None:
         return _spellings()[header]
     for pattern, rules in row_schema()["patternProperties"].items():
         if re.fullmatch(pattern, header):
-            return Attribute(header[: len(CUSTOM)] + "X", rules)
+            return Attribute(header, rules)
     return None
 
 

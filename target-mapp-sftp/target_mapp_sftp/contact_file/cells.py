@@ -47,24 +47,35 @@ def careful_cell(
         column: The column.
         field_type: What the stream's schema says of the field's values.
         list_separator: Between the values of a list, where the column does not say.
+
+    Raises:
+        BadValueError: When the column's default breaks its own rules.
     """
-    to_text = _to_text(column, field_type, list_separator)
+    text_of = _checked(column, _to_text(column, field_type, list_separator))
+    if not column.default:
+        return text_of
+    # The schema types the field's values, not what the user writes in their place.
+    default = _checked(column, _to_text(column, UNTYPED, list_separator))(column.default)
+    return lambda value: text_of(value) or default
+
+
+def _checked(column: Column, to_text: Cell) -> Cell:
+    """Conversion, tidying and checks of a column; "" for nothing."""
     rules = rules_of(column)
     tidy = TIDY.get(rules.get("x-tidy", ""))
     checks = checks_of(rules)
 
-    def cell(value: Any) -> str:
+    def text_of(value: Any) -> str:
         text = "" if value is None else to_text(value)
         if tidy:
             text = tidy(text)
-        if not text:
-            return column.default
-        for passes, reason in checks:
-            if not passes(text):
-                raise BadValueError(reason)
+        if text:
+            for passes, reason in checks:
+                if not passes(text):
+                    raise BadValueError(reason)
         return text
 
-    return cell
+    return text_of
 
 
 def _to_text(column: Column, field_type: FieldType, list_separator: str) -> Cell:
@@ -158,20 +169,16 @@ def _fast_utc(careful: Cell) -> Cell:
     parse = datetime.fromisoformat
 
     def cell(value: Any) -> str:
-        if value.__class__ is str and value[19:20] in _AFTER_SECONDS and value[-1] == "Z":
+        if value.__class__ is str and value[4:17:3] == "--T::" and value[-1] == "Z":
             try:
                 # Refuses days and hours that do not exist; the text is the same without it.
                 parse(value)
             except ValueError:
                 return careful(value)
-            if value[10] == "T" and value[4] == "-":
-                return f"{value[:19]}+00:00"
+            return f"{value[:19]}+00:00"
         return careful(value)
 
     return cell
-
-
-_AFTER_SECONDS = frozenset(".Z")
 
 
 def _fast_date(careful: Cell) -> Cell:
@@ -179,7 +186,7 @@ def _fast_date(careful: Cell) -> Cell:
     parse = date.fromisoformat
 
     def cell(value: Any) -> str:
-        if value.__class__ is str and value[10:] in _MIDNIGHTS and value[4:5] == "-":
+        if value.__class__ is str and value[4:10:3] == "--" and value[10:] in _MIDNIGHTS:
             day: str = value[:10]
             try:
                 parse(day)

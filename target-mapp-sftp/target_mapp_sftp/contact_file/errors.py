@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from target_mapp_sftp.errors import DataError, SettingsError
+from target_mapp_sftp.errors import DataError, DeliveryError, SettingsError
 
 
 class MappingError(SettingsError):
@@ -36,6 +36,10 @@ class ShrunkError(DataError):
 
 class RowTooLongError(DataError):
     """A single row does not fit into a file of *max_file_size_mb*."""
+
+
+class SpoolFullError(DeliveryError):
+    """The file cannot be written where it is to grow."""
 
 
 class LostRecordsError(DataError):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.attributes import attribute_of
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError
 from target_mapp_sftp.contact_file.finished import (
@@ -48,7 +46,7 @@ class ContactFile:
         MappingError: When the schema has none of a mapped field.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 all of it makes the one file
         self,
         settings: FileSettings,
         *,
@@ -220,7 +218,7 @@ def _file_name(
     audience = safe_name(title) if isinstance(title, str) else ""
     if not any(sign.isalnum() for sign in audience):
         # Nothing of a name in another script survives; the stream's name tells it apart.
-        audience = safe_name(stream_name)
+        audience = safe_name(stream_name) or "audience"
     return file_name(
         settings.file_name,
         {

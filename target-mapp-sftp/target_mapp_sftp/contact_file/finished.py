@@ -56,10 +56,8 @@ class FinishedFile:
 
     def summary(self) -> str:
         """The export in one line."""
-        words = [
-            f"{self.received} records in, {self.rows} rows out, {self.rejected} rejected, "
-            f"{self.duplicates} duplicates"
-        ]
+        counts = f"{self.rows} rows out, {self.rejected} rejected, {self.duplicates} duplicates"
+        words = [f"{self.received} records in, {counts}"]
         if self.is_preview:
             words.append("preview of the first rows only")
         if self.reject_reasons:

@@ -13,7 +13,7 @@ from target_mapp_sftp.contact_file.attributes import (
     attribute_of,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import careful_cell
+from target_mapp_sftp.contact_file.cells import careful_cell, rules_of
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
@@ -72,12 +72,15 @@ def header_problem(header: str) -> str | None:
 
 
 def _advice(header: str) -> str:
-    known = [*standard_attributes(), *FREE_PREFIXES]
-    near = nearest(header, known) or nearest(f"user.{header}", known)
-    own = f"'{CUSTOM}{re.sub(r'[^A-Za-z0-9_]+', '_', header.rpartition('.')[2])}'"
-    if near in FREE_PREFIXES:
-        return f"write '{near}' and a name"
-    return f"did you mean '{near}'? An attribute of your own is {own}" if near else f"write {own}"
+    *parts, name = header.split(".")
+    own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "Name"
+    for part in parts:
+        if kind := nearest(part, ("CustomAttribute", "MemberAttribute")):
+            return f"write 'user.{kind}.{own}'"
+    near = nearest(name, [known.rpartition(".")[2] for known in standard_attributes()])
+    full = [known for known in standard_attributes() if known.rpartition(".")[2] == near]
+    meant = f"did you mean '{full[0]}'? Or " if full else ""
+    return f"{meant}write '{CUSTOM}{own}' for an attribute of your own"
 
 
 def _free_header_problem(header: str, prefix: str) -> str | None:
@@ -88,8 +91,8 @@ def _free_header_problem(header: str, prefix: str) -> str | None:
         return f"'{header}' has no name after the last dot; add one"
     if not name.isascii() or not name.isprintable():
         return f"'{header}' has characters that are not plain ASCII; rename the attribute"
-    if any(sign in name for sign in "[]'\""):
-        return f"'{header}' has brackets or quotes in its name; leave them out"
+    if any(sign in name for sign in "[]'\"") or name != name.strip():
+        return f"'{header}' has brackets, quotes or outer spaces in its name; leave them out"
     if len(name) > FREE_NAME_LENGTH:
         return (
             f"'{header}' has a name of {len(name)} characters; "
@@ -103,11 +106,15 @@ def _long_form_problems(column: Column) -> Iterator[str]:
         near = nearest(column.type, TYPES)
         advice = f"did you mean '{near}'?" if near else f"use one of {', '.join(TYPES)}"
         yield f"{column.entry}: '{column.type}' is no type; {advice}"
+        return
+    own_type = rules_of(column).get("x-type")
+    if own_type and column.type not in {None, own_type}:
+        yield f"{column.entry}: '{column.header}' is always of type {own_type}; remove the type"
     elif column.default:
         try:
-            careful_cell(column)(column.default)
+            careful_cell(column)
         except BadValueError as error:
-            yield f"{column.entry}: its default is {error.reason}; Mapp would not take it, change it"
+            yield f"{column.entry}: its default is refused ({error.reason}); change it"
 
 
 def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
@@ -139,7 +146,8 @@ def identifier_problems(
         column: The one that would come first, if any.
     """
     if column is None:
-        yield f"identifier: '{identifier}' is not in field_map; {_identifier_advice(identifier, mapped)}"
+        advice = _identifier_advice(identifier, mapped)
+        yield f"identifier: '{identifier}' is not in field_map; {advice}"
         return
     attribute = attribute_of(column.header)
     if attribute is not None and not attribute.identifies:

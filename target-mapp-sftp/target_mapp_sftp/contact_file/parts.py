@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from target_mapp_sftp.contact_file.errors import RowTooLongError
+from target_mapp_sftp.contact_file.errors import RowTooLongError, SpoolFullError
 
 _FLUSH_BYTES = 1 << 18
 
@@ -46,10 +46,12 @@ class PartsWriter:
         self._header = header
         self._max_bytes = max_bytes or float("inf")
         self._finished: list[tuple[Path, int, int, str]] = []
+        self._rows_before = 0
         self._open()
 
     def _open(self) -> None:
         self._file, name = tempfile.mkstemp(prefix="contacts-", suffix=".part", dir=self._folder)
+        self._is_open = True
         self._path = Path(name)
         self._hash = sha256()
         self._rows = 0
@@ -75,23 +77,31 @@ class PartsWriter:
     def _turn(self, length: int) -> None:
         if len(self._header) + length >= self._max_bytes:
             raise RowTooLongError(
-                f"max_file_size_mb: one row takes {length} bytes, more than a file may have. "
-                "Set a larger size, or map fewer fields."
+                f"max_file_size_mb: row {self._rows_before + self._rows + 1} takes {length} bytes, "
+                "more than a file may have. Set a larger size, or map fewer fields."
             )
+        self._rows_before += self._rows
         self._close()
         self._open()
 
     def _flush(self) -> None:
         data = memoryview(b"".join(self._waiting))
         self._hash.update(data)
-        while data:
-            data = data[os.write(self._file, data) :]
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            raise SpoolFullError(
+                f"spool_dir: writing the file failed ({error.strerror}). Free some space, or set "
+                "spool_dir to a folder on a larger disk."
+            ) from error
         self._waiting.clear()
         self._waiting_bytes = 0
 
     def _close(self) -> None:
         self._flush()
         os.close(self._file)
+        self._is_open = False
         self._finished.append((self._path, self._rows, self._size, self._hash.hexdigest()))
 
     @property
@@ -109,7 +119,8 @@ class PartsWriter:
 
     def discard(self) -> None:
         """Remove every file; safe to call twice and after *finish*."""
-        if len(self._finished) == 0 or self._finished[-1][0] != self._path:
-            self._close()
-        for path, *_ in self._finished:
+        if self._is_open:
+            os.close(self._file)
+            self._is_open = False
+        for path in (self._path, *(path for path, *_ in self._finished)):
             path.unlink(missing_ok=True)

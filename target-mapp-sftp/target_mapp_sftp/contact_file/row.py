@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_mapp_sftp.contact_file.cells import (
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from target_mapp_sftp.contact_file.cells import Cell
     from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.settings import FileSettings
+
+
+LOGGER = logging.getLogger("target-mapp-sftp")
 
 
 class RowCells(NamedTuple):
@@ -63,6 +67,14 @@ def compile_row(
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
     membership = settings.columns[-1] if settings.segment_membership else None
+    if membership is not None and covering(schema, membership.field) is None:
+        LOGGER.warning(
+            "segment_membership: stream '%s' has no field '%s', so %s stays empty; set "
+            "segment_membership_field, or segment_membership to false",
+            stream_name,
+            membership.field,
+            membership.header,
+        )
     mapped = [column for column in settings.columns if column is not membership]
     _require_fields(mapped, schema, stream_name)
     properties = schema.get("properties") or {}

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from target_mapp_sftp.contact_file.attributes import attribute_of
 from target_mapp_sftp.contact_file.checks import time_zones
+from target_mapp_sftp.contact_file.encodings import holds
 from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
 from target_mapp_sftp.contact_file.lint import (
@@ -134,10 +135,8 @@ class _Reading:
             *self._format_problems(),
         ]
         zone = self._zone()
-        bounds = {
-            name: self._bound(name, always_percentage=name == "max_shrink")
-            for name in ("max_rejected", "max_shrink")
-        }
+        max_rejected = self._bound("max_rejected", always_percentage=False)
+        max_shrink = self._bound("max_shrink", always_percentage=True)
         max_file_bytes = self._max_file_bytes()
         preview_rows = self._preview_rows()
         if self._problems:
@@ -154,7 +153,8 @@ class _Reading:
             max_file_bytes=max_file_bytes,
             preview_rows=preview_rows,
             warnings=tuple(warnings_of(columns)),
-            **bounds,
+            max_rejected=max_rejected,
+            max_shrink=max_shrink,
             **{name: config[name] for name in plain},
         )
 
@@ -215,11 +215,15 @@ class _Reading:
             found = codecs.lookup(name)
             # The one way to learn that a codec makes no text, such as base64.
             "".encode(name)
-            usable = found.name not in _NO_FILE_ENCODINGS
+            is_usable = found.name not in _NO_FILE_ENCODINGS
         except (LookupError, UnicodeError, ValueError):
-            usable = False
-        if not usable:
+            is_usable = False
+        if not is_usable:
             yield f"encoding: '{name}' is no text encoding; use one such as utf-8 or iso-8859-15"
+            return
+        for setting in ("delimiter", "list_separator"):
+            if not holds(self._config[setting], name):
+                yield f"{setting}: has a character that {name} does not have; use another"
 
     def _zone(self) -> tzinfo:
         name = self._config["timezone"]
@@ -253,6 +257,11 @@ class _Reading:
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
             self._problems.append("preview_rows: must be a whole number of at least 1")
             return None
+        if rows is not None and not self._config.get("output_dir"):
+            self._problems.append(
+                "preview_rows: would send the first rows to the server as if they were all; set "
+                "output_dir, or remove it"
+            )
         return rows
 
 
