@@ -135,13 +135,17 @@ class Run:
         destination.preflight()
         return destination
 
-    def deliver(self) -> Outcome:
-        """Publish every complete stream; the others, and those that fail, stand in the outcome."""
+    def deliver(self, broken: TargetError | None = None) -> Outcome:
+        """Publish every complete stream; the others, and those that fail, stand in the outcome.
+
+        Args:
+            broken: Why the input ended early; only what was declared complete is then published.
+        """
         outcome = Outcome()
         for stream, export in self.exports.items():
             name = self._bookmark(stream)
             try:
-                facts = self._deliver(stream, export)
+                facts = self._deliver(stream, export, broken)
             except TargetError as error:
                 export.discard()
                 outcome.failures[name] = error
@@ -151,13 +155,17 @@ class Run:
         self._add_streams_never_begun(outcome)
         return outcome
 
-    def _deliver(self, stream: str, export: Export) -> dict[str, Any] | None:
+    def _deliver(
+        self, stream: str, export: Export, broken: TargetError | None
+    ) -> dict[str, Any] | None:
         if export.failure is not None:
             raise export.failure
-        unfinished = set(self.marks.unfinished)
-        missing = [name for name in self.marks.held_to(self._sources[stream]) if name in unfinished]
+        held_to = self.marks.held_to(self._sources[stream])
+        missing = [name for name in held_to if name in self.marks.unfinished]
         if missing:
             raise IncompleteStreamError(missing, export.received)
+        if broken is not None and not held_to:
+            raise broken
         if self._destination is None:
             raise AssertionError("the destination is opened with the first export")
         return export.deliver(self._destination)

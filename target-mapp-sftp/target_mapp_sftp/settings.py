@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
 
@@ -303,14 +303,14 @@ SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVE
 def wrong_setting(error: ValidationError) -> str:
     """Say which setting has a wrong form and what is expected; the value may be secret."""
     name = ".".join(str(part) for part in error.absolute_path)
+    expected: Any = error.validator_value
     if error.validator == "required":
         # The message is "'field_map' is a required property": a name, no value.
         return f"{error.message.split(chr(39))[1]}: this setting is required"
     if error.validator == "enum":
-        choices = (repr(value) for value in error.validator_value if value is not None)
+        choices = (repr(value) for value in expected if value is not None)
         return f"{name}: must be one of {', '.join(choices)}"
     if error.validator == "type":
-        kinds = error.validator_value
-        kinds = [kinds] if isinstance(kinds, str) else kinds
+        kinds = [expected] if isinstance(expected, str) else expected
         return f"{name}: must be {' or '.join(kind for kind in kinds if kind != 'null')}"
     return f"{name}: breaks the rule {error.validator}"

@@ -21,6 +21,7 @@ import os
 import shutil
 import stat
 import tempfile
+import weakref
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,11 @@ class Spool:
     Args:
         spool_dir: The setting *spool_dir*; the system's temporary folder when not set.
 
+    Attributes:
+        folder: For the files of the run.
+        rejects_folder: For what outlives the run.
+        remove: Call it to remove the files and to give up the locks; safe to call twice.
+
     Raises:
         SpoolDirError: When the root cannot be made, is a link, or belongs to somebody else.
     """
@@ -59,8 +65,10 @@ class Spool:
         with _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
-            self._lock = _open_private(_lock_path(self.folder))
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            lock = _open_private(_lock_path(self.folder))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Also called when the interpreter ends without it.
+        self.remove = weakref.finalize(self, _end, self.folder, lock, self._export_locks)
 
     def _remove_leftovers(self) -> None:
         for folder in self._root.glob("run-*/"):
@@ -106,14 +114,6 @@ class Spool:
                 f"{size_bytes // 1_000_000} MB may grow. Free some space, or set spool_dir to a "
                 "folder on a larger disk."
             )
-
-    def remove(self) -> None:
-        """Remove the run's files and give up its locks; safe to call twice."""
-        _remove(self.folder)
-        self._lock.close()
-        for lock in self._export_locks:
-            lock.close()
-        self._export_locks.clear()
 
 
 def _root(spool_dir: str | None) -> Path:
@@ -163,6 +163,13 @@ def _is_abandoned(folder: Path) -> bool:
         except OSError:
             return False
         return True
+
+
+def _end(folder: Path, lock: TextIO, export_locks: list[TextIO]) -> None:
+    """Remove a run's files and give up its locks."""
+    _remove(folder)
+    for each in (lock, *export_locks):
+        each.close()
 
 
 def _remove(folder: Path) -> None:

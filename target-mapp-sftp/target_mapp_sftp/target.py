@@ -124,7 +124,8 @@ class TargetMappSftp(Target):
             self.run.close()
 
     def _deliver(self) -> None:
-        outcome = self.run.deliver()
+        broken = self.message_reader.broken
+        outcome = self.run.deliver(broken)
         if outcome.delivered or not outcome.failures:
             self._latest_state = after_run(
                 first=self._first_state,
@@ -133,18 +134,8 @@ class TargetMappSftp(Target):
                 failed=outcome.failures,
             )
             self.drain_all(is_endofpipe=True)
-        self._raise_first([*outcome.failures.values()])
-
-    def _raise_first(self, failures: list[TargetError]) -> None:
-        """Raise what stopped the input, else the first failure, with the others as its details."""
-        if self.message_reader.broken is not None:
-            failures.insert(0, self.message_reader.broken)
-        if failures:
-            first, *others = failures
-            first.details += tuple(
-                line for error in others for line in (str(error), *error.details)
-            )
-            raise first
+        causes = [broken, *outcome.failures.values()] if broken else outcome.failures.values()
+        _raise_first(list(dict.fromkeys(causes)))
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> NoReturn:
@@ -202,3 +193,11 @@ class TargetMappSftp(Target):
             ],
             logger=cls.logger,
         )
+
+
+def _raise_first(failures: list[TargetError]) -> None:
+    """Raise what came first, with the others as its details; nothing when nothing failed."""
+    if failures:
+        first, *others = failures
+        first.details += tuple(line for error in others for line in (str(error), *error.details))
+        raise first
