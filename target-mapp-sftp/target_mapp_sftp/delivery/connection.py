@@ -6,7 +6,7 @@ import logging
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from paramiko import SSHException
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 # Everything a broken connection shows itself as, garbage on it included.
 BROKEN = (SSHException, EOFError, OSError, SFTPError, struct.error, UnicodeDecodeError)
 _SECONDS_TO_END = 2
-_KEY_TYPES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+# The type of an RSA key; rsa-sha2-256 and rsa-sha2-512 are ways to sign with it.
+_RSA = "ssh-rsa"
 # What paramiko calls them, what users do, and where OpenSSH's owner sets them.
 _ALGORITHMS = (
     ("kex", "key exchange", "KexAlgorithms"),
@@ -91,15 +92,32 @@ def reach(settings: ServerSettings, addresses: Sequence[SocketAddress]) -> socke
     )
 
 
-def greet(settings: ServerSettings, sock: socket.socket, known: KnownHost) -> Transport:
-    """Speak SSH and see that it is the right server; the connection is closed when it is not.
+def meet(
+    settings: ServerSettings, addresses: Sequence[SocketAddress], known: KnownHost
+) -> Transport:
+    """Connect, speak SSH, and see that it is the right server.
 
     Raises:
         UnreachableError: When no SSH server answers in time.
         AlgorithmError: When there is no common language.
         HostKeyError: When it is not the right server.
     """
-    transport = _new_transport(settings, sock, known)
+    try:
+        return _greet(settings, reach(settings, addresses), known, known.kinds)
+    except HostKeyError as error:
+        if not known.fingerprint:
+            raise
+        # A fingerprint does not tell which of the server's keys it belongs to.
+        for kind in error.other_kinds:
+            with suppress(HostKeyError):
+                return _greet(settings, reach(settings, addresses), known, (kind,))
+        raise
+
+
+def _greet(
+    settings: ServerSettings, sock: socket.socket, known: KnownHost, kinds: Sequence[str]
+) -> Transport:
+    transport = _new_transport(settings, sock, kinds)
     try:
         with _limit(transport, settings):
             transport.start_client()
@@ -110,8 +128,9 @@ def greet(settings: ServerSettings, sock: socket.socket, known: KnownHost) -> Tr
     except IncompatiblePeer as error:
         close(transport)
         raise AlgorithmError(_no_common_language(settings, transport, str(error))) from error
-    except HostKeyError:
+    except HostKeyError as error:
         close(transport)
+        error.other_kinds = _other_kinds(transport, remote_key.get_name())
         raise
     except BROKEN as error:
         close(transport)
@@ -122,7 +141,15 @@ def greet(settings: ServerSettings, sock: socket.socket, known: KnownHost) -> Tr
     return transport
 
 
-def _new_transport(settings: ServerSettings, sock: socket.socket, known: KnownHost) -> Transport:
+def _other_kinds(transport: Transport, shown: str) -> tuple[str, ...]:
+    """The types of the server's further keys."""
+    names = dict.fromkeys(_RSA if "rsa" in name else name for name in transport.offered["host key"])
+    return tuple(name for name in names if name != shown)
+
+
+def _new_transport(
+    settings: ServerSettings, sock: socket.socket, kinds: Sequence[str]
+) -> Transport:
     # Its own lines say nothing a user needs, and it logs tracebacks.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
     transport = Transport(WatchedSocket(sock, settings.transfer_timeout))
@@ -133,8 +160,9 @@ def _new_transport(settings: ServerSettings, sock: socket.socket, known: KnownHo
     # One pass over the data instead of two; else in the library's own order.
     fast = [name for name in options.ciphers if "gcm" in name]
     options.ciphers = (*fast, *(name for name in options.ciphers if name not in fast))
-    wanted = [name for kind in known.kinds for name in _KEY_TYPES.get(kind, (kind,))]
-    first = [name for name in options.key_types if name in wanted]
+    first = [
+        name for name in options.key_types if name in kinds or ("rsa" in name and _RSA in kinds)
+    ]
     options.key_types = (*first, *(name for name in options.key_types if name not in first))
     return transport
 
@@ -198,17 +226,19 @@ def open_sftp(settings: ServerSettings, transport: Transport) -> SftpClient:
                 f"{settings.address} let {settings.username} in, but not to SFTP "
                 f"({quote(str(error))}). Ask its owner to allow this account SFTP."
             ) from error
-        raise lost(settings, transport) from error
+        raise lost(settings, transport, error) from error
     channel.settimeout(settings.transfer_timeout)
     transport.set_keepalive(max(1, round(settings.keepalive)) if settings.keepalive else 0)
     return client
 
 
-def lost(settings: ServerSettings, transport: Transport) -> ConnectionLostError:
-    """Say that the connection is gone."""
+def lost(
+    settings: ServerSettings, transport: Transport, error: BaseException
+) -> ConnectionLostError:
+    """Say how the connection was lost."""
     if transport.farewell:
         return ConnectionLostError(f'{settings.address} hung up: "{transport.farewell}".')
-    if transport.is_active():
+    if isinstance(error, TimeoutError):
         return ConnectionLostError(
             f"{settings.address} was silent for {settings.transfer_timeout:g} s (transfer_timeout)."
         )
@@ -231,7 +261,7 @@ def connected(settings: ServerSettings, known: KnownHost) -> Iterator[tuple[Tran
     Raises:
         DeliveryError: From the step that fails.
     """
-    transport = greet(settings, reach(settings, resolve(settings)), known)
+    transport = meet(settings, resolve(settings), known)
     try:
         log_in(settings, transport)
         yield transport, open_sftp(settings, transport)

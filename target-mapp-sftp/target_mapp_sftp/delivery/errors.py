@@ -64,7 +64,13 @@ class AlgorithmError(DeliveryError):
 
 
 class HostKeyError(DeliveryError):
-    """The server's host key is unknown, revoked or another one than expected."""
+    """The server's host key is unknown, revoked or another one than expected.
+
+    Attributes:
+        other_kinds: Types of further keys that the server has.
+    """
+
+    other_kinds: tuple[str, ...] = ()
 
 
 class LoginError(DeliveryError):

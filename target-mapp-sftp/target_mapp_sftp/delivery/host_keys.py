@@ -13,9 +13,9 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from target_mapp_sftp.delivery.errors import HostKeyError
+from target_mapp_sftp.delivery.errors import HostKeyError, ServerSettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,9 +78,9 @@ def parse_expected(text: str) -> HostKey | str:
     Raises:
         ValueError: When it is neither.
     """
-    text = text.strip()
-    if _FINGERPRINT.fullmatch(text):
-        return text.rstrip("=")
+    for word in text.split():
+        if _FINGERPRINT.fullmatch(word):
+            return word.rstrip("=")
     return HostKey.parse(text)
 
 
@@ -168,35 +168,50 @@ def read_known_hosts(
 
     Returns:
         The keys to trust, and the revoked ones.
+
+    Raises:
+        ServerSettingsError: When the file is there but cannot be read.
     """
-    name = host.lower() if port == DEFAULT_PORT else f"[{host.lower()}]:{port}"
-    keys: list[HostKey] = []
-    revoked: list[HostKey] = []
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         lines = []
-    for line in lines:
-        marker, names, key = _read_line(line)
-        if key is None or not _names_match(names, name):
-            continue
-        if marker == "@revoked":
-            revoked.append(key)
-        elif not marker:
-            keys.append(key)
+    except OSError as error:
+        raise ServerSettingsError(
+            f"known_hosts_file: cannot read {path} ({error.strerror}); correct the path or its "
+            "permissions, or set host_key."
+        ) from error
+    entries = [entry for line in lines if (entry := _read_line(line))]
+    keys: list[HostKey] = []
+    revoked: list[HostKey] = []
+    # Like ssh, take an entry without a port where there is none with it.
+    for name in _names_in_file(host.lower(), port):
+        found = [entry for entry in entries if _names_match(entry.names, name)]
+        revoked += [entry.key for entry in found if entry.marker == "@revoked"]
+        keys = keys or [entry.key for entry in found if not entry.marker]
     return tuple(dict.fromkeys(keys)), tuple(dict.fromkeys(revoked))
 
 
-def _read_line(line: str) -> tuple[str, str, HostKey | None]:
-    """Take one line apart; a line that is not an entry has no key."""
+def _names_in_file(host: str, port: int) -> tuple[str, ...]:
+    return (host,) if port == DEFAULT_PORT else (f"[{host}]:{port}", host)
+
+
+class _Entry(NamedTuple):
+    marker: str
+    names: str
+    key: HostKey
+
+
+def _read_line(line: str) -> _Entry | None:
+    """Take one line apart; nothing when it is no entry."""
     fields = line.split()
     marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
     if len(fields) < 3 or fields[0].startswith("#"):  # noqa: PLR2004 - names, type, key
-        return "", "", None
+        return None
     try:
-        return marker, fields[0], HostKey.parse(" ".join(fields[1:3]))
+        return _Entry(marker, fields[0], HostKey.parse(" ".join(fields[1:3])))
     except ValueError:
-        return "", "", None
+        return None
 
 
 def _names_match(names: str, name: str) -> bool:

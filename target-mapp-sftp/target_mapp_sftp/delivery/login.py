@@ -37,7 +37,8 @@ class Login:
         self._key = settings.load_private_key()
         self._refused: list[str] = []
         self._accepted: list[str] = []
-        self._asked_for_more = ""
+        self._has_answered = False
+        self._open_question = ""
 
     def run(self) -> str:
         """Log in.
@@ -102,10 +103,10 @@ class Login:
         if not prompts:
             return []
         hidden = [prompt for prompt, is_shown in prompts if not is_shown]
-        if len(prompts) == 1 and hidden and not self._asked_for_more:
-            self._asked_for_more = "a second answer"
+        if len(prompts) == 1 and hidden and not self._has_answered:
+            self._has_answered = True
             return [self._settings.password or ""]
-        self._asked_for_more = quote(prompts[-1][0])
+        self._open_question = quote(prompts[-1][0])
         return [""] * len(prompts)
 
     def _hung_up(self) -> LoginError | LoginLostError:
@@ -130,8 +131,8 @@ class Login:
             what += f" ({', '.join(tried)})"
         if set(allowed) != set(_METHODS):
             what += f"; it asks for {' or '.join(quote(name) for name in allowed)}"
-        if self._asked_for_more not in ("", "a second answer"):
-            what += f'; it asked "{self._asked_for_more}", which no setting answers'
+        if self._open_question:
+            what += f'; it asked "{self._open_question}", which no setting answers'
         return f"{what}. {self._advice()}"
 
     def _advice(self) -> str:

@@ -195,10 +195,8 @@ class RenamedPart(Part):
             except StatusError:
                 folder.rename(self.final_name, self._temporary_name)
             self._name_in_doubt = self.final_name = ""
-        if self._upload.is_begun:
-            folder.remove(self._temporary_name)
-            self._name_in_doubt = ""
-            self._upload.is_begun = False
+        self._upload.take_back(folder)
+        self._name_in_doubt = ""
 
     @override
     def leftover(self) -> str:
@@ -255,9 +253,7 @@ class InPlacePart(Part):
 
     @override
     def take_back(self, folder: RemoteFolder) -> None:
-        if self._upload.is_begun:
-            folder.remove(self._upload.name)
-            self._upload.is_begun = False
+        self._upload.take_back(folder)
 
     @override
     def leftover(self) -> str:

@@ -29,27 +29,31 @@ class Progress:
         self._label = label
         self._size_bytes = size_bytes
         self._on_progress = on_progress
-        self._sent_bytes = 0
+        self._from_bytes = 0
         self._began_at = self._said_at = time.monotonic()
 
     def start(self, offset_bytes: int) -> None:
         """Begin, or go on after a dropped connection."""
-        self._sent_bytes = offset_bytes
-        self._began_at = time.monotonic()
         self._from_bytes = offset_bytes
+        self._began_at = time.monotonic()
 
     def reach(self, sent_bytes: int) -> None:
         """Note how much is sent, and say so if the last line is long enough ago."""
-        now = time.monotonic()
-        if now - self._said_at < _SECONDS_BETWEEN_LINES:
-            return
-        self._said_at = now
+        if time.monotonic() - self._said_at >= _SECONDS_BETWEEN_LINES:
+            self._say(sent_bytes)
+
+    def finish(self) -> None:
+        """Say that all of it is there."""
+        self._say(self._size_bytes)
+
+    def _say(self, sent_bytes: int) -> None:
+        now = self._said_at = time.monotonic()
         LOGGER.info(
             "Upload of %s: %d %% of %.1f MB, %.1f MB/s",
             self._label,
             100 * sent_bytes // max(1, self._size_bytes),
             self._size_bytes / _MB,
-            (sent_bytes - self._from_bytes) / _MB / (now - self._began_at),
+            (sent_bytes - self._from_bytes) / _MB / max(0.001, now - self._began_at),
         )
         if self._on_progress is not None:
             self._on_progress(self._label, sent_bytes, self._size_bytes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.connection import BROKEN, connected, lost
-from target_mapp_sftp.delivery.errors import FolderError
+from target_mapp_sftp.delivery.errors import FolderError, RefusedError
 from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RemoteFolder:
         try:
             yield
         except BROKEN as error:
-            raise lost(self._settings, self._transport) from error
+            raise lost(self._settings, self._transport, error) from error
 
     def path(self, name: str) -> str:
         """Where on the server *name* is."""
@@ -180,7 +180,13 @@ def opened(settings: ServerSettings, known: KnownHost) -> Iterator[RemoteFolder]
     with connected(settings, known) as (transport, client):
         folder = RemoteFolder(settings, transport, client)
         folder.require()
-        yield folder
+        try:
+            yield folder
+        except StatusError as error:
+            raise RefusedError(
+                f'{settings.address} refused a step in folder {settings.folder}: "{error.text}" '
+                f"(code {error.code}). Ask its owner what this login may do there."
+            ) from error
 
 
 def _ancestors(folder: str) -> list[str]:

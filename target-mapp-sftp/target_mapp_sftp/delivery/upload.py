@@ -76,12 +76,26 @@ class Upload:
             raise self._refused(folder, error) from error
         self._check_size(folder)
         self.is_complete = True
+        self._progress.finish()
+
+    def take_back(self, folder: RemoteFolder) -> None:
+        """Remove what there is of it.
+
+        Raises:
+            StatusError: When the server refuses.
+        """
+        if self.is_begun and self._is_ours(folder.find(self.name)):
+            folder.remove(self.name)
+        self.is_begun = False
 
     def _open(self, folder: RemoteFolder) -> tuple[bytes, int]:
         """Open the file; its handle, and from where to write."""
         seen = folder.find(self.name) if self.is_begun else Sighting(exists=False)
         if seen.exists is not False:
-            if not self._is_spoilt and self._is_ours(seen):
+            if not self._is_ours(seen):
+                self.is_begun = False
+                raise NameTakenError(f"Somebody else has begun to write {self.name}.")
+            if not self._is_spoilt and (seen.size_bytes or 0) <= self._sent_bytes:
                 try:
                     return self._go_on(folder, seen)
                 except StatusError as error:
@@ -90,12 +104,8 @@ class Upload:
         return self._create(folder), 0
 
     def _is_ours(self, seen: Sighting) -> bool:
-        """Whether it holds no more than was sent; more under a name of our own is an old try's."""
-        ours = (seen.size_bytes or 0) <= self._sent_bytes
-        if not ours and not self._is_own_name and not self._is_spoilt:
-            self.is_begun = False
-            raise NameTakenError(f"Somebody else has begun to write {self.name} at the same time.")
-        return ours
+        """Whether it can be this upload's file: it holds no more than was sent."""
+        return self._is_own_name or self._is_spoilt or (seen.size_bytes or 0) <= self._sent_bytes
 
     def _go_on(self, folder: RemoteFolder, seen: Sighting) -> tuple[bytes, int]:
         # Between what was acknowledged and the end there may be holes.

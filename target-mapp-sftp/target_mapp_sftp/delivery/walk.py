@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from target_mapp_sftp.delivery.connection import close, greet, log_in, open_sftp, reach, resolve
+from target_mapp_sftp.delivery.connection import close, log_in, meet, open_sftp, reach, resolve
 from target_mapp_sftp.delivery.errors import (
     RenameRefusedError,
     WriteRefusedError,
@@ -15,7 +15,6 @@ from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
     from target_mapp_sftp.delivery.connection import SocketAddress
@@ -42,7 +41,6 @@ class Walk:
         self._written, self._renamed = f"{probe}.part", f"{probe}.done"
         self._on_server = ""
         self._addresses: list[SocketAddress] = []
-        self._socket: socket.socket | None = None
         self._transport: Transport | None = None
         self._folder: RemoteFolder | None = None
 
@@ -65,8 +63,6 @@ class Walk:
                 self._folder.remove(self._on_server)
         if self._transport is not None:
             close(self._transport)
-        elif self._socket is not None:
-            self._socket.close()
 
     def _resolve(self) -> str:
         self._addresses = resolve(self._settings)
@@ -74,11 +70,11 @@ class Walk:
         return f"{self._settings.host} is {found}"
 
     def _connect(self) -> str:
-        self._socket = reach(self._settings, self._addresses)
+        reach(self._settings, self._addresses).close()
         return f"port {self._settings.port} answers"
 
     def _greet(self) -> str:
-        transport = self._transport = greet(self._settings, _made(self._socket), self._known)
+        transport = self._transport = meet(self._settings, self._addresses, self._known)
         shown = transport.get_remote_server_key()
         key = f"{shown.get_name()} {shown.fingerprint}"
         if self._settings.host_key_checking == "off":
