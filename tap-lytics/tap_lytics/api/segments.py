@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError
@@ -63,7 +63,7 @@ def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) ->
     )
     sizes = {entry.get("id"): _size(entry) for entry in _entries(answer)}
     return [
-        segment if segment.size is not None else _resized(segment, sizes.get(segment.id))
+        segment if segment.size is not None else replace(segment, size=sizes.get(segment.id))
         for segment in segments
     ]
 
@@ -129,19 +129,6 @@ def _size(entry: dict[str, Any]) -> int | None:
     """A size is an int, a float or missing, by endpoint."""
     size = entry.get("size")
     return int(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else None
-
-
-def _resized(segment: Segment, size: int | None) -> Segment:
-    return Segment(
-        segment.id,
-        segment.slug,
-        segment.name,
-        segment.kind,
-        segment.table,
-        size,
-        segment.invalid_reason,
-        segment.account_id,
-    )
 
 
 def _entries(data: Any) -> list[dict[str, Any]]:
