@@ -33,7 +33,10 @@ PROFTPD_MODULES = Path("/usr/lib/proftpd")
 USERNAME = "mapp"
 PASSWORD = "pass word-ü7"
 # Made by `openssl passwd -6`.
-_PASSWORD_HASH = "$6$mappsalt$/cSOHrOhN3RCDZ0hgjtFLko9eIjsehgYXhFgfs4F8s2CH1vUr3rWh98KbcR32KW/CIn/1JGpN6SA7CNaYdYxz/"
+_PASSWORD_HASH = (
+    "$6$mappsalt$/cSOHrOhN3RCDZ0hgjtFLko9eIjsehgYXhFgfs"
+    "4F8s2CH1vUr3rWh98KbcR32KW/CIn/1JGpN6SA7CNaYdYxz/"
+)
 _SECONDS_TO_START = 10
 
 
@@ -168,7 +171,9 @@ def _with_own_user(private: Path, folder: Path) -> str:
     )
     (private / "shadow").write_text(f"{USERNAME}:{_PASSWORD_HASH}:19000:0:99999:7:::\n")
     (private / "pam").write_text(
-        "auth required pam_unix.so\naccount required pam_permit.so\nsession required pam_permit.so\n"
+        "auth required pam_unix.so\n"
+        "account required pam_permit.so\n"
+        "session required pam_permit.so\n"
     )
     return "\n".join(
         [
@@ -247,9 +252,7 @@ def proftpd_server(
                 ]
             )
         )
-        with _running(
-            [str(PROFTPD), "--nodaemon", "--config", str(config)], private / "log", port
-        ):
+        with _running([str(PROFTPD), "--nodaemon", "--config", str(config)], private / "log", port):
             yield RunningServer(
                 host="127.0.0.1",
                 port=port,

@@ -249,6 +249,9 @@ def close(transport: Transport) -> None:
     """End a connection and everything that belongs to it."""
     # Otherwise its timer would keep the process alive after a failed greeting.
     transport.packetizer.complete_handshake()
+    with suppress(OSError):
+        # Wakes the library's thread, which only looks up ten times a second.
+        transport.sock.shutdown(socket.SHUT_RDWR)
     transport.close()
     transport.sock.close()
     transport.join(_SECONDS_TO_END)

@@ -71,6 +71,7 @@ class Part(ABC):
 
         Raises:
             StatusError: When the server refuses.
+            UncertainError: When nobody can tell what is there of it.
         """
 
     @abstractmethod
@@ -159,13 +160,12 @@ class RenamedPart(Part):
         final, temporary = folder.find(name), folder.find(self._temporary_name)
         if final.exists and final.size_bytes in (self._file.size_bytes, None):
             LOGGER.info("The rename to %s had happened before the connection broke", name)
-            # A server that links and unlinks may have been stopped between the two.
-            folder.remove(self._temporary_name)
             self._be_published(name)
-        elif temporary.exists:
+            self._remove_other_half(folder)
+        elif temporary.exists or (temporary.exists is None and self._is_still_there(folder)):
             self._name_in_doubt = ""
         elif temporary.exists is None:
-            self._ask_again(folder, name)
+            self._be_published(name)
         else:
             raise UncertainError(
                 f"The answer to renaming {self._file.name} was lost, and the file is now under "
@@ -173,30 +173,38 @@ class RenamedPart(Part):
                 "into Mapp's import before running again; nothing is sent twice by itself."
             )
 
-    def _ask_again(self, folder: RemoteFolder, name: str) -> None:
-        """Where nothing can be looked at, the same rename tells by its answer."""
+    def _remove_other_half(self, folder: RemoteFolder) -> None:
+        """Clean up after a server that links and unlinks, and was stopped between the two."""
         try:
-            folder.rename(self._temporary_name, name)
+            folder.remove(self._temporary_name)
+        except StatusError as error:
+            LOGGER.warning("%s cannot be removed: %s", self._temporary_name, error.text)
+
+    def _is_still_there(self, folder: RemoteFolder) -> bool:
+        """Where nothing may be looked at: whether the temporary file can still be opened."""
+        try:
+            folder.close_file(folder.open_existing(self._temporary_name))
         except StatusError as error:
             if not error.is_missing:
-                raise
-            LOGGER.info("The rename to %s had happened before the connection broke", name)
-        self._be_published(name)
+                raise UncertainError(
+                    f"The answer to renaming {self._file.name} was lost, and the server does not "
+                    f'tell what became of it: "{error.text}". Look into the folder, or Mapp\'s '
+                    "import, before running again."
+                ) from error
+            return False
+        return True
 
     @override
     def take_back(self, folder: RemoteFolder) -> None:
         if self._name_in_doubt:
-            final = folder.find(self._name_in_doubt)
-            if final.exists and final.size_bytes == self._file.size_bytes:
-                self.final_name = self._name_in_doubt
+            self._find_out(folder)
         if self.final_name:
             try:
                 folder.remove(self.final_name)
             except StatusError:
                 folder.rename(self.final_name, self._temporary_name)
-            self._name_in_doubt = self.final_name = ""
+            self.final_name = ""
         self._upload.take_back(folder)
-        self._name_in_doubt = ""
 
     @override
     def leftover(self) -> str:

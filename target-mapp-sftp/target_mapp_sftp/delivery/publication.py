@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from target_mapp_sftp.delivery.errors import UncertainError
 from target_mapp_sftp.delivery.part import InPlacePart, RenamedPart
 from target_mapp_sftp.delivery.progress import Progress
 from target_mapp_sftp.delivery.wire import StatusError
@@ -77,6 +78,8 @@ class Publication:
                 part.take_back(folder)
             except StatusError as error:
                 LOGGER.warning("The server refuses to remove what was begun: %s", error.text)
+            except UncertainError as error:
+                LOGGER.warning("%s", error)
 
     def leftovers(self) -> tuple[str, ...]:
         """What may be left of it on the server, a line for each file."""

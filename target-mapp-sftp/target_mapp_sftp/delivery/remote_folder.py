@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.connection import BROKEN, connected, lost
-from target_mapp_sftp.delivery.errors import FolderError, RefusedError
+from target_mapp_sftp.delivery.errors import FolderError
 from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
 
 if TYPE_CHECKING:
@@ -180,13 +180,7 @@ def opened(settings: ServerSettings, known: KnownHost) -> Iterator[RemoteFolder]
     with connected(settings, known) as (transport, client):
         folder = RemoteFolder(settings, transport, client)
         folder.require()
-        try:
-            yield folder
-        except StatusError as error:
-            raise RefusedError(
-                f'{settings.address} refused a step in folder {settings.folder}: "{error.text}" '
-                f"(code {error.code}). Ask its owner what this login may do there."
-            ) from error
+        yield folder
 
 
 def _ancestors(folder: str) -> list[str]:
