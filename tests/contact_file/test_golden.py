@@ -208,7 +208,9 @@ def test_counts_of_the_untidy_file(tmp_path: Path) -> None:
 
     finished = write(tmp_path, people, **options).finished
 
-    assert {f"{header}: {reason}": count for (header, reason), count in finished.emptied.items()} == {
+    assert {
+        f"{header}: {reason}": count for (header, reason), count in finished.emptied.items()
+    } == {
         "user.MobileNumber: no valid mobile number": 1,
         "user.CustomAttribute.LastVisit: not a date-time": 1,
         "user.CustomAttribute.Note: longer than 2000 characters": 1,

@@ -84,7 +84,8 @@ def _to_text(column: Column, field_type: FieldType, list_separator: str) -> Cell
     if name == "json":
         return to_json
     # What the user or Mapp declares must hold; a schema that also allows text keeps text.
-    is_strict = name != field_type.name or field_type.strict
+    is_declared = bool(column.type or rules_of(column).get("x-type"))
+    is_strict = is_declared or field_type.strict
     scalar = CONVERTERS[name] if is_strict else _lenient(CONVERTERS[name])
     join = list_separator if column.join is None else column.join
 

@@ -1,0 +1,156 @@
+"""Mapp's attributes: the data file, the checks made from it, and the table made from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from contact_writing import settings_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from target_mapp_sftp.contact_file.attributes import (
+    Attribute,
+    attribute_of,
+    attributes_table,
+    row_schema,
+    standard_attributes,
+)
+from target_mapp_sftp.contact_file.cells import careful_cell
+from target_mapp_sftp.contact_file.checks import FORMATS, checks_of
+from target_mapp_sftp.contact_file.field_map import Column
+from target_mapp_sftp.contact_file.values import BadValueError
+
+FREE = ("user.CustomAttribute.Tier", "user.MemberAttribute.Store")
+HEADERS = (*standard_attributes(), *FREE)
+EXAMPLES = [(header, text) for header in HEADERS for text in attribute_of(header).rules["examples"]]
+REFUSED = [
+    (header, text) for header in HEADERS for text in attribute_of(header).rules.get("x-refused", ())
+]
+LONG = [header for header in HEADERS if attribute_of(header).max_length]
+RULES = {"maxLength", "pattern", "enum", "format"}
+
+
+def jsonschema_accepts(header: str, text: str) -> bool:
+    """What the JSON Schema library says of a row with one value."""
+    checker = jsonschema.FormatChecker(formats=())
+    for name, check in FORMATS.items():
+        checker.checks(name)(check)
+    return jsonschema.Draft202012Validator(row_schema(), format_checker=checker).is_valid(
+        {header: text}
+    )
+
+
+def test_data_file_is_a_json_schema() -> None:
+    """The data file is a valid JSON Schema, and refuses headers Mapp does not know."""
+    jsonschema.Draft202012Validator.check_schema(row_schema())
+
+    assert not jsonschema_accepts("user.Emial", "tom@example.org")
+
+
+@pytest.mark.parametrize(("header", "text"), EXAMPLES)
+def test_example_passes(header: str, text: str) -> None:
+    """Every example of the data file is written as it stands, and JSON Schema agrees."""
+    assert careful_cell(Column("field", header))(text) == text
+    assert jsonschema_accepts(header, text)
+
+
+@pytest.mark.parametrize(("header", "text"), REFUSED)
+def test_refused_value_is_refused(header: str, text: str) -> None:
+    """Every counterexample of the data file is refused, and JSON Schema agrees."""
+    with pytest.raises(BadValueError):
+        careful_cell(Column("field", header))(text)
+    assert not jsonschema_accepts(header, text)
+
+
+@pytest.mark.parametrize("header", LONG)
+def test_one_character_too_many(header: str) -> None:
+    """The longest value Mapp stores passes; one more character would be cut in silence."""
+    attribute = attribute_of(header)
+    longest = attribute.rules["examples"][0].rjust(attribute.max_length, "x")
+
+    assert careful_cell(Column("field", header))(longest) == longest
+    with pytest.raises(BadValueError, match=f"longer than {attribute.max_length} characters"):
+        careful_cell(Column("field", header))("x" + longest)
+    assert not jsonschema_accepts(header, "x" + longest)
+
+
+def test_every_rule_has_a_refused_value() -> None:
+    """No rule of the data file goes without a case that breaks it."""
+    for header in HEADERS:
+        rules = attribute_of(header).rules
+        if RULES - {"maxLength"} & rules.keys():
+            assert rules.get("x-refused") or rules.keys() & RULES <= {"maxLength"}, header
+
+
+@given(
+    header=st.sampled_from(HEADERS),
+    text=st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1, max_size=30)
+    | st.emails()
+    | st.from_regex(r"\+?[0-9]{4,17}", fullmatch=True)
+    | st.from_regex(r"[a-zA-Z]{2,3}", fullmatch=True),
+)
+def test_checks_agree_with_json_schema(header: str, text: str) -> None:
+    """The fast checks accept exactly what the JSON Schema library accepts."""
+    attribute = attribute_of(header)
+
+    accepted = all(check(text) for check, _ in checks_of(attribute.rules))
+
+    assert accepted == jsonschema_accepts(header, text)
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "written"),
+    [
+        ("user.Email", " Tom@MÜNCHEN.Example ", "Tom@xn--mnchen-3ya.example"),
+        ("user.Email", "tom@straße.example", "tom@xn--strae-oqa.example"),
+        ("user.Email", "Tom.O'Neil@EXAMPLE.ORG", "Tom.O'Neil@example.org"),
+        ("user.MobileNumber", "+49 (151) 12-34.56/78", "+49151" + "12345678"),
+        ("user.ISOCountryCode", " de ", "DE"),
+        ("user.ISOLanguageCode", "DE", "de"),
+        ("user.Title", 1, "1"),
+        ("user.Title", "2.0", "2"),
+        ("user.DateOfBirth", "1988-02-29T00:00:00+14:00", "1988-02-29"),
+        ("user.ZipCode", "01067", "01067"),
+        ("member.MobileChannel", "Allow", "allow"),
+    ],
+)
+def test_untidy_value_is_tidied(header: str, text: object, written: str) -> None:
+    """What can be put right without guessing is put right."""
+    assert careful_cell(Column("field", header))(text) == written
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tom@xn--.example", "tom@bü cher.example", "tom@ü" + "e" * 63 + ".example", "@ü", "ü@", "ü"],
+)
+def test_domain_that_cannot_be(address: str) -> None:
+    """A domain that has no Punycode form makes no address."""
+    with pytest.raises(BadValueError):
+        careful_cell(Column("field", "user.Email"))(address)
+
+
+def test_table_shows_every_attribute() -> None:
+    """The table of the README has a row for every attribute, and rows that fit its head."""
+    head, _, *rows = attributes_table().splitlines()
+
+    shown = [re.match(r"\| `([^`]+)`", row)[1] for row in rows]  # type: ignore[index]
+    assert shown == [*standard_attributes(), "user.CustomAttribute.X", "user.MemberAttribute.X"]
+    assert {row.count("|") for row in (head, *rows)} == {4}
+
+
+def test_identifying_attributes() -> None:
+    """Mapp identifies by address, mobile number, app alias and external id, and nothing else."""
+    able: list[Any] = [name for name, each in standard_attributes().items() if each.identifies]
+
+    assert able == ["user.Email", "user.MobileNumber", "user.FaxNumber", "user.Identifier"]
+
+
+def test_documented_spelling_of_the_external_id() -> None:
+    """Mapp's pages spell this one header in two ways; both are taken as they are."""
+    settings = settings_of(field_map={"email": "user.Email", "id": "user.identifier"})
+
+    assert settings.columns[1].header == "user.identifier"
+    assert isinstance(attribute_of("user.identifier"), Attribute)

@@ -1,0 +1,414 @@
+"""The lint of the map and of the other settings, before anything is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from contact_writing import settings_of
+
+from target_mapp_sftp.contact_file import FileSettings, MappingError
+from target_mapp_sftp.errors import SettingsError
+
+
+def problems_of(**config: Any) -> list[str]:
+    """All problems of settings with a map that has at least an e-mail address."""
+    with pytest.raises(MappingError) as caught:
+        settings_of(**config)
+    return list(caught.value.details)
+
+
+def mapped(header: str) -> dict[str, Any]:
+    """A map with one more column."""
+    return {"email": "user.Email", "other": header}
+
+
+FREE = "user.CustomAttribute."
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (
+            "user.Emial",
+            "'user.Emial' is no header that Mapp knows; did you mean 'user.Email'? "
+            "Or write 'user.CustomAttribute.Emial' for an attribute of your own",
+        ),
+        (
+            "user.firstname",
+            "'user.firstname' is no header that Mapp knows; did you mean 'user.FirstName'? "
+            "Or write 'user.CustomAttribute.firstname' for an attribute of your own",
+        ),
+        (
+            "FirstName",
+            "'FirstName' is no header that Mapp knows; did you mean 'user.FirstName'? "
+            "Or write 'user.CustomAttribute.FirstName' for an attribute of your own",
+        ),
+        (
+            "user.Shoe Size",
+            "'user.Shoe Size' is no header that Mapp knows; "
+            "write 'user.CustomAttribute.Shoe_Size' for an attribute of your own",
+        ),
+        (
+            "user.CustomAtribute.Tier",
+            "'user.CustomAtribute.Tier' is no header that Mapp knows; "
+            "write 'user.CustomAttribute.Tier'",
+        ),
+        (
+            "member.MobileChanel",
+            "'member.MobileChanel' is no header that Mapp knows; did you mean "
+            "'member.MobileChannel'? Or write 'user.CustomAttribute.MobileChanel' for an "
+            "attribute of your own",
+        ),
+        (
+            "user.customattribute.Tier",
+            "'user.customattribute.Tier' is spelled otherwise by Mapp; "
+            "write 'user.CustomAttribute.Tier'",
+        ),
+        (
+            "user.CustomAttribute['My Size']",
+            "\"'user.CustomAttribute['My Size']' uses brackets; "
+            "write 'user.CustomAttribute.My Size'"[1:],
+        ),
+        (FREE, f"'{FREE}' has no name after the last dot; add one"),
+        (
+            f"{FREE}Größe",
+            f"'{FREE}Größe' has characters that are not plain ASCII; rename the attribute",
+        ),
+        (
+            f"{FREE}a\tb",
+            f"'{FREE}a\tb' has characters that are not plain ASCII; rename the attribute",
+        ),
+        (
+            f'{FREE}say "hi"',
+            f"'{FREE}say \"hi\"' has brackets, quotes or outer spaces in its name; leave them out",
+        ),
+        (
+            f"{FREE}Tier ",
+            f"'{FREE}Tier ' has brackets, quotes or outer spaces in its name; leave them out",
+        ),
+        (
+            FREE + "x" * 81,
+            f"'{FREE}{'x' * 81}' has a name of 81 characters; shorten it to at most 80",
+        ),
+        (
+            "group.PropertyName",
+            "'group.PropertyName' is a group attribute, which Mapp reads from a file of its own; "
+            "remove it",
+        ),
+        (
+            "user.EmailDomain",
+            "'user.EmailDomain' is set by Mapp itself and cannot be imported; remove it",
+        ),
+    ],
+)
+def test_wrong_header(header: str, problem: str) -> None:
+    """A header that Mapp would not take as meant is told with the right one."""
+    assert problems_of(field_map=mapped(header)) == [f"field_map.other: {problem}"]
+
+
+@pytest.mark.parametrize("header", [FREE + "x" * 80, "user.MemberAttribute.Store", "user.Title"])
+def test_right_header(header: str) -> None:
+    """A right header is taken as it is."""
+    assert settings_of(field_map=mapped(header)).columns[1].header == header
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (
+            {"field_map": {**mapped(f"{FREE}Tier"), "more": f"{FREE}TIER"}},
+            "field_map.more: 'user.CustomAttribute.TIER' is the header of field_map.other already, "
+            "and Mapp does not tell letter case apart; give one of them another header",
+        ),
+        (
+            {"field_map": mapped(f"{FREE}SegmentMembership"), "segment_membership": True},
+            "field_map.other: 'user.CustomAttribute.SegmentMembership' is the membership column "
+            "already; remove it, or set segment_membership to false",
+        ),
+        (
+            {"field_map": {}},
+            "field_map: is empty; name at least one field and its header",
+        ),
+        (
+            {"field_map": "email"},
+            "field_map: must be an object of Lytics field to Mapp header, or a list of "
+            "{field, header, type, join, default}; set it",
+        ),
+        (
+            {"field_map": mapped(None)},  # type: ignore[arg-type]
+            "field_map.other: has no header; write the Mapp header as text",
+        ),
+        (
+            {"field_map": [{"field": "email", "header": "user.Email", "tpye": "string"}]},
+            "field_map[1]: 'tpye' is no key of the list form; "
+            "use field, header, type, join, default",
+        ),
+        (
+            {"field_map": [{"field": "email", "header": "user.Email", "join": 1}]},
+            "field_map[1]: join must be text; write it in quotes",
+        ),
+        (
+            {"field_map": [{"field": "email"}]},
+            "field_map[1]: has no header; add the Mapp header",
+        ),
+        (
+            {"field_map": [{"header": "user.Email"}]},
+            "field_map[1]: has no field; add the Lytics field, or a default to write everywhere",
+        ),
+        (
+            {"field_map": ["email"]},
+            "field_map[1]: must be an object of field, header, type, join, default; "
+            "write it as one",
+        ),
+        (
+            {"field_map": [{"field": "a", "header": f"{FREE}A", "type": "datetime"}]},
+            "field_map[1] (user.CustomAttribute.A): 'datetime' is no type; "
+            "did you mean 'date-time'?",
+        ),
+        (
+            {"field_map": [{"field": "a", "header": f"{FREE}A", "type": "xml"}]},
+            "field_map[1] (user.CustomAttribute.A): 'xml' is no type; use one of "
+            "string, integer, number, boolean, date, date-time, json",
+        ),
+        (
+            {"field_map": [{"field": "a", "header": "user.DateOfBirth", "type": "string"}]},
+            "field_map[1] (user.DateOfBirth): 'user.DateOfBirth' is always of type date; "
+            "remove the type",
+        ),
+        (
+            {"field_map": [{"field": "a", "header": "user.ISOCountryCode", "default": "xx"}]},
+            "field_map[1] (user.ISOCountryCode): its default is refused "
+            "(no country that Mapp knows); change it",
+        ),
+    ],
+)
+def test_wrong_map(config: dict[str, Any], problem: str) -> None:
+    """What is wrong with the map in either form is told."""
+    assert problem in problems_of(**config)
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (
+            {"identifier": "emial", "field_map": mapped("user.Title")},
+            "identifier: 'emial' is not in field_map; set it to 'email', or map it",
+        ),
+        (
+            {"identifier": "mobil", "field_map": {"mobile": "user.Title"}},
+            "identifier: 'mobil' is not in field_map; did you mean 'mobile'?",
+        ),
+        (
+            {"field_map": {"work_email": "user.Email"}},
+            "identifier: 'email' is not in field_map; set it to 'work_email', or map it",
+        ),
+        (
+            {"identifier": "name", "field_map": {"name": "user.FirstName"}},
+            "identifier: 'name' is mapped to 'user.FirstName', by which Mapp cannot identify; map "
+            "it to one of user.Email, user.MobileNumber, user.FaxNumber, user.Identifier, or "
+            "choose another identifier",
+        ),
+        (
+            {"field_map": [{"field": "email", "header": "user.Email", "default": "a@b.example"}]},
+            "field_map[1] (user.Email): the identifier cannot have a default; remove it",
+        ),
+    ],
+)
+def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
+    """An identifier by which Mapp cannot identify is told."""
+    assert problems_of(**config) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "problem"),
+    [
+        ("file_name", "{audience}.csv", "{audience} is no placeholder; did you mean {audience_name}?"),
+        (
+            "file_name",
+            "{x!r}.csv",
+            "{x!r} is no placeholder; use {audience_name}, {timestamp}, {stream_name}, {date}, {run_id}",
+        ),
+        ("file_name", "{date.csv", "has a brace that is not closed or not opened; mend it"),
+        ("file_name", "daily/{date}.csv", "names a folder; put that into the setting folder"),
+        ("file_name", ".{date}.csv", "is empty or begins with a dot, which hides a file; change it"),
+        ("timezone", "Europe/Berln", "'Europe/Berln' is no IANA name; did you mean 'Europe/Berlin'?"),
+        ("delimiter", '"', "must be one character, no quote and no line break"),
+        ("delimiter", "\n", "must be one character, no quote and no line break"),
+        ("delimiter", ";;", "must be one character, no quote and no line break"),
+        ("delimiter", "x", "is a letter or digit; use a sign such as , ; | or a tab"),
+        ("list_separator", "\n", "must be text without line breaks, at least one character"),
+        ("list_separator", "", "must be text without line breaks, at least one character"),
+        ("encoding", "utf-9", "'utf-9' is no text encoding; use one such as utf-8 or iso-8859-15"),
+        ("encoding", "base64", "'base64' is no text encoding; use one such as utf-8 or iso-8859-15"),
+        ("encoding", "idna", "'idna' is no text encoding; use one such as utf-8 or iso-8859-15"),
+        ("line_ending", "\r", r"must be one of '\n', '\r\n'"),
+        ("invalid_records", "drop", "must be one of 'reject', 'fail', 'keep'"),
+        ("duplicates", "last", "must be one of 'first', 'keep', 'fail'"),
+        ("empty_audience", "no", "must be one of 'write', 'skip', 'fail'"),
+        ("max_rejected", "many", "must be a count or a percentage"),
+        ("max_rejected", "-1", "must be a count or a percentage"),
+        ("max_shrink", "some", "must be a percentage such as 20%"),
+        ("max_file_size_mb", -1, "must be a number, 0 for one file of any size"),
+        ("preview_rows", 0, "must be a whole number of at least 1"),
+        (
+            "preview_rows",
+            10,
+            "would send the first rows to the server as if they were all; set output_dir, or remove it",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_setting(setting: str, value: object, problem: str) -> None:
+    """Each setting says what is wrong with it and what to do."""
+    assert problems_of(**{setting: value}) == [f"{setting}: {problem}"]
+
+
+def test_separator_beyond_the_encoding() -> None:
+    """A separator that the encoding cannot write is told."""
+    assert problems_of(encoding="iso-8859-15", list_separator="→") == [
+        "list_separator: has a character that iso-8859-15 does not have; use another"
+    ]
+
+
+def test_all_problems_at_once() -> None:
+    """Nobody learns of their mistakes one by one."""
+    problems = problems_of(
+        field_map={"email": "user.Emial", "a": f"{FREE}ä", "b": f"{FREE}B", "c": f"{FREE}b"},
+        timezone="Mars/Base",
+        encoding="morse",
+        max_rejected="many",
+    )
+
+    assert [problem.split(":")[0] for problem in problems] == [
+        "field_map.email",
+        "field_map.a",
+        "field_map.c",
+        "encoding",
+        "timezone",
+        "max_rejected",
+    ]
+
+
+def test_error_is_one_of_the_settings() -> None:
+    """A wrong map ends the run as any wrong setting does."""
+    assert issubclass(MappingError, SettingsError)
+
+
+@pytest.mark.parametrize(
+    ("field_map", "identifier", "warnings"),
+    [
+        (mapped("user.LastName"), "email", []),
+        (
+            mapped("user.MobileNumber"),
+            "email",
+            [
+                "field_map: a file with both user.Email and user.MobileNumber makes Mapp set the "
+                "SMS channel to deny; add a column member.MobileChannel of allow or prefer if that "
+                "is not wanted"
+            ],
+        ),
+        (
+            {**mapped("user.MobileNumber"), "channel": "member.MobileChannel"},
+            "email",
+            [],
+        ),
+        (
+            {"id": "user.Identifier"},
+            "id",
+            [
+                "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
+                "External Identifier' on; switch it on",
+                "identifier: a row that holds only user.Identifier updates a contact but never "
+                "creates one; map user.Email, user.MobileNumber or user.FaxNumber too to create "
+                "contacts",
+            ],
+        ),
+        (
+            {"email": "user.Email", "id": "user.identifier"},
+            "id",
+            [
+                "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
+                "External Identifier' on; switch it on",
+                "identifier: with user.Identifier an address in the file overwrites the one stored "
+                "in Mapp; map addresses only if that is wanted",
+            ],
+        ),
+        (
+            mapped(f"{FREE}My Size"),
+            "email",
+            [
+                "field_map.other: 'user.CustomAttribute.My Size' has more than letters, digits and "
+                "_ in its name, and Mapp advises against it; rename the attribute if its import "
+                "fails"
+            ],
+        ),
+    ],
+)
+def test_warnings(field_map: dict[str, str], identifier: str, warnings: list[str]) -> None:
+    """What is allowed and may surprise is said, and nothing else."""
+    assert [*settings_of(field_map=field_map, identifier=identifier).warnings] == warnings
+
+
+def test_header_that_mapp_does_not_document() -> None:
+    """A header of which Mapp's pages say too little is taken with a warning."""
+    (warning,) = settings_of(field_map=mapped("user.Gender")).warnings
+
+    assert warning.startswith("field_map.other: 'user.Gender': neither this header nor its values")
+
+
+def columns_of(**config: Any) -> list[tuple[str, str]]:
+    """Fields and headers in file order."""
+    return [(column.field, column.header) for column in settings_of(**config).columns]
+
+
+def test_order_of_columns() -> None:
+    """The identifier comes first whatever the order of the map, the membership last."""
+    columns = columns_of(
+        field_map={"name": "user.LastName", "email": "user.Email", "zip": "user.ZipCode"},
+        segment_membership=True,
+    )
+
+    assert columns == [
+        ("email", "user.Email"),
+        ("name", "user.LastName"),
+        ("zip", "user.ZipCode"),
+        ("segments", "user.CustomAttribute.SegmentMembership"),
+    ]
+
+
+def test_unmapped_email_becomes_user_email() -> None:
+    """The default identifier needs no place in the map."""
+    assert columns_of(field_map={"name": "user.LastName"})[0] == ("email", "user.Email")
+
+
+def test_nested_map_means_dotted_fields() -> None:
+    """Meltano hands a dotted key over as nested objects, which mean the same."""
+    dotted = {"email": "user.Email", "scores.a.b": f"{FREE}B", "scores.c": f"{FREE}C"}
+    nested = {"email": "user.Email", "scores": {"a": {"b": f"{FREE}B"}, "c": f"{FREE}C"}}
+
+    assert columns_of(field_map=dotted) == columns_of(field_map=nested)
+
+
+def test_field_in_two_columns() -> None:
+    """The list form can map one field twice; the identifier is the column that identifies."""
+    field_map = [
+        {"field": "email", "header": f"{FREE}Copy"},
+        {"field": "email", "header": "user.Email"},
+    ]
+
+    assert columns_of(field_map=field_map) == [
+        ("email", "user.Email"),
+        ("email", f"{FREE}Copy"),
+    ]
+
+
+def test_settings_that_are_not_given() -> None:
+    """Missing settings and nulls mean the defaults of the contract."""
+    settings = FileSettings.from_config(
+        {"field_map": {"email": "user.Email"}, "delimiter": None, "max_rejected": None}
+    )
+
+    assert settings.delimiter == ","
+    assert settings.max_file_bytes == 50_000_000
+    assert settings.max_rejected is None
+    assert settings.columns[-1].header == f"{FREE}SegmentMembership"

@@ -1,0 +1,158 @@
+"""Any value goes out and comes back through a reader that is not ours."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from contact_writing import STARTED_AT, contact_file, person, read_csv, write
+from hypothesis import given
+from hypothesis import strategies as st
+
+from target_mapp_sftp.contact_file.cells import careful_cell, with_fast_way
+from target_mapp_sftp.contact_file.field_map import Column
+from target_mapp_sftp.contact_file.field_types import FieldType
+from target_mapp_sftp.contact_file.text import clean
+from target_mapp_sftp.contact_file.values import BadValueError
+
+TEXT = st.text(max_size=60)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    TEXT,
+    st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
+    st.dates().map(str),
+    st.sampled_from(["t", "F", "1e3", " 12 ", "0049 1", "2026-W48-1T08:30:00Z", "2026-W48-1"]),
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+FREE_MAP = {"email": "user.Email", "a": "user.CustomAttribute.A", "b": "user.CustomAttribute.B"}
+
+
+@given(values=st.lists(st.tuples(TEXT, TEXT), max_size=5), delimiter=st.sampled_from(",;|\t"))
+def test_texts_come_back(values: list[tuple[str, str]], delimiter: str) -> None:
+    """Every text comes back as it was, but for control characters; every row is there."""
+    people = [person(number, a=a, b=b) for number, (a, b) in enumerate(values)]
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), people, field_map=FREE_MAP, delimiter=delimiter)
+
+    _, *rows = read_csv(written.text, delimiter)
+    assert rows == [[each["email"], clean(each["a"]), clean(each["b"])] for each in people]
+    assert written.text.count("\n") == len(people) + 1
+
+
+@given(values=st.lists(JSON, max_size=5))
+def test_any_value_makes_a_row(values: list[Any]) -> None:
+    """Whatever a value is, its row is written with every column and one line."""
+    people = [person(number, a=value, b="end") for number, value in enumerate(values)]
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), people, field_map=FREE_MAP)
+
+    assert [[row[0], row[2]] for row in written.rows[1:]] == [
+        [each["email"], "end"] for each in people
+    ]
+    assert all(line == clean(line) for line in written.text.split("\n"))
+
+
+@given(values=st.lists(JSON, max_size=4), emails=st.lists(JSON, max_size=6))
+def test_no_record_is_lost(values: list[Any], emails: list[Any]) -> None:
+    """Rows, rejects and duplicates are the records received, whatever the identifiers are."""
+    emails = [*emails, *("tom@example.org" for _ in values)]
+    with tempfile.TemporaryDirectory() as folder:
+        file = contact_file(Path(folder), field_map=FREE_MAP)
+        for email in emails:
+            file.add({"email": email})
+        finished = file.finish()
+
+    assert finished.received == len(emails)
+    assert finished.rows == min(len(values), 1)
+    assert finished.duplicates == max(len(values) - 1, 0)
+
+
+SHOWN = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=60)
+
+
+@given(value=st.dictionaries(st.text('abc." é', max_size=5), st.integers() | SHOWN, max_size=4))
+def test_maps_come_back_as_json(value: dict[str, Any]) -> None:
+    """A map is written as JSON that says the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), [person(a=value)], field_map=FREE_MAP)
+
+    assert json.loads(written.rows[1][1]) == value
+
+
+HEADERS = (
+    "user.Email", "user.MobileNumber", "user.FirstName", "user.PartnerId", "user.ISOCountryCode",
+    "user.TimeZone", "user.Title", "user.DateOfBirth", "user.CustomAttribute.X",
+)  # fmt: skip
+TYPES = ("string", "integer", "number", "boolean", "date", "date-time", "json")
+
+
+@given(
+    value=JSON,
+    header=st.sampled_from(HEADERS),
+    field_type=st.builds(FieldType, st.sampled_from(TYPES), st.booleans()),
+)
+def test_the_fast_way_says_the_same(value: Any, header: str, field_type: FieldType) -> None:
+    """The short way for tidy values never differs from the careful one."""
+    column = Column("field", header)
+    careful = careful_cell(column, field_type)
+
+    assert _outcome(with_fast_way(column, field_type, careful), value) == _outcome(careful, value)
+
+
+def _outcome(cell: Any, value: Any) -> str:
+    try:
+        text: str = cell(value)
+    except BadValueError as error:
+        return f"refused: {error.reason}"
+    return f"text: {text}"
+
+
+@given(number=st.decimals(allow_nan=False, allow_infinity=False, places=3) | st.integers())
+def test_numbers_keep_their_value(number: Decimal | int) -> None:
+    """A number read by the target's own reader goes out plain and equal."""
+    decode = msgspec.json.Decoder(float_hook=Decimal).decode
+    record = decode(f'{{"email": "tom@example.org", "a": {number}}}')
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), [record], field_map=FREE_MAP)
+
+    text = written.rows[1][1]
+    assert Decimal(text) == number
+    assert set(text) <= set("-0123456789.")
+
+
+@given(started_hour=st.integers(0, 23), title=st.text(max_size=300), stream=st.text(max_size=300))
+def test_names_are_always_safe(started_hour: int, title: str, stream: str) -> None:
+    """Whatever an audience is called, its file has one safe, visible name."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(
+            Path(folder),
+            [],
+            schema={"title": title},
+            stream_name=stream,
+            started_at=STARTED_AT.replace(hour=started_hour),
+            file_name="{audience_name}{stream_name}.csv",
+        )
+
+    (part,) = written.finished.parts
+    assert Path(part.name).name == part.name
+    assert part.name.isascii()
+    assert not part.name.startswith(".")
+    assert 0 < len(part.name) <= 200
+    assert set(part.name) <= set(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+    )

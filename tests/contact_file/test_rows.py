@@ -1,0 +1,339 @@
+"""Which records become rows, and what is counted of the others."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from contact_writing import MEMBERSHIP, contact_file, person, read_csv, write
+
+from target_mapp_sftp.contact_file import FinishedFile
+from target_mapp_sftp.contact_file.errors import (
+    DuplicateError,
+    EmptyAudienceError,
+    InvalidRecordError,
+    LostRecordsError,
+    ShrunkError,
+    TooManyRejectedError,
+)
+from target_mapp_sftp.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOBODY = {"_id": "id-0"}
+BAD = person(0, email="no address")
+
+
+def test_record_without_identifier_is_rejected(tmp_path: Path) -> None:
+    """A record that Mapp would drop unseen is left out and counted by reason."""
+    people = [NOBODY, BAD, person(email=""), person(email=" "), person(email=["a", "b"]), person()]
+
+    finished = write(tmp_path, people).finished
+
+    assert (finished.received, finished.rows, finished.rejected) == (6, 1, 5)
+    assert finished.reject_reasons == {
+        "user.Email: missing": 3,
+        "user.Email: no valid e-mail address": 2,
+    }
+
+
+def test_rejects_are_listed_without_the_person(tmp_path: Path) -> None:
+    """The list names the record's number, the reason and the key, and nothing else of it."""
+    people = [person(1), person(2, email="tom at home", name="Tom"), NOBODY]
+
+    finished = write(tmp_path, people).finished
+
+    assert finished.rejects_path is not None
+    assert read_csv(finished.rejects_path.read_text("utf-8")) == [
+        ["record", "reason", "_id"],
+        ["2", "user.Email: no valid e-mail address", "id-2"],
+        ["3", "user.Email: missing", "id-0"],
+    ]
+    assert stat.S_IMODE(finished.rejects_path.stat().st_mode) == 0o600
+
+
+def test_rejects_of_a_stream_without_keys(tmp_path: Path) -> None:
+    """Where the stream has no key, only the record's number tells which it was."""
+    finished = write(tmp_path, [BAD], key_properties=()).finished
+
+    assert finished.rejects_path is not None
+    assert finished.rejects_path.read_text("utf-8") == (
+        '"record","reason"\n"1","user.Email: no valid e-mail address"\n'
+    )
+
+
+def test_no_rejects_no_list(tmp_path: Path) -> None:
+    """Without rejects there is no list to look at."""
+    finished = write(tmp_path, [person()]).finished
+
+    assert finished.rejects_path is None
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+
+
+def test_two_lists_of_one_name(tmp_path: Path) -> None:
+    """A second run in the same second keeps the first one's list."""
+    first = write(tmp_path, [BAD]).finished
+    second = write(tmp_path, [BAD]).finished
+
+    assert first.rejects_path != second.rejects_path
+
+
+def test_keys_of_rejects_cannot_break_the_list(tmp_path: Path) -> None:
+    """Whatever a key holds, the list stays one line per record."""
+    finished = write(tmp_path, [{"_id": 'a"\n\ud800', "email": 1}, {"_id": ["x"]}]).finished
+
+    assert finished.rejects_path is not None
+    rows = read_csv(finished.rejects_path.read_text("utf-8"))
+    assert [row[2] for row in rows[1:]] == ['a" ?', '["x"]']
+
+
+def test_invalid_record_fails_the_run(tmp_path: Path) -> None:
+    """With `fail`, the first bad identifier ends the export, without showing it."""
+    file = contact_file(tmp_path, invalid_records="fail")
+    file.add(person(1))
+
+    with pytest.raises(InvalidRecordError) as caught:
+        file.add(person(2, email="tom at home"))
+
+    assert str(caught.value) == (
+        "invalid_records: record 2 has a bad user.Email: no valid e-mail address. Mend it in "
+        "Lytics, or set invalid_records to reject."
+    )
+    assert issubclass(InvalidRecordError, DataError)
+
+
+def test_invalid_records_are_kept(tmp_path: Path) -> None:
+    """With `keep`, a bad identifier is written as it is, and never counts as a duplicate."""
+    people = [BAD, BAD, NOBODY, person(email=5), person(1)]
+
+    written = write(tmp_path, people, invalid_records="keep")
+
+    assert [row[0] for row in written.rows[1:]] == [
+        "no address",
+        "no address",
+        "",
+        "5",
+        "person1@example.org",
+    ]
+    assert written.finished.rejected == 0
+
+
+@pytest.mark.parametrize(("bound", "bad", "good"), [(2, 2, 0), ("20%", 1, 4), ("0", 0, 3)])
+def test_as_many_rejects_as_allowed(bound: Any, bad: int, good: int, tmp_path: Path) -> None:
+    """*max_rejected* itself is still allowed, as a count or as a share."""
+    people = [*(BAD for _ in range(bad)), *(person(number) for number in range(good))]
+
+    assert write(tmp_path, people, max_rejected=bound).finished.rejected == bad
+
+
+def test_too_many_rejects_by_count(tmp_path: Path) -> None:
+    """A count is held at once: the run does not go on to the end of the audience."""
+    file = contact_file(tmp_path, max_rejected=1)
+    file.add(BAD)
+
+    with pytest.raises(TooManyRejectedError, match="^max_rejected: 2 of 2 records were rejected"):
+        file.add(BAD)
+    file.discard()
+
+
+def test_too_many_rejects_by_share(tmp_path: Path) -> None:
+    """A share is known at the end; the list of rejects stays, for it tells why."""
+    file = contact_file(tmp_path, max_rejected="49.9%")
+    file.add(BAD)
+    file.add(person())
+
+    with pytest.raises(TooManyRejectedError, match="more than 49.9%") as caught:
+        file.finish()
+    file.discard()
+
+    (rejects,) = tmp_path.iterdir()
+    assert str(rejects) in str(caught.value)
+
+
+def test_first_of_two_wins(tmp_path: Path) -> None:
+    """The same identifier twice makes one row and one duplicate."""
+    people = [person(1, name="First"), person(1, name="Second"), person(2)]
+
+    written = write(tmp_path, people)
+
+    assert [row[1] for row in written.rows[1:]] == ["First", ""]
+    assert written.finished.duplicates == 1
+
+
+def test_same_address_in_two_spellings(tmp_path: Path) -> None:
+    """Domains are compared as they are written; the local part keeps its case."""
+    addresses = ["tom@Bücher.example", "tom@xn--bcher-kva.EXAMPLE", "Tom@bücher.example"]
+
+    finished = write(tmp_path, [person(email=address) for address in addresses]).finished
+
+    assert (finished.rows, finished.duplicates) == (2, 1)
+
+
+def test_duplicates_are_kept(tmp_path: Path) -> None:
+    """With `keep`, both go out."""
+    assert write(tmp_path, [person(), person()], duplicates="keep").finished.rows == 2
+
+
+def test_duplicates_fail(tmp_path: Path) -> None:
+    """With `fail`, the second one ends the export."""
+    file = contact_file(tmp_path, duplicates="fail")
+    file.add(person())
+
+    with pytest.raises(DuplicateError) as caught:
+        file.add(person())
+
+    assert str(caught.value) == (
+        "duplicates: record 2 has the same user.Email as one before it. Choose an identifier that "
+        "is unique, or set duplicates to first or keep."
+    )
+
+
+def test_bad_value_does_not_lose_the_person(tmp_path: Path) -> None:
+    """A value Mapp would refuse or cut is left empty and counted; the person stays."""
+    field_map = {"email": "user.Email", "zip": "user.ZipCode", "country": "user.ISOCountryCode"}
+    people = [
+        person(1, zip="12345678901", country="Atlantis"),
+        person(2, zip="12345678901", country="DE"),
+    ]
+
+    written = write(tmp_path, people, field_map=field_map)
+
+    assert [row[1:] for row in written.rows[1:]] == [["", ""], ["", "DE"]]
+    assert written.finished.emptied == {
+        ("user.ZipCode", "longer than 10 characters"): 2,
+        ("user.ISOCountryCode", "no country that Mapp knows"): 1,
+    }
+
+
+def test_nobody_writes_a_header(tmp_path: Path) -> None:
+    """An empty audience is a file with only the header."""
+    assert write(tmp_path, []).text == '"user.Email","user.FirstName"\n'
+
+
+def test_nobody_skips_the_file(tmp_path: Path) -> None:
+    """With `skip`, an empty audience is no file, and says so."""
+    finished = write(tmp_path, [], empty_audience="skip").finished
+
+    assert finished.parts == ()
+    assert finished.summary().endswith("nobody in it, no file (empty_audience)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_fails(tmp_path: Path) -> None:
+    """With `fail`, an audience of which nobody can be written is an error."""
+    with pytest.raises(EmptyAudienceError, match="^empty_audience: 1 records came and no row"):
+        write(tmp_path, [BAD], empty_audience="fail")
+
+
+@pytest.mark.parametrize(("previous", "rows"), [(10, 8), (10, 12), (None, 1), (0, 1)])
+def test_as_much_shrink_as_allowed(previous: int | None, rows: int, tmp_path: Path) -> None:
+    """*max_shrink* itself is still allowed; growth and a first export always are."""
+    people = [person(number) for number in range(rows)]
+
+    written = write(tmp_path, people, max_shrink="20%", previous_rows=previous)
+
+    assert written.finished.rows == rows
+
+
+def test_too_much_shrink(tmp_path: Path) -> None:
+    """An export that has shrunk more than allowed is an error that says both sizes."""
+    people = [person(number) for number in range(7)]
+
+    with pytest.raises(ShrunkError, match="^max_shrink: 7 rows where the last delivery had 10"):
+        write(tmp_path, people, max_shrink=20, previous_rows=10)
+
+
+def test_membership_is_in_a_stable_order(tmp_path: Path) -> None:
+    """The order of the slugs does not depend on the order the API sent them in."""
+    people = [
+        person(1, segments=["smart_hub", "all", "lapsed"]),
+        person(2, segments=["lapsed", "smart_hub", "all"]),
+        person(3, segments=None),
+        person(4, segments="all"),
+        person(5, segments=["b", 1]),
+    ]
+
+    written = write(tmp_path, people, segment_membership=True)
+
+    assert written.rows[0][-1] == MEMBERSHIP
+    assert [row[-1] for row in written.rows[1:]] == [
+        "all,lapsed,smart_hub",
+        "all,lapsed,smart_hub",
+        "",
+        "all",
+        "b,1",
+    ]
+
+
+def test_membership_of_another_field(tmp_path: Path) -> None:
+    """The membership may stand elsewhere, also within a map."""
+    written = write(
+        tmp_path,
+        [person(lytics={"in": ["b", "a"]})],
+        segment_membership=True,
+        segment_membership_field="lytics.in",
+    )
+
+    assert written.rows[1][-1] == "a,b"
+
+
+def test_constant_column(tmp_path: Path) -> None:
+    """A column without a field writes its default everywhere."""
+    field_map = [
+        {"field": "email", "header": "user.Email"},
+        {"header": "member.MobileChannel", "default": "prefer"},
+    ]
+
+    assert write(tmp_path, [person()], field_map=field_map).rows[1][1] == "prefer"
+
+
+def test_preview_writes_the_first_rows_only(tmp_path: Path) -> None:
+    """A preview stops at the number of rows asked for and holds no rule of the whole."""
+    people = [BAD, *(person(number) for number in range(10))]
+
+    finished = write(
+        tmp_path,
+        people,
+        preview_rows=3,
+        output_dir="preview",
+        max_shrink="1%",
+        previous_rows=10,
+    ).finished
+
+    assert (finished.received, finished.rows, finished.rejected) == (4, 3, 1)
+    assert "preview of the first rows only" in finished.summary()
+
+
+def test_summary_is_one_line_without_a_person(tmp_path: Path) -> None:
+    """The closing line tells all counts with their reasons, the most frequent first."""
+    people = [person(1, name="x" * 51), person(1), BAD, NOBODY, BAD]
+
+    summary = write(tmp_path, people).finished.summary()
+
+    assert summary == (
+        "5 records in, 1 rows out, 3 rejected, 1 duplicates; "
+        "rejected: user.Email: no valid e-mail address (2), user.Email: missing (1); "
+        f"rejects listed in {tmp_path / 'export-lytics-newsletter-20261123T083000-rejects.csv'}; "
+        "emptied: user.FirstName longer than 50 characters (1)"
+    )
+
+
+def test_lost_records_are_an_error() -> None:
+    """Counts that do not add up never get published."""
+    with pytest.raises(LostRecordsError, match="3 records came, but 1 rows, 0 rejects and 1 dup"):
+        FinishedFile(parts=(), received=3, rows=1, rejected=0, duplicates=1)
+
+
+def test_discard_leaves_nothing(tmp_path: Path) -> None:
+    """A file that is given up is removed, before and after its end; twice does no harm."""
+    for finishes in (False, True):
+        file = contact_file(tmp_path)
+        file.add(person())
+        if finishes:
+            file.finish()
+        file.discard()
+        file.discard()
+
+    assert list(tmp_path.iterdir()) == []
