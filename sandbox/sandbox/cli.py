@@ -1,0 +1,93 @@
+"""The command `sandbox`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from sandbox.faults import Faults, read_faults
+from sandbox.sandbox import HOST, Sandbox
+
+
+@click.group()
+def main() -> None:
+    """Run a Lytics API and an SFTP server with invented people, on this machine alone."""
+
+
+@main.command()
+@click.option("--people", default=10_000, show_default=True, help="Size of the population.")
+@click.option("--seed", default=1, show_default=True, help="Another seed makes other people.")
+@click.option("--api-port", default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--sftp-port", default=2222, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("output/sandbox"),
+    show_default=True,
+    help="Folder for keys, known_hosts and the inbox.",
+)
+@click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with fault switches.",
+)
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Written when both answer: the variables that point to them, as JSON.",
+)
+def serve(  # noqa: PLR0913, PLR0917 each option is one
+    people: int,
+    seed: int,
+    api_port: int,
+    sftp_port: int,
+    state_dir: Path,
+    faults: Path | None,
+    ready_file: Path | None,
+) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    ending = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    box = Sandbox(
+        people,
+        seed,
+        _faults(faults),
+        api_port=api_port,
+        sftp_port=sftp_port,
+        state_dir=state_dir,
+    )
+    try:
+        with box:
+            _announce(box, ready_file)
+            signal.sigwait(ending)
+    except OSError as error:
+        sys.exit(
+            f"Cannot listen on {HOST} ({error.strerror}): is another sandbox running? Take other "
+            "ports with --api-port and --sftp-port; 0 takes a free one."
+        )
+
+
+def _faults(path: Path | None) -> Faults:
+    if path is None:
+        return Faults()
+    try:
+        return read_faults(path.read_bytes())
+    except ValueError as error:
+        sys.exit(f"--faults: {path}: {error}")
+
+
+def _announce(box: Sandbox, ready_file: Path | None) -> None:
+    variables = box.variables()
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f"# files arrive in {box.inbox}\nready")
+    sys.stdout.flush()
+    if ready_file is not None:
+        new = ready_file.with_suffix(".new")
+        new.write_text(json.dumps(variables), "utf-8")
+        new.replace(ready_file)

@@ -1,0 +1,92 @@
+"""What the stand-in may do wrong, or otherwise, on demand."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Interruption = Literal[
+    "429",  # refused, unprocessed, without a word on when to come again
+    "429-seconds",  # the same with Retry-After: 0
+    "429-date",  # the same with Retry-After as a date that has passed
+    "500",  # a fault before the cursor advances
+    "500-after",  # a fault after it has advanced
+    "503",  # a fault without a body
+    "drop",  # the connection ends before the request is processed
+    "drop-after",  # and after
+    "truncate",  # half of the body, then the end of the connection
+    "garbage",  # 200 with a body that is no JSON
+    "slow",  # half of the body, a pause of slow_seconds, the rest
+]
+
+
+class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The switches; every default is the plain, documented behaviour.
+
+    Attributes:
+        interruptions: Kinds of faults that strike pages of scans, in turn.
+        every: Each such page, counted from the first scan on.
+        times: How often at most; nothing means for ever.
+        fail_after_pages: All further pages of scans get a 500.
+        refuse: All pages of scans get this status.
+        delay_ms: Time a page takes, while others are served.
+        slow_seconds: The pause of the interruption `slow`.
+        cursor: `positional` tells where a page begins; `scroll` names a scan, the same on all its
+            pages, which moves on with every call.
+        cursor_pages: A cursor expires after so many pages.
+        stuck: The cursor never moves: the same page again and again.
+        end: How a last page says that it is one.
+        next_key: The name of the cursor in an answer.
+        trailing_empty_page: The last page is followed by an empty one.
+        short_pages: Pages hold fewer people than asked for.
+        default_limit: Page size when none is asked for.
+        total_off: What `total` is wrong by.
+        without_total: Pages do not say `total`.
+        splits: `ignored` answers with all buckets; `overlapping` with one bucket too many.
+        numbers: How numbers are written.
+        without_id: Profiles have no `_id`.
+        without_segments: Profiles have no `segments` when `fields` are asked for.
+        slugs_refused: Scans take ids only.
+        schema_v2_missing: `/v2/schema` is not there.
+        schema_key: The name of the columns in the v1 schema.
+        sizes_missing: The list of segments has no sizes.
+    """
+
+    interruptions: tuple[Interruption, ...] = ()
+    every: int = 3
+    times: int | None = None
+    fail_after_pages: int | None = None
+    refuse: Literal[401, 403, 404] | None = None
+    delay_ms: float = 0
+    slow_seconds: float = 0.2
+    cursor: Literal["positional", "scroll"] = "positional"
+    cursor_pages: int | None = None
+    stuck: bool = False
+    end: Literal["empty", "missing", "null"] = "empty"
+    next_key: Literal["_next", "next"] = "_next"
+    trailing_empty_page: bool = False
+    short_pages: bool = False
+    default_limit: Literal[10, 20] = 10
+    total_off: int = 0
+    without_total: bool = False
+    splits: Literal["honoured", "ignored", "overlapping"] = "honoured"
+    numbers: Literal["mixed", "strings", "numbers"] = "mixed"
+    without_id: bool = False
+    without_segments: bool = False
+    slugs_refused: bool = False
+    schema_v2_missing: bool = False
+    schema_key: Literal["columns", "fields"] = "columns"
+    sizes_missing: bool = False
+
+
+def read_faults(text: bytes) -> Faults:
+    """Read the switches from JSON.
+
+    Raises:
+        ValueError: Naming the switch that is wrong.
+    """
+    try:
+        return msgspec.json.decode(text, type=Faults)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error

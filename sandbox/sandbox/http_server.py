@@ -1,0 +1,165 @@
+"""The Lytics API over HTTP, with the faults that only a connection can have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from sandbox.api import Answer, LyticsApi, Request, failure, unauthorized
+from sandbox.faults import Faults, read_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CREDENTIALS = ("access_token", "key")
+_REQUESTS_REMEMBERED = 200_000
+_REFUSED_UNPROCESSED: Mapping[str, tuple[int, dict[str, str]]] = {
+    "429": (429, {}),
+    "429-seconds": (429, {"Retry-After": "0"}),
+    "429-date": (429, {"Retry-After": "Sun, 01 Nov 2026 00:00:00 GMT"}),
+    "500": (500, {}),
+    "503": (503, {}),
+}
+
+
+class LyticsServer:
+    """Serves the API of one account.
+
+    Args:
+        api: Answers what arrives whole.
+        token: The only good token.
+    """
+
+    def __init__(self, api: LyticsApi, token: str) -> None:
+        self._api = api
+        self._token = token
+        self._pages = 0
+        self._struck = 0
+        self.requests: deque[Request] = deque(maxlen=_REQUESTS_REMEMBERED)
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; return the port."""
+        self._runner = web.ServerRunner(web.Server(self._handle))
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, backlog=512)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def set_faults(self, faults: Faults) -> None:
+        """Switch faults, and count pages and interruptions anew."""
+        self._api.faults = faults
+        self._pages = self._struck = 0
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        if http.path.startswith("/sandbox/"):
+            return await self._control(http)
+        query = {name: value for name, value in http.query.items() if name not in _CREDENTIALS}
+        body = await http.text() if http.can_read_body else ""
+        request = Request(http.method, http.path, query, body)
+        self.requests.append(request)
+        credentials = (
+            http.headers.get("Authorization"),
+            *(http.query.get(c) for c in _CREDENTIALS),
+        )
+        if self._token not in credentials:
+            return _response(unauthorized())
+        if request.is_scan:
+            return await self._scan(http, request)
+        return _response(self._api.answer(request))
+
+    async def _scan(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
+        faults = self._api.faults
+        if faults.delay_ms:
+            await asyncio.sleep(faults.delay_ms / 1000)
+        self._pages += 1
+        if faults.refuse is not None:
+            return _response(failure(request, faults.refuse, "refused"))
+        if faults.fail_after_pages is not None and self._pages > faults.fail_after_pages:
+            return _response(failure(request, 500, "internal error"))
+        strike = self._strike(faults)
+        if strike in _REFUSED_UNPROCESSED:
+            status, headers = _REFUSED_UNPROCESSED[strike]
+            body = b"" if strike == "503" else failure(request, status, "try again").body
+            return web.Response(body=body, status=status, headers=headers)
+        if strike == "drop":
+            return _drop(http)
+        return await self._interrupted(http, request, strike, self._api.answer(request))
+
+    def _strike(self, faults: Faults) -> str:
+        """The interruption that this page gets, if it is its turn."""
+        if not faults.interruptions or self._pages % faults.every:
+            return ""
+        if faults.times is not None and self._struck >= faults.times:
+            return ""
+        self._struck += 1
+        return faults.interruptions[(self._struck - 1) % len(faults.interruptions)]
+
+    async def _interrupted(
+        self, http: web.BaseRequest, request: Request, strike: str, answer: Answer
+    ) -> web.StreamResponse:
+        """What becomes of an answer that was processed, and whose cursor has moved on."""
+        match strike:
+            case "500-after":
+                return _response(failure(request, 500, "internal error"))
+            case "drop-after":
+                return _drop(http)
+            case "garbage":
+                return web.Response(text="<html>gateway</html>", content_type="text/html")
+            case "truncate" | "slow":
+                pause_seconds = self._api.faults.slow_seconds if strike == "slow" else None
+                return await _in_halves(http, answer, pause_seconds)
+        return _response(answer)
+
+    async def _control(self, http: web.BaseRequest) -> web.Response:
+        """The stand-in's own paths: switching faults, and counting what was asked."""
+        if (http.method, http.path) == ("PUT", "/sandbox/faults"):
+            try:
+                self.set_faults(read_faults(await http.read()))
+            except ValueError as error:
+                return web.json_response({"message": str(error)}, status=400)
+            return web.json_response({"message": "success"})
+        if (http.method, http.path) == ("GET", "/sandbox/stats"):
+            asked = Counter("scan" if r.is_scan else r.path for r in self.requests)
+            stats: dict[str, Any] = {"requests": dict(asked), "interruptions": self._struck}
+            return web.json_response(stats)
+        return web.json_response({"message": "not found"}, status=404)
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(body=answer.body, status=answer.status, content_type="application/json")
+
+
+def _drop(http: web.BaseRequest) -> web.StreamResponse:
+    """End the connection without a word."""
+    if http.transport is not None:
+        http.transport.abort()
+    return web.Response()
+
+
+async def _in_halves(
+    http: web.BaseRequest, answer: Answer, pause_seconds: float | None
+) -> web.StreamResponse:
+    """Send half of an answer, and after a pause the rest; without a pause, never."""
+    response = web.StreamResponse(status=answer.status)
+    response.content_type = "application/json"
+    response.content_length = len(answer.body)
+    await response.prepare(http)
+    half = len(answer.body) // 2
+    await response.write(answer.body[:half])
+    if pause_seconds is None:
+        if http.transport is not None:
+            http.transport.close()
+        return response
+    await asyncio.sleep(pause_seconds)
+    await response.write(answer.body[half:])
+    await response.write_eof()
+    return response
