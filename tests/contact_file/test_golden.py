@@ -191,14 +191,20 @@ def test_reference_example_is_reproduced(tmp_path: Path) -> None:
     written = write(tmp_path, people, **options)
 
     assert written.text.splitlines() == [
-        '"user.Email","user.Identifier","user.FirstName","user.LastName","user.Title",'
-        '"user.ISOCountryCode","user.ISOLanguageCode","user.TimeZone","user.DateOfBirth",'
-        '"user.CustomAttribute.LoyaltyTier","user.CustomAttribute.LastOrderAt",'
-        '"user.MemberAttribute.HomeStore"',
-        '"ines.k@example.org","crm-1001","Inês","Køhler","2","PT","pt","Europe/Lisbon",'
-        '"1988-02-29","gold","2025-03-01T09:30:00+00:00","Porto"',
-        '"tom+news@example.com","crm-1002","Tom ""TJ""","O\'Neil","1","IE","en",'
-        '"Europe/Dublin","","","2025-03-02T18:05:12+00:00",""',
+        (
+            '"user.Email","user.Identifier","user.FirstName","user.LastName","user.Title",'
+            '"user.ISOCountryCode","user.ISOLanguageCode","user.TimeZone","user.DateOfBirth",'
+            '"user.CustomAttribute.LoyaltyTier","user.CustomAttribute.LastOrderAt",'
+            '"user.MemberAttribute.HomeStore"'
+        ),
+        (
+            '"ines.k@example.org","crm-1001","Inês","Køhler","2","PT","pt","Europe/Lisbon",'
+            '"1988-02-29","gold","2025-03-01T09:30:00+00:00","Porto"'
+        ),
+        (
+            '"tom+news@example.com","crm-1002","Tom ""TJ""","O\'Neil","1","IE","en",'
+            '"Europe/Dublin","","","2025-03-02T18:05:12+00:00",""'
+        ),
     ]
 
 

@@ -1,5 +1,7 @@
 """The lint of the map and of the other settings, before anything is read."""
 
+# ruff: noqa: E501 expected messages are easier to compare whole
+
 from __future__ import annotations
 
 from typing import Any
@@ -31,39 +33,53 @@ FREE = "user.CustomAttribute."
     [
         (
             "user.Emial",
-            "'user.Emial' is no header that Mapp knows; did you mean 'user.Email'? "
-            "Or write 'user.CustomAttribute.Emial' for an attribute of your own",
+            (
+                "'user.Emial' is no header that Mapp knows; did you mean 'user.Email'? "
+                "Or write 'user.CustomAttribute.Emial' for an attribute of your own"
+            ),
         ),
         (
             "user.firstname",
-            "'user.firstname' is no header that Mapp knows; did you mean 'user.FirstName'? "
-            "Or write 'user.CustomAttribute.firstname' for an attribute of your own",
+            (
+                "'user.firstname' is no header that Mapp knows; did you mean 'user.FirstName'? "
+                "Or write 'user.CustomAttribute.firstname' for an attribute of your own"
+            ),
         ),
         (
             "FirstName",
-            "'FirstName' is no header that Mapp knows; did you mean 'user.FirstName'? "
-            "Or write 'user.CustomAttribute.FirstName' for an attribute of your own",
+            (
+                "'FirstName' is no header that Mapp knows; did you mean 'user.FirstName'? "
+                "Or write 'user.CustomAttribute.FirstName' for an attribute of your own"
+            ),
         ),
         (
             "user.Shoe Size",
-            "'user.Shoe Size' is no header that Mapp knows; "
-            "write 'user.CustomAttribute.Shoe_Size' for an attribute of your own",
+            (
+                "'user.Shoe Size' is no header that Mapp knows; "
+                "write 'user.CustomAttribute.Shoe_Size' for an attribute of your own"
+            ),
         ),
         (
             "user.CustomAtribute.Tier",
-            "'user.CustomAtribute.Tier' is no header that Mapp knows; "
-            "write 'user.CustomAttribute.Tier'",
+            (
+                "'user.CustomAtribute.Tier' is no header that Mapp knows; "
+                "write 'user.CustomAttribute.Tier'"
+            ),
         ),
         (
             "member.MobileChanel",
-            "'member.MobileChanel' is no header that Mapp knows; did you mean "
-            "'member.MobileChannel'? Or write 'user.CustomAttribute.MobileChanel' for an "
-            "attribute of your own",
+            (
+                "'member.MobileChanel' is no header that Mapp knows; did you mean "
+                "'member.MobileChannel'? Or write 'user.CustomAttribute.MobileChanel' for an "
+                "attribute of your own"
+            ),
         ),
         (
             "user.customattribute.Tier",
-            "'user.customattribute.Tier' is spelled otherwise by Mapp; "
-            "write 'user.CustomAttribute.Tier'",
+            (
+                "'user.customattribute.Tier' is spelled otherwise by Mapp; "
+                "write 'user.CustomAttribute.Tier'"
+            ),
         ),
         (
             "user.CustomAttribute['My Size']",
@@ -93,8 +109,10 @@ FREE = "user.CustomAttribute."
         ),
         (
             "group.PropertyName",
-            "'group.PropertyName' is a group attribute, which Mapp reads from a file of its own; "
-            "remove it",
+            (
+                "'group.PropertyName' is a group attribute, which Mapp reads from a file of its own; "
+                "remove it"
+            ),
         ),
         (
             "user.EmailDomain",
@@ -118,13 +136,17 @@ def test_right_header(header: str) -> None:
     [
         (
             {"field_map": {**mapped(f"{FREE}Tier"), "more": f"{FREE}TIER"}},
-            "field_map.more: 'user.CustomAttribute.TIER' is the header of field_map.other already, "
-            "and Mapp does not tell letter case apart; give one of them another header",
+            (
+                "field_map.more: 'user.CustomAttribute.TIER' is the header of field_map.other already, "
+                "and Mapp does not tell letter case apart; give one of them another header"
+            ),
         ),
         (
             {"field_map": mapped(f"{FREE}SegmentMembership"), "segment_membership": True},
-            "field_map.other: 'user.CustomAttribute.SegmentMembership' is the membership column "
-            "already; remove it, or set segment_membership to false",
+            (
+                "field_map.other: 'user.CustomAttribute.SegmentMembership' is the membership column "
+                "already; remove it, or set segment_membership to false"
+            ),
         ),
         (
             {"field_map": {}},
@@ -132,8 +154,10 @@ def test_right_header(header: str) -> None:
         ),
         (
             {"field_map": "email"},
-            "field_map: must be an object of Lytics field to Mapp header, or a list of "
-            "{field, header, type, join, default}; set it",
+            (
+                "field_map: must be an object of Lytics field to Mapp header, or a list of "
+                "{field, header, type, join, default}; set it"
+            ),
         ),
         (
             {"field_map": mapped(None)},  # type: ignore[arg-type]
@@ -141,8 +165,10 @@ def test_right_header(header: str) -> None:
         ),
         (
             {"field_map": [{"field": "email", "header": "user.Email", "tpye": "string"}]},
-            "field_map[1]: 'tpye' is no key of the list form; "
-            "use field, header, type, join, default",
+            (
+                "field_map[1]: 'tpye' is no key of the list form; "
+                "use field, header, type, join, default"
+            ),
         ),
         (
             {"field_map": [{"field": "email", "header": "user.Email", "join": 1}]},
@@ -158,28 +184,38 @@ def test_right_header(header: str) -> None:
         ),
         (
             {"field_map": ["email"]},
-            "field_map[1]: must be an object of field, header, type, join, default; "
-            "write it as one",
+            (
+                "field_map[1]: must be an object of field, header, type, join, default; "
+                "write it as one"
+            ),
         ),
         (
             {"field_map": [{"field": "a", "header": f"{FREE}A", "type": "datetime"}]},
-            "field_map[1] (user.CustomAttribute.A): 'datetime' is no type; "
-            "did you mean 'date-time'?",
+            (
+                "field_map[1] (user.CustomAttribute.A): 'datetime' is no type; "
+                "did you mean 'date-time'?"
+            ),
         ),
         (
             {"field_map": [{"field": "a", "header": f"{FREE}A", "type": "xml"}]},
-            "field_map[1] (user.CustomAttribute.A): 'xml' is no type; use one of "
-            "string, integer, number, boolean, date, date-time, json",
+            (
+                "field_map[1] (user.CustomAttribute.A): 'xml' is no type; use one of "
+                "string, integer, number, boolean, date, date-time, json"
+            ),
         ),
         (
             {"field_map": [{"field": "a", "header": "user.DateOfBirth", "type": "string"}]},
-            "field_map[1] (user.DateOfBirth): 'user.DateOfBirth' is always of type date; "
-            "remove the type",
+            (
+                "field_map[1] (user.DateOfBirth): 'user.DateOfBirth' is always of type date; "
+                "remove the type"
+            ),
         ),
         (
             {"field_map": [{"field": "a", "header": "user.ISOCountryCode", "default": "xx"}]},
-            "field_map[1] (user.ISOCountryCode): its default is refused "
-            "(no country that Mapp knows); change it",
+            (
+                "field_map[1] (user.ISOCountryCode): its default is refused "
+                "(no country that Mapp knows); change it"
+            ),
         ),
     ],
 )
@@ -205,9 +241,11 @@ def test_wrong_map(config: dict[str, Any], problem: str) -> None:
         ),
         (
             {"identifier": "name", "field_map": {"name": "user.FirstName"}},
-            "identifier: 'name' is mapped to 'user.FirstName', by which Mapp cannot identify; map "
-            "it to one of user.Email, user.MobileNumber, user.FaxNumber, user.Identifier, or "
-            "choose another identifier",
+            (
+                "identifier: 'name' is mapped to 'user.FirstName', by which Mapp cannot identify; map "
+                "it to one of user.Email, user.MobileNumber, user.FaxNumber, user.Identifier, or "
+                "choose another identifier"
+            ),
         ),
         (
             {"field_map": [{"field": "email", "header": "user.Email", "default": "a@b.example"}]},
@@ -223,7 +261,11 @@ def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "problem"),
     [
-        ("file_name", "{audience}.csv", "{audience} is no placeholder; did you mean {audience_name}?"),
+        (
+            "file_name",
+            "{audience}.csv",
+            "{audience} is no placeholder; did you mean {audience_name}?",
+        ),
         (
             "file_name",
             "{x!r}.csv",
@@ -231,8 +273,16 @@ def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
         ),
         ("file_name", "{date.csv", "has a brace that is not closed or not opened; mend it"),
         ("file_name", "daily/{date}.csv", "names a folder; put that into the setting folder"),
-        ("file_name", ".{date}.csv", "is empty or begins with a dot, which hides a file; change it"),
-        ("timezone", "Europe/Berln", "'Europe/Berln' is no IANA name; did you mean 'Europe/Berlin'?"),
+        (
+            "file_name",
+            ".{date}.csv",
+            "is empty or begins with a dot, which hides a file; change it",
+        ),
+        (
+            "timezone",
+            "Europe/Berln",
+            "'Europe/Berln' is no IANA name; did you mean 'Europe/Berlin'?",
+        ),
         ("delimiter", '"', "must be one character, no quote and no line break"),
         ("delimiter", "\n", "must be one character, no quote and no line break"),
         ("delimiter", ";;", "must be one character, no quote and no line break"),
@@ -240,7 +290,11 @@ def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
         ("list_separator", "\n", "must be text without line breaks, at least one character"),
         ("list_separator", "", "must be text without line breaks, at least one character"),
         ("encoding", "utf-9", "'utf-9' is no text encoding; use one such as utf-8 or iso-8859-15"),
-        ("encoding", "base64", "'base64' is no text encoding; use one such as utf-8 or iso-8859-15"),
+        (
+            "encoding",
+            "base64",
+            "'base64' is no text encoding; use one such as utf-8 or iso-8859-15",
+        ),
         ("encoding", "idna", "'idna' is no text encoding; use one such as utf-8 or iso-8859-15"),
         ("line_ending", "\r", r"must be one of '\n', '\r\n'"),
         ("invalid_records", "drop", "must be one of 'reject', 'fail', 'keep'"),
@@ -257,7 +311,7 @@ def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
             "would send the first rows to the server as if they were all; set output_dir, or remove it",
         ),
     ],
-)  # fmt: skip
+)
 def test_wrong_setting(setting: str, value: object, problem: str) -> None:
     """Each setting says what is wrong with it and what to do."""
     assert problems_of(**{setting: value}) == [f"{setting}: {problem}"]
@@ -302,9 +356,11 @@ def test_error_is_one_of_the_settings() -> None:
             mapped("user.MobileNumber"),
             "email",
             [
-                "field_map: a file with both user.Email and user.MobileNumber makes Mapp set the "
-                "SMS channel to deny; add a column member.MobileChannel of allow or prefer if that "
-                "is not wanted"
+                (
+                    "field_map: a file with both user.Email and user.MobileNumber makes Mapp set the "
+                    "SMS channel to deny; add a column member.MobileChannel of allow or prefer if that "
+                    "is not wanted"
+                )
             ],
         ),
         (
@@ -316,30 +372,40 @@ def test_error_is_one_of_the_settings() -> None:
             {"id": "user.Identifier"},
             "id",
             [
-                "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
-                "External Identifier' on; switch it on",
-                "identifier: a row that holds only user.Identifier updates a contact but never "
-                "creates one; map user.Email, user.MobileNumber or user.FaxNumber too to create "
-                "contacts",
+                (
+                    "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
+                    "External Identifier' on; switch it on"
+                ),
+                (
+                    "identifier: a row that holds only user.Identifier updates a contact but never "
+                    "creates one; map user.Email, user.MobileNumber or user.FaxNumber too to create "
+                    "contacts"
+                ),
             ],
         ),
         (
             {"email": "user.Email", "id": "user.identifier"},
             "id",
             [
-                "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
-                "External Identifier' on; switch it on",
-                "identifier: with user.Identifier an address in the file overwrites the one stored "
-                "in Mapp; map addresses only if that is wanted",
+                (
+                    "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
+                    "External Identifier' on; switch it on"
+                ),
+                (
+                    "identifier: with user.Identifier an address in the file overwrites the one stored "
+                    "in Mapp; map addresses only if that is wanted"
+                ),
             ],
         ),
         (
             mapped(f"{FREE}My Size"),
             "email",
             [
-                "field_map.other: 'user.CustomAttribute.My Size' has more than letters, digits and "
-                "_ in its name, and Mapp advises against it; rename the attribute if its import "
-                "fails"
+                (
+                    "field_map.other: 'user.CustomAttribute.My Size' has more than letters, digits and "
+                    "_ in its name, and Mapp advises against it; rename the attribute if its import "
+                    "fails"
+                )
             ],
         ),
     ],

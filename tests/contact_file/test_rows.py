@@ -133,7 +133,7 @@ def test_too_many_rejects_by_count(tmp_path: Path) -> None:
     file = contact_file(tmp_path, max_rejected=1)
     file.add(BAD)
 
-    with pytest.raises(TooManyRejectedError, match="^max_rejected: 2 of 2 records were rejected"):
+    with pytest.raises(TooManyRejectedError, match=r"^max_rejected: 2 of 2 records were rejected"):
         file.add(BAD)
     file.discard()
 
@@ -223,7 +223,7 @@ def test_nobody_skips_the_file(tmp_path: Path) -> None:
 
 def test_nobody_fails(tmp_path: Path) -> None:
     """With `fail`, an audience of which nobody can be written is an error."""
-    with pytest.raises(EmptyAudienceError, match="^empty_audience: 1 records came and no row"):
+    with pytest.raises(EmptyAudienceError, match=r"^empty_audience: 1 records came and no row"):
         write(tmp_path, [BAD], empty_audience="fail")
 
 
@@ -241,7 +241,7 @@ def test_too_much_shrink(tmp_path: Path) -> None:
     """An export that has shrunk more than allowed is an error that says both sizes."""
     people = [person(number) for number in range(7)]
 
-    with pytest.raises(ShrunkError, match="^max_shrink: 7 rows where the last delivery had 10"):
+    with pytest.raises(ShrunkError, match=r"^max_shrink: 7 rows where the last delivery had 10"):
         write(tmp_path, people, max_shrink=20, previous_rows=10)
 
 

@@ -41,7 +41,7 @@ def test_mapped_field_that_the_stream_lacks(tmp_path: Path) -> None:
     """A field that the schema does not list is told with its entry and the nearest name."""
     schema = {"properties": {"email": TEXT, "values": TEXT}}
 
-    with pytest.raises(MappingError, match="^Stream 'newsletter' does not have every") as caught:
+    with pytest.raises(MappingError, match=r"^Stream 'newsletter' does not have every") as caught:
         contact_file(tmp_path, field_map=FIELD_MAP, schema=schema)
 
     assert caught.value.details == (
@@ -80,7 +80,9 @@ def test_membership_field_that_the_stream_lacks(
         contact_file(tmp_path, schema=schema, segment_membership=True).discard()
 
     assert [record.getMessage() for record in caplog.records] == [
-        "segment_membership: stream 'newsletter' has no field 'segments', so "
-        "user.CustomAttribute.SegmentMembership stays empty; set segment_membership_field, or "
-        "segment_membership to false"
+        (
+            "segment_membership: stream 'newsletter' has no field 'segments', so "
+            "user.CustomAttribute.SegmentMembership stays empty; set segment_membership_field, or "
+            "segment_membership to false"
+        )
     ]
