@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sandbox.people import BUCKETS, FIRST_ID
+from sandbox.people import BUCKETS, ID_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,15 +53,19 @@ class Selection:
         whole, rest = divmod(self.people, PERIOD)
         return whole * len(self._order) + sum(place < rest for place in self._order)
 
-    def __getitem__(self, index: int) -> int:
-        """The number of the person at *index*."""
-        periods, place = divmod(index, len(self._order))
-        return periods * PERIOD + self._order[place]
+    def numbers(self, begin: int, end: int) -> Iterator[int]:
+        """The numbers of the people from index *begin* to before *end*."""
+        order = self._order
+        for index in range(begin, end):
+            periods, place = divmod(index, len(order))
+            yield periods * PERIOD + order[place]
 
-    def within(self, buckets: frozenset[int]) -> Selection:
-        """Those of some buckets."""
-        kept = frozenset(place for place in self.places if place % BUCKETS in buckets)
-        return Selection(kept, self.people)
+
+@lru_cache(maxsize=4096)
+def within(selection: Selection, buckets: frozenset[int]) -> Selection:
+    """Those of some buckets."""
+    kept = frozenset(place for place in selection.places if place % BUCKETS in buckets)
+    return Selection(kept, selection.people)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Audience:
         """The key that stays, 20 hex digits."""
         return hashlib.sha256(self.slug.encode()).hexdigest()[:20]
 
-    @property
+    @cached_property
     def selection(self) -> Selection:
         """Its people."""
         return Selection(
@@ -116,7 +120,7 @@ class Audience:
     def member_ids(self) -> Iterator[str]:
         """Their `_id`s."""
         selection = self.selection
-        return (str(FIRST_ID + selection[index]) for index in range(selection.size))
+        return (f"{ID_PREFIX}{number}" for number in selection.numbers(0, selection.size))
 
     def entry(self) -> dict[str, Any]:
         """As the lists of segments show it."""
@@ -161,8 +165,8 @@ def audiences_of(make: Callable[[], Population], people: int) -> dict[str, Audie
 
     def read(audience: Audience) -> Iterator[dict[str, Any]]:
         population, selection = make(), audience.selection
-        for index in range(selection.size):
-            yield json.loads(population.encode(selection[index], None))
+        for number in selection.numbers(0, selection.size):
+            yield json.loads(population.encode([number], None))
 
     return {
         a.slug: Audience(

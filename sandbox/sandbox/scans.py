@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandbox.audiences import within
 from sandbox.people import BUCKETS
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Scans:
         Raises:
             ScanError: A parameter is wrong, or the cursor has expired.
         """
-        selection = selection.within(_buckets(query.get("splits", ""), faults))
+        selection = within(selection, _buckets(query.get("splits", ""), faults))
         cursor, name = self._cursor(query.get("start", ""), faults)
         limit = _limit(query, faults)
         begin, size = cursor.position, selection.size
@@ -68,10 +69,8 @@ class Scans:
         if faults.without_id:
             visible = tuple(f for f in visible or _every_field() if f != "_id")
         with_segments = not (faults.without_segments and fields is not None)
-        people = b",".join(
-            population.encode(selection[index], visible, with_segments=with_segments)
-            for index in range(begin, end)
-        )
+        numbers = selection.numbers(begin, end)
+        people = population.encode(numbers, visible, with_segments=with_segments)
         if not faults.stuck:
             cursor.position, cursor.pages = end, cursor.pages + 1
         is_over = end >= size and not (faults.trailing_empty_page and begin < end)
