@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.people import Attempt, Emitted, KeySet, PersonKey
+from tap_lytics.api.people import KeySet, PersonKey
 
 ids = st.text(max_size=20) | st.integers(min_value=0, max_value=2**70).map(str)
 
 
+KEY = PersonKey("_id", ["email", "_uids"])
+
+
 def key_of(**record: Any) -> bytes | None:
-    """The key of a record under the default settings and two identifiers."""
-    return PersonKey("_id", ["email", "_uids"]).of(record)
+    """What tells a record from others under the default settings and two identifiers."""
+    return KEY.of(record) or KEY.stand_in(record)
 
 
 @given(st.lists(st.binary(min_size=8, max_size=8) | st.binary(min_size=16, max_size=16)))
@@ -82,42 +85,3 @@ def test_identifiers_stand_in_for_a_missing_id_in_order() -> None:
     assert key_of(email="a@example.org", _uids=["x"]) == key_of(email="a@example.org")
     assert key_of(_id="", email="a@example.org") == key_of(email="a@example.org")
     assert key_of(first_name="Ana") is None
-
-
-def admit(attempt: Attempt, *people: dict[str, Any], total: int = 100) -> list[dict[str, Any]]:
-    """The people of a page who are new."""
-    return attempt.admit(people, total)[0]
-
-
-def test_a_second_attempt_emits_only_who_is_missing() -> None:
-    """People of the first attempt are left out, whatever the order of the second."""
-    key, emitted = PersonKey("_id"), Emitted()
-    admit(Attempt(key.of, emitted, is_first=True), {"_id": "1"}, {"_id": "2"})
-    second = Attempt(key.of, emitted, is_first=False)
-
-    assert admit(second, {"_id": "3"}, {"_id": "1"}) == [{"_id": "3"}]
-    assert admit(second, {"_id": "2"}) == []
-    assert (second.count, emitted.count) == (3, 3)
-
-
-def test_people_without_any_key_are_not_merged() -> None:
-    """Two equal records without a key are two people, and stay two after a restart."""
-    key, emitted, nobody = PersonKey("_id"), Emitted(), {"segments": ["all"]}
-    first = Attempt(key.of, emitted, is_first=True)
-    assert admit(first, nobody, nobody) == [nobody, nobody]
-
-    second = Attempt(key.of, emitted, is_first=False)
-
-    assert admit(second, nobody, nobody, nobody) == [nobody]
-    assert emitted.count == 3
-
-
-def test_a_page_of_people_without_key_sent_over_and_over_ends_at_the_total() -> None:
-    """The total tells a repeated page from more people of the same look."""
-    attempt = Attempt(PersonKey("_id").of, Emitted(), is_first=True)
-    page = [{"a": 1}, {"a": 2}]
-
-    new = [attempt.admit(page, 3) for _ in range(3)]
-
-    assert [len(people) for people, _ in new] == [2, 1, 0]
-    assert [is_news for _, is_news in new] == [True, True, False]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     Record = dict[str, Any]
 
@@ -64,28 +64,34 @@ class PersonKey:
         self._stand_ins = [name for name in identifiers if name != key_field]
 
     def of(self, record: Record) -> bytes | None:
-        """The key, or None where the record holds neither the field nor an identifier."""
+        """The key, or None where the record does not hold the field."""
         value = record.get(self.key_field)
         if value is None or value == "":
-            return self._stand_in(record)
+            return None
         text = value if isinstance(value, str) else _text(value)
         if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
             number = int(text)
             if number < _LARGEST_EXACT:
                 return number.to_bytes(8, "little")
-        return _digest(b"", text.encode())
+        return digest(text.encode())
 
-    def _stand_in(self, record: Record) -> bytes | None:
+    def stand_in(self, record: Record) -> bytes | None:
+        """What identifies a person without the field, though perhaps not alone; None if nothing."""
         for name in self._stand_ins:
             value = record.get(name)
             if value not in (None, "", []):
-                return _digest(name.encode(), _text(value).encode())
+                return digest(_text(value).encode(), name.encode())
         return None
 
 
-def record_digest(record: Record, occurrence: int = 1) -> bytes:
-    """The key of the n-th person whose record looks exactly like this one."""
-    return _digest(b"%d" % occurrence, _as_sorted_json(record))
+def record_digest(record: Record) -> bytes:
+    """The same for the same record, whatever the order of its fields."""
+    return digest(_as_sorted_json(record))
+
+
+def digest(value: bytes, kind: bytes = b"") -> bytes:
+    """Sixteen bytes that stand for *value*, others for every *kind* of it."""
+    return hashlib.blake2b(value, digest_size=16, person=kind[:16]).digest()
 
 
 class Emitted:
@@ -103,80 +109,6 @@ class Emitted:
             new = [person for person, key in zip(people, keys, strict=True) if add(key)]
             self.count += len(new)
         return new
-
-
-class Attempt:
-    """One pass of one cursor: what it has seen, and who of that is new to the stream.
-
-    Two passes over the same people must emit each person once, though the second sees all of them
-    anew. Records without any key are told apart by their place among their likes, so that two
-    people with the same empty profile stay two.
-
-    Args:
-        key_of: Gives a record its key.
-        emitted: The people of the whole stream.
-        is_first: Whether nothing was read of these buckets before; then *emitted* is memory enough.
-    """
-
-    def __init__(
-        self, key_of: Callable[[Record], bytes | None], emitted: Emitted, *, is_first: bool
-    ) -> None:
-        self.count = 0
-        self._key_of = key_of
-        self._emitted = emitted
-        self._seen = None if is_first else KeySet()
-        self._likes: dict[bytes, int] = {}
-
-    def admit(self, people: Sequence[Record], total: int | None) -> tuple[list[Record], bool]:
-        """Take in a page.
-
-        Args:
-            people: The records of the page.
-            total: How many people there are, so that a page sent over and over has an end.
-
-        Returns:
-            The people who have not been emitted yet, and whether this pass saw anyone new.
-        """
-        keys = [self._key_of(person) for person in people]
-        named = [key for key in keys if key is not None]
-        if len(named) == len(keys):
-            return self._admit_keys(people, named)
-        return self._admit_unnamed(people, keys, total)
-
-    def _admit_keys(
-        self, people: Sequence[Record], keys: Sequence[bytes]
-    ) -> tuple[list[Record], bool]:
-        if self._seen is None:
-            new = self._emitted.add_new(people, keys)
-            self.count += len(new)
-            return new, bool(new)
-        seen = self._seen
-        unseen = [(p, k) for p, k in zip(people, keys, strict=True) if seen.add(k)]
-        self.count += len(unseen)
-        return self._emitted.add_new([p for p, _ in unseen], [k for _, k in unseen]), bool(unseen)
-
-    def _admit_unnamed(
-        self, people: Sequence[Record], keys: Sequence[bytes | None], total: int | None
-    ) -> tuple[list[Record], bool]:
-        is_news = any(
-            key is None and record_digest(person) not in self._likes
-            for person, key in zip(people, keys, strict=True)
-        )
-        room = len(people) if total is None or is_news else max(0, total - self.count)
-        named = [
-            key or self._place(person) for person, key in zip(people[:room], keys, strict=False)
-        ]
-        new, has_new = self._admit_keys(people[:room], named)
-        return new, is_news or has_new
-
-    def _place(self, person: Record) -> bytes:
-        like = record_digest(person)
-        self._likes[like] = self._likes.get(like, 0) + 1
-        return record_digest(person, self._likes[like])
-
-
-def _digest(kind: bytes, value: bytes) -> bytes:
-    return hashlib.blake2b(value, digest_size=16, person=kind[:16]).digest()
 
 
 def _text(value: Any) -> str:

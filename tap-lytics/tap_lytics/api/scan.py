@@ -10,9 +10,10 @@ from urllib.parse import quote
 import msgspec
 
 from tap_lytics.api.answers import ScanAnswer, whole_number
+from tap_lytics.api.attempt import Attempt
 from tap_lytics.api.client import Call
 from tap_lytics.api.errors import IncompleteScanError, RetryableError
-from tap_lytics.api.people import Attempt, Emitted
+from tap_lytics.api.people import Emitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +28,6 @@ BUCKETS = range(100)
 
 PAGES_WITHOUT_NEWS = 3
 """So many pages in a row without a new person end a scan, though its ``total`` says more."""
-
-DRIFTS_TOO_FAR = 10
-"""So many times its drift can no audience grow while it is read."""
 
 LARGEST_FIELDS_PARAMETER = 6000
 """Characters; beyond, whole profiles are asked for, since servers limit the request line."""
@@ -155,9 +153,7 @@ class BucketScan:
             LyticsError: A request failed for good.
         """
         while True:
-            attempt = Attempt(
-                self._reading.key.of, self._reading.emitted, is_first=self.restarts == 0
-            )
+            attempt = self._attempt()
             try:
                 yield from self._read(attempt)
             except RetryableError as error:
@@ -166,6 +162,14 @@ class BucketScan:
                 if not self._is_short(attempt):
                     return
                 self._look_again(attempt)
+
+    def _attempt(self) -> Attempt:
+        return Attempt(
+            self._reading.key,
+            self._reading.emitted,
+            is_first=self.restarts == 0,
+            place=b"%d" % self._buckets[0],
+        )
 
     def _read(self, attempt: Attempt) -> Iterator[list[Record]]:
         stale = 0
@@ -184,9 +188,7 @@ class BucketScan:
         """Whether the scan ends here: no cursor, or nobody new where nobody is expected."""
         if not page.cursor:
             return True
-        if self.total is not None and attempt.count > self.total + DRIFTS_TOO_FAR * drift(
-            self.total
-        ):
+        if self.total is not None and attempt.count > 2 * self.total + 1000:
             raise IncompleteScanError(
                 f"the scan of {self._source.label} does not end: {attempt.count:,} people, where "
                 f"Lytics counts {self.total:,}"

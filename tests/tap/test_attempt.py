@@ -1,0 +1,84 @@
+"""Nobody is emitted twice, and no two people are taken for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tap_lytics.api.attempt import Attempt
+from tap_lytics.api.people import Emitted, PersonKey
+
+KEY = PersonKey("_id", ["email"])
+TWINS = {"segments": ["all"]}
+ANA, BEN = ({"email": "family@example.org", "first_name": name} for name in ("Ana", "Ben"))
+
+
+def attempt(emitted: Emitted, *, is_first: bool = True, place: bytes = b"") -> Attempt:
+    """A pass over some people."""
+    return Attempt(KEY, emitted, is_first=is_first, place=place)
+
+
+def admit(attempt: Attempt, *people: dict[str, Any], total: int = 100) -> list[dict[str, Any]]:
+    """The people of a page who are new."""
+    return attempt.admit(people, total)[0]
+
+
+def test_a_second_attempt_emits_only_who_is_missing() -> None:
+    """People of the first attempt are left out, whatever the order of the second."""
+    emitted = Emitted()
+    admit(attempt(emitted), {"_id": "1"}, {"_id": "2"})
+    second = attempt(emitted, is_first=False)
+
+    assert admit(second, {"_id": "3"}, {"_id": "1"}) == [{"_id": "3"}]
+    assert admit(second, {"_id": "2"}) == []
+    assert (second.count, emitted.count) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "people",
+    [pytest.param([TWINS] * 3, id="equal records"), pytest.param([ANA, BEN], id="one address")],
+)
+def test_people_without_a_key_are_not_merged(people: list[dict[str, Any]]) -> None:
+    """They are as many as there are, and stay so after a restart."""
+    emitted = Emitted()
+
+    assert admit(attempt(emitted), *people[:-1]) == people[:-1]
+    assert admit(attempt(emitted, is_first=False), *people) == people[-1:]
+    assert emitted.count == len(people)
+
+
+def test_people_without_a_key_in_two_scans_are_not_merged() -> None:
+    """Somebody of other buckets is somebody else, though the records do not say so."""
+    emitted = Emitted()
+
+    assert admit(attempt(emitted, place=b"0"), TWINS, ANA) == [TWINS, ANA]
+    assert admit(attempt(emitted, place=b"1"), TWINS, BEN) == [TWINS, BEN]
+
+
+def test_a_person_without_a_key_who_comes_again_is_left_out() -> None:
+    """The same record with the same identifier is the same person."""
+    emitted = Emitted()
+    first = attempt(emitted)
+
+    assert admit(first, ANA, BEN) == [ANA, BEN]
+    assert admit(first, BEN, {"email": "c@example.org"}) == [{"email": "c@example.org"}]
+    changed = {**ANA, "visitct": 9}
+    assert admit(attempt(emitted, is_first=False), changed) == []
+
+
+def test_a_page_of_people_without_a_key_sent_over_and_over_is_one_page() -> None:
+    """Nobody is invented, whatever the total promises."""
+    first = attempt(Emitted())
+    page = [{"a": 1}, {"a": 2}]
+
+    assert [first.admit(page, total)[1] for total in (100, 100, None)] == [True, False, False]
+    assert first.count == 2
+
+
+def test_people_of_a_single_look_end_at_the_total() -> None:
+    """Records that hold nothing are counted, for there is no other way to tell them apart."""
+    first = attempt(Emitted())
+    page = [TWINS, TWINS]
+
+    assert [len(admit(first, *page, total=3)) for _ in range(3)] == [2, 1, 0]
