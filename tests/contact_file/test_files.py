@@ -133,8 +133,7 @@ def test_parts_are_as_full_as_they_may_be(tmp_path: Path) -> None:
     row = b'"a"\n'
     for max_bytes, parts in ((2 + 2 * len(row) + 1, 1), (2 + 2 * len(row), 2)):
         writer = PartsWriter(tmp_path, b"h\n", max_bytes)
-        writer.write(row)
-        writer.write(row)
+        writer.write([row, row])
         assert writer.parts == parts
         writer.discard()
 
@@ -150,9 +149,10 @@ def test_row_that_fits_nowhere(tmp_path: Path) -> None:
     """A row that alone exceeds the size is an error with its number, not a file too large."""
     file = contact_file(tmp_path, max_file_size_mb=0.00008)
     file.add(person(1))
+    file.add(person(2, name="x" * 50))
 
     with pytest.raises(RowTooLongError, match=r"^max_file_size_mb: row 2 takes 75 bytes"):
-        file.add(person(2, name="x" * 50))
+        file.finish()
     file.discard()
 
     assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from target_mapp_sftp.contact_file.settings import FileSettings
 
 
+_ROWS_AT_A_TIME = 512
+
+
 class ContactFile:
     """Takes records, writes rows.
 
@@ -62,6 +65,7 @@ class ContactFile:
         self.received = 0
         self._settings = settings
         self._rows = 0
+        self._waiting: list[bytes] = []
         self._duplicates = 0
         self._emptied: Counter[tuple[str, str]] = Counter()
         self._stream_name = stream_name
@@ -120,8 +124,15 @@ class ContactFile:
             row = f'"{text}{self._end}'.encode(self._encoding)
         except UnicodeEncodeError:
             row = self._encoded(cells)
-        self._parts.write(row)
+        waiting = self._waiting
+        waiting.append(row)
         self._rows += 1
+        if len(waiting) == _ROWS_AT_A_TIME:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        self._parts.write(self._waiting)
+        self._waiting.clear()
 
     def _keeps(self, record: Mapping[str, Any], reason: str) -> bool:
         """Whether a record with a bad identifier is written all the same."""
@@ -171,6 +182,7 @@ class ContactFile:
             DataError: When the file breaks a rule; discard it then.
         """
         self._rejects.close()
+        self._write_waiting()
         skipped = self._rows == 0 and self._settings.empty_audience == "skip"
         parts = (
             ()

@@ -7,10 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from target_mapp_sftp.contact_file.errors import RowTooLongError, SpoolFullError
 
-_FLUSH_BYTES = 1 << 18
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +57,28 @@ class PartsWriter:
         self._path = Path(name)
         self._hash = sha256()
         self._rows = 0
-        self._waiting = [self._header]
-        self._waiting_bytes = self._size = len(self._header)
+        self._size = 0
+        self._write([self._header])
 
-    def write(self, row: bytes) -> None:
-        """Take one encoded row with its line end.
+    def write(self, rows: Sequence[bytes]) -> None:
+        """Write encoded rows with their line ends.
+
+        Args:
+            rows: Many at a time: what is done per call is dear, what is done per row is not.
 
         Raises:
-            RowTooLongError: When the row alone is too big for a file.
+            RowTooLongError: When a row alone is too big for a file.
+            SpoolFullError: When the file cannot be written.
         """
-        length = len(row)
-        if self._size + length >= self._max_bytes:
-            self._turn(length)
-        self._size += length
-        self._rows += 1
-        self._waiting.append(row)
-        self._waiting_bytes += length
-        if self._waiting_bytes >= _FLUSH_BYTES:
-            self._flush()
+        if self._size + sum(map(len, rows)) < self._max_bytes:
+            self._write(rows)
+            self._rows += len(rows)
+            return
+        for row in rows:
+            if self._size + len(row) >= self._max_bytes:
+                self._turn(len(row))
+            self._write([row])
+            self._rows += 1
 
     def _turn(self, length: int) -> None:
         if len(self._header) + length >= self._max_bytes:
@@ -84,9 +90,10 @@ class PartsWriter:
         self._close()
         self._open()
 
-    def _flush(self) -> None:
-        data = memoryview(b"".join(self._waiting))
+    def _write(self, rows: Sequence[bytes]) -> None:
+        data = memoryview(b"".join(rows))
         self._hash.update(data)
+        self._size += len(data)
         try:
             while data:
                 data = data[os.write(self._file, data) :]
@@ -95,11 +102,8 @@ class PartsWriter:
                 f"spool_dir: writing the file failed ({error.strerror}). Free some space, or set "
                 "spool_dir to a folder on a larger disk."
             ) from error
-        self._waiting.clear()
-        self._waiting_bytes = 0
 
     def _close(self) -> None:
-        self._flush()
         os.close(self._file)
         self._is_open = False
         self._finished.append((self._path, self._rows, self._size, self._hash.hexdigest()))
