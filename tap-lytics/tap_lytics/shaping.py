@@ -42,7 +42,7 @@ class Shaping:
         self._personal = frozenset(shape.personal)
         self._selected = frozenset(shape.selected)
         self._droppable = frozenset(shape.types) if shape.keeps_undeclared else None
-        self._missing = self._selected - {MEMBERSHIP}
+        self._missing = self._selected
         self._coercion = Coercion({name: shape.types[name] for name in shape.selected})
 
     def apply(self, page: Sequence[Record]) -> None:

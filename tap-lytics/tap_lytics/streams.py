@@ -142,13 +142,23 @@ class AudienceStream(Stream):
         """Write whole pages where nothing has to happen to single records, five times as fast."""
         writer = self._writer_of_pages()
         if writer is None or not write_messages:
-            yield from super()._sync_records(context, write_messages=write_messages)
+            try:
+                yield from super()._sync_records(context, write_messages=write_messages)
+            except Exception:
+                # A run that is limited to some records ends so, and should show them.
+                self._flush()
+                raise
             return
         with self.get_record_counter() as counter, self.get_sync_timer():
             for page in self._pages():
                 writer.write_records(self.name, page, datetime.now(UTC).isoformat())
                 counter.increment(len(page))
         self._tap.state_writer.write_state(self.tap_state)
+
+    def _flush(self) -> None:
+        writer = self._tap.message_writer
+        if isinstance(writer, MessageWriter):
+            writer.flush()
 
     def _writer_of_pages(self) -> MessageWriter | None:
         """The writer, if no stream map, flattening, version or record limit is at work."""

@@ -14,6 +14,8 @@ from tap_lytics.tap import TapLytics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox import Sandbox
+
 
 class QuickTap(TapLytics):
     """The tap without waits between repetitions."""
@@ -24,6 +26,11 @@ class QuickTap(TapLytics):
 def config_for(url: str, **settings: Any) -> dict[str, Any]:
     """The settings of a tap that reads from *url*."""
     return {"api_token": TOKEN, "api_url": url, "max_retries": 3, **settings}
+
+
+def config_of(box: Sandbox, slug: str, **settings: Any) -> dict[str, Any]:
+    """The settings of a tap that reads one audience of a sandbox."""
+    return config_for(box.api_url, api_token=box.api_token, segments=[slug], **settings)
 
 
 def output_of(action: Callable[[], object]) -> list[dict[str, Any]]:
@@ -44,6 +51,11 @@ def messages_of(
     """All messages of one run."""
     tap = QuickTap(config=config_for(url, **settings), catalog=catalog, state=state)
     return output_of(tap.sync_all)
+
+
+def messages_from(box: Sandbox, slug: str, **settings: Any) -> list[dict[str, Any]]:
+    """All messages of one run over one audience of a sandbox."""
+    return output_of(QuickTap(config=config_of(box, slug, **settings)).sync_all)
 
 
 def records_in(messages: list[dict[str, Any]], stream: str = "all") -> list[dict[str, Any]]:

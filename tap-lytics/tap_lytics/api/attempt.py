@@ -81,8 +81,8 @@ class _Unkeyed:
 
     def name(
         self, people: Sequence[Record], keys: Sequence[bytes | None], limit: int | None
-    ) -> tuple[list[Record], list[bytes]]:
-        """The people of a page with a key for each, without those who were there already.
+    ) -> tuple[Sequence[Record], list[bytes]]:
+        """The people of a page and a key for each; nobody if it is the last page once more.
 
         Args:
             people: The records of the page.
@@ -95,23 +95,18 @@ class _Unkeyed:
             return [], []
         self._last_page = looks
         room = len(people) if any(is_new) else limit
-        named = [
-            (person, key or self._name(person, look, new))
-            for person, key, look, new in zip(people[:room], keys, looks, is_new, strict=False)
+        people = people[:room]
+        return people, [
+            key or self._name(person, look)
+            for person, key, look in zip(people, keys, looks, strict=False)
         ]
-        kept = [(person, key) for person, key in named if key is not None]
-        return [person for person, _ in kept], [key for _, key in kept]
 
     def _is_repeated(self, looks: list[bytes]) -> bool:
         """Whether a page is the last one once more, and not just more people of a single look."""
         return looks == self._last_page and len(set(looks)) > 1
 
-    def _name(self, person: Record, look: bytes, is_new: bool) -> bytes | None:
-        """A key; None for a record with an identifier that this pass has seen to the letter."""
-        stand_in = self._key.stand_in(person)
-        if stand_in is not None and not is_new:
-            return None
-        stand_in = stand_in or look
+    def _name(self, person: Record, look: bytes) -> bytes:
+        stand_in = self._key.stand_in(person) or look
         if not self._stand_ins.add(stand_in):
             self._sharers[stand_in] += 1
         return digest(b"%d %b" % (self._sharers[stand_in], stand_in), self._place)

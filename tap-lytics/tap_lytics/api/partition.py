@@ -113,10 +113,14 @@ class Partition:
                     Cut(buckets, page if start_now else None)
                     for buckets, page in zip(sets, pages, strict=True)
                 ]
+        label = self._reading.source.label
+        if self.total is None:
+            logger.warning("%s: reading with one cursor, for Lytics gives no totals", label)
+            return []
         logger.warning(
             "%s: reading with one cursor, for Lytics counts %s people in %d sets of buckets and %s "
             "in the whole",
-            self._reading.source.label,
+            label,
             _number(sum(count or 0 for count in counts)),
             len(sets),
             _number(self.total),

@@ -11,6 +11,7 @@ from tap_lytics.api.errors import IncompleteScanError
 from tap_lytics.api.page_buffer import PageBuffer
 from tap_lytics.api.partition import ALL_BUCKETS, Partition
 from tap_lytics.api.scan import BucketScan, drift
+from tap_lytics.api.segments import last_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ class AudienceReader:
         expected_people: int | None = None,
     ) -> None:
         self._reading = reading
+        self._buckets = buckets
         self._concurrency = concurrency
         self._partition = Partition(reading, buckets, concurrency, expected_people)
         self._scans: list[BucketScan] = []
@@ -80,7 +82,8 @@ class AudienceReader:
 
     def _compare_with_total(self) -> None:
         """Judge the number of people (a living audience drifts while it is read)."""
-        label, total, people = self._reading.source.label, self.total, self._reading.emitted.count
+        label, people = self._reading.source.label, self._reading.emitted.count
+        total = self._most_likely_total(people)
         if total is None:
             logger.warning("%s: Lytics gives no total to compare with", label)
         elif total - people > drift(total):
@@ -96,6 +99,14 @@ class AudienceReader:
                 f"{people:,}",
                 f"{total:,}",
             )
+
+    def _most_likely_total(self, people: int) -> int | None:
+        """What the pages said, or the last count where they said nothing or surely too little."""
+        total = self.total
+        if self._buckets != ALL_BUCKETS or (total is not None and people - total <= drift(total)):
+            return total
+        count = last_count(self._reading.client, self._reading.source)
+        return total if count is None else count
 
 
 def _read_scans(todo: deque[BucketScan], buffer: PageBuffer) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_lytics.api.client import LyticsClient
+    from tap_lytics.api.scan import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,22 @@ def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) ->
         segment if segment.size is not None else replace(segment, size=sizes.get(segment.id))
         for segment in segments
     ]
+
+
+def last_count(client: LyticsClient, source: Source) -> int | None:
+    """The people of one audience as Lytics last counted them; None if it does not say.
+
+    Lytics: ``/api/segment/sizes`` for saved audiences, ``/api/segment/size`` for FilterQL; these
+    are not the count that comes with the pages of a scan, and may be somewhat older.
+    """
+    path, params = "/api/segment/sizes", {"ids": source.segment_id, "table": source.table}
+    if source.filter_ql is not None:
+        path, params = "/api/segment/size", {"segments": source.filter_ql}
+    try:
+        answer = client.read(path, **params)
+    except RequestRefusedError:
+        return None
+    return next((_size(entry) for entry in _entries(answer)), None)
 
 
 def find_segments(segments: Sequence[Segment], wanted: Iterable[str]) -> list[Segment]:
@@ -132,7 +149,7 @@ def _size(entry: dict[str, Any]) -> int | None:
 
 
 def _entries(data: Any) -> list[dict[str, Any]]:
-    """Sizes come as a list of objects, or as one object."""
-    if isinstance(data, dict):
-        data = [data]
-    return [entry for entry in data or [] if isinstance(entry, dict)]
+    """Sizes come as a list of objects, as a list of numbers, or as one object."""
+    entries = data if isinstance(data, list) else [data]
+    entries = [{"size": entry} if isinstance(entry, int) else entry for entry in entries]
+    return [entry for entry in entries if isinstance(entry, dict)]
