@@ -6,6 +6,7 @@ tests before it that let a tidy value through at once.
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -123,9 +124,11 @@ def with_fast_way(column: Column, field_type: FieldType, careful: Cell) -> Cell:
     if name == "date":
         return _fast_date(careful)
     if rules.keys() & {"pattern", "enum", "format"}:
-        return _fast_checked(careful, [check for check, _ in checks_of(rules)])
+        others = {rule: each for rule, each in rules.items() if rule != "maxLength"}
+        ((check, _),) = checks_of(others)
+        return _fast_checked(careful, rules.get("maxLength", sys.maxsize), check)
     if name == "string":
-        return _fast_text(careful, rules.get("maxLength", 0))
+        return _fast_text(careful, rules["maxLength"])
     if name in {"number", "integer"}:
         return _fast_number(careful)
     if name == "date-time":
@@ -133,20 +136,13 @@ def with_fast_way(column: Column, field_type: FieldType, careful: Cell) -> Cell:
     return careful
 
 
-def _fast_checked(careful: Cell, checks: list[Check]) -> Cell:
-    first, second = checks[0], checks[-1]
-
-    def one(value: Any) -> str:
-        if value.__class__ is str and first(value):
+def _fast_checked(careful: Cell, max_length: int, check: Check) -> Cell:
+    def cell(value: Any) -> str:
+        if value.__class__ is str and len(value) <= max_length and check(value):
             return value
         return careful(value)
 
-    def two(value: Any) -> str:
-        if value.__class__ is str and first(value) and second(value):
-            return value
-        return careful(value)
-
-    return one if len(checks) == 1 else two
+    return cell
 
 
 def _fast_text(careful: Cell, max_length: int) -> Cell:
@@ -187,13 +183,15 @@ def _fast_date(careful: Cell) -> Cell:
     parse = date.fromisoformat
 
     def cell(value: Any) -> str:
-        if value.__class__ is str and value[4:10:3] == "--" and value[10:] in _MIDNIGHTS:
+        if value.__class__ is str and value[10:] in _MIDNIGHTS:
             day: str = value[:10]
             try:
                 parse(day)
             except ValueError:
                 return careful(value)
-            return day
+            # Else it was a week, as in 2026-W48-1.
+            if day[7] == "-":
+                return day
         return careful(value)
 
     return cell

@@ -15,7 +15,8 @@ from target_mapp_sftp.contact_file.values import BadValueError, to_date
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Check = Callable[[str], bool]
+    Check = Callable[[str], object]
+    """A text to something true when it passes."""
 
 
 def checks_of(rules: Mapping[str, Any]) -> list[tuple[Check, str]]:
@@ -29,7 +30,7 @@ def checks_of(rules: Mapping[str, Any]) -> list[tuple[Check, str]]:
         checks.append((lambda text: len(text) <= length, f"longer than {length} characters"))
     if pattern := rules.get("pattern"):
         matches = re.compile(pattern, re.ASCII).fullmatch
-        checks.append((lambda text: matches(text) is not None, f"no valid {_noun(rules)}"))
+        checks.append((matches, f"no valid {_noun(rules)}"))
     if values := rules.get("enum"):
         checks.append((frozenset(values).__contains__, f"no {_noun(rules)} that Mapp knows"))
     if name := rules.get("format"):

@@ -104,7 +104,7 @@ class ContactFile:
         if self._rows >= self._rows_wanted:
             return
         self.received += 1
-        identifier_key, identify, others = self._cells
+        identifier_key, identify, texts_of = self._cells
         try:
             identifier = identify(record.get(identifier_key))
         except BadValueError as error:
@@ -115,20 +115,19 @@ class ContactFile:
             if self._seen is not None and not self._seen.add(identifier):
                 self._count_duplicate()
                 return
-        cells = [identifier]
-        cells += [convert(record.get(key)) for key, convert in others]
+        self._waiting.append(self._row([identifier, *texts_of(record)]))
+        self._rows += 1
+        if len(self._waiting) == _ROWS_AT_A_TIME:
+            self._write_waiting()
+
+    def _row(self, cells: list[str]) -> bytes:
         text = self._between.join(cells)
         if not text.isprintable() or text.count('"') != self._quotes:
             text = self._between.join([quoted(cell) for cell in cells])
         try:
-            row = f'"{text}{self._end}'.encode(self._encoding)
+            return f'"{text}{self._end}'.encode(self._encoding)
         except UnicodeEncodeError:
-            row = self._encoded(cells)
-        waiting = self._waiting
-        waiting.append(row)
-        self._rows += 1
-        if len(waiting) == _ROWS_AT_A_TIME:
-            self._write_waiting()
+            return self._encoded(cells)
 
     def _write_waiting(self) -> None:
         self._parts.write(self._waiting)
