@@ -73,7 +73,7 @@ def _kind(setting: Setting) -> str:
     kinds = setting.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null"]
     # A setting of two forms is written in YAML as it is; the kind only tells how text is read.
-    return MELTANO_KINDS["string" if "string" in kinds else kinds[0]]
+    return MELTANO_KINDS[next((k for k in ("string", "object") if k in kinds), kinds[0])]
 
 
 def _default(setting: Setting) -> str:

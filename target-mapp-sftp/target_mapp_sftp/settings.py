@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jsonschema import ValidationError
 
-_COUNT_OR_PERCENTAGE = {"type": ["integer", "string", "null"]}
+_COUNT_OR_PERCENTAGE = {"type": ["string", "number", "null"]}
 
 SERVER = (
     th.Property(
@@ -167,7 +170,7 @@ DELIVERY = (
 COLUMNS = (
     th.Property(
         "field_map",
-        th.CustomType({"type": ["object", "array"]}),
+        th.CustomType({"type": ["object", "array"], "items": {"type": "object"}}),
         required=True,
         title="Field map",
         description=(
@@ -298,6 +301,21 @@ RULES = (
 )
 
 SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY)
+
+
+def numbers_from_text(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn text into numbers where a setting is one: variables of `--config ENV` are text."""
+    return {
+        name: _number(value, schema["properties"].get(name, {})) for name, value in config.items()
+    }
+
+
+def _number(value: object, setting: Mapping[str, Any]) -> object:
+    kinds = setting.get("type", ())
+    if isinstance(value, str) and "number" in kinds and "string" not in kinds:
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
 
 def wrong_setting(error: ValidationError) -> str:

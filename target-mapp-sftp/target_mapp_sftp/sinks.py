@@ -28,6 +28,10 @@ class ContactSink(Sink):
     @override
     def setup(self) -> None:
         super().setup()
+        self.target.unopened_sinks.append(self)
+
+    def open(self) -> None:
+        """Begin the export; not in `setup`, where the SDK puts an error of its own before ours."""
         self.export = self.target.open_export(self.stream_name, self.schema, self.key_properties)
 
     @override

@@ -19,7 +19,7 @@ from target_mapp_sftp.delivered_state import after_run
 from target_mapp_sftp.errors import SettingsError, TargetError
 from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
-from target_mapp_sftp.settings import SETTINGS, wrong_setting
+from target_mapp_sftp.settings import SETTINGS, numbers_from_text, wrong_setting
 from target_mapp_sftp.sinks import ContactSink
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class TargetMappSftp(Target):
         super().__init__(**kwargs)
         self.max_parallelism = 1
         self.run = Run(self.config)
+        self.unopened_sinks: list[ContactSink] = []
         self._first_state: dict[str, Any] | None = None
         self._source = ""
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
@@ -72,6 +73,7 @@ class TargetMappSftp(Target):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Private hook: the SDK's own messages repeat the value, which may be a password."""
         self.append_builtin_config(self.config_jsonschema)
+        self._config = numbers_from_text(self._config, self.config_jsonschema)
         # The validator also fills in the defaults.
         errors = JSONSchemaValidator(self.config_jsonschema).iter_errors(self._config)
         problems = tuple(wrong_setting(error) for error in errors)
@@ -92,6 +94,8 @@ class TargetMappSftp(Target):
         """Private hook: only here is it known which stream of the tap a sink stands for."""
         source = self._source = message_dict["stream"]
         super()._process_schema_message(message_dict)
+        while self.unopened_sinks:
+            self.unopened_sinks.pop(0).open()
         maps = self.mapper.stream_maps[source]
         unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
         if unchanged and not maps[0].flattening_enabled:

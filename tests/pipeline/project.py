@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-FIELD_MAP = {
-    "email": "user.Email",
-    "mobile": "user.MobileNumber",
-    "first_name": "user.FirstName",
-    "loyalty_tier": "user.CustomAttribute.LoyaltyTier",
-    "scores.momentum": "user.CustomAttribute.Momentum",
-}
 TIMEOUT_SECONDS = 120
 
 
@@ -60,14 +53,11 @@ class Project:
         self.inbox = box.inbox
         self.env: dict[str, str | None] = {
             "NO_COLOR": "1",
-            "MELTANO_CLI_LOG_FORMAT": "plain",
             "MELTANO_SYS_DIR_ROOT": str(self._system_folder()),
             "MELTANO_ENVIRONMENT": "dev",
             "TAP_LYTICS_API_URL": box.api_url,
             "TAP_LYTICS_API_TOKEN": box.api_token,
             "TAP_LYTICS_SEGMENTS": '["newsletter_subscribers"]',
-            "TAP_LYTICS_FIELDS": json.dumps(FIELD_MAP),
-            "TARGET_MAPP_SFTP_FIELD_MAP": json.dumps(FIELD_MAP),
             "TARGET_MAPP_SFTP_HOST": box.sftp_host,
             "TARGET_MAPP_SFTP_PORT": str(box.sftp_port),
             "TARGET_MAPP_SFTP_USERNAME": box.username,

@@ -28,12 +28,11 @@ CASES = {
         "api_url",
     ),
     "a field that does not exist": (
-        {"TAP_LYTICS_FIELDS": '{"email": "user.Email", "frist_name": "user.FirstName"}'},
+        {"TAP_LYTICS_FIELDS": '{"frist_name": "user.Title"}'},
         "first_name",
     ),
-    "a missing map": ({"TARGET_MAPP_SFTP_FIELD_MAP": "{}"}, "field_map"),
     "an unknown Mapp attribute": (
-        {"TARGET_MAPP_SFTP_FIELD_MAP": '{"email": "user.Email", "zip": "user.Zipcod"}'},
+        {"TARGET_MAPP_SFTP_FIELD_MAP": '{"zip": "user.Zipcod"}'},
         "user.ZipCode",
     ),
     "an unreachable host": ({"TARGET_MAPP_SFTP_HOST": "nowhere.invalid"}, "host"),
