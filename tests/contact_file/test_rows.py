@@ -144,7 +144,7 @@ def test_too_many_rejects_by_share(tmp_path: Path) -> None:
     file.add(BAD)
     file.add(person())
 
-    with pytest.raises(TooManyRejectedError, match="more than 49.9%") as caught:
+    with pytest.raises(TooManyRejectedError, match=r"more than 49.9%") as caught:
         file.finish()
     file.discard()
 

@@ -1,0 +1,50 @@
+"""The page "How a Lytics field becomes a Mapp value" says what happens."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from target_mapp_sftp.contact_file import FileSettings
+from target_mapp_sftp.contact_file.attributes import attributes_table
+from target_mapp_sftp.contact_file.cells import careful_cell, with_fast_way
+from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
+from target_mapp_sftp.contact_file.field_types import FieldType
+from target_mapp_sftp.contact_file.values import TYPES
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "field-to-value.md").read_text("utf-8")
+CONVERSIONS = re.findall(r"^\| `([a-z-]+)` \| `(.+)` \| `(.*)` \|$", PAGE, re.MULTILINE)
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+@pytest.mark.parametrize(("name", "value", "text"), CONVERSIONS)
+def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
+    """Every line of the table of types is true."""
+    column, kind = Column("field", "user.CustomAttribute.X"), FieldType(name, strict=True)
+    cell = with_fast_way(column, kind, careful_cell(column, kind))
+
+    assert cell(decode(value)) == text
+
+
+def test_every_type_has_a_line() -> None:
+    """The table of types leaves none out, and the table of keys none of those."""
+    assert {name for name, _, _ in CONVERSIONS} == set(TYPES)
+    assert all(f"| `{key}` |" in PAGE for key in LONG_FORM_KEYS)
+
+
+def test_maps_of_the_page_are_right() -> None:
+    """The maps shown can be used as they stand."""
+    maps = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+
+    assert [len(FileSettings.from_config(each).columns) for each in maps] == [4, 5]
+
+
+def test_table_of_attributes_is_the_one_of_the_data() -> None:
+    """The generated table is up to date; `make docs` writes it."""
+    assert f"<!-- made from: Mapp's attributes -->\n{attributes_table()}\n<!-- end -->" in PAGE
