@@ -12,7 +12,8 @@ import yaml
 
 from target_mapp_sftp.contact_file import FileSettings
 from target_mapp_sftp.contact_file.attributes import attributes_table
-from target_mapp_sftp.contact_file.cells import careful_cell, with_fast_way
+from target_mapp_sftp.contact_file.cells import careful_cell
+from target_mapp_sftp.contact_file.fast_cells import with_fast_way
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
 from target_mapp_sftp.contact_file.field_types import FieldType
 from target_mapp_sftp.contact_file.values import TYPES

@@ -13,9 +13,11 @@ from contact_writing import STARTED_AT, contact_file, person, read_csv, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file.cells import careful_cell, with_fast_way
+from target_mapp_sftp.contact_file.cells import careful_cell
+from target_mapp_sftp.contact_file.fast_cells import text_limit, with_fast_way
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.field_types import FieldType
+from target_mapp_sftp.contact_file.row import KeyedCell, texts_function
 from target_mapp_sftp.contact_file.text import clean
 from target_mapp_sftp.contact_file.values import BadValueError
 
@@ -106,11 +108,15 @@ TYPES = ("string", "integer", "number", "boolean", "date", "date-time", "json")
     field_type=st.builds(FieldType, st.sampled_from(TYPES), st.booleans()),
 )
 def test_the_fast_way_says_the_same(value: Any, header: str, field_type: FieldType) -> None:
-    """The short way for tidy values never differs from the careful one."""
+    """The short ways for tidy values never differ from the careful one."""
     column = Column("field", header)
     careful = careful_cell(column, field_type)
+    fast = with_fast_way(column, field_type, careful)
+    keyed = KeyedCell("field", fast, text_limit(column, field_type))
+    in_a_row = texts_function([keyed])
 
-    assert _outcome(with_fast_way(column, field_type, careful), value) == _outcome(careful, value)
+    assert _outcome(fast, value) == _outcome(careful, value)
+    assert _outcome(lambda each: in_a_row({"field": each})[0], value) == _outcome(careful, value)
 
 
 def _outcome(cell: Any, value: Any) -> str:

@@ -120,6 +120,21 @@ def test_invalid_records_are_kept(tmp_path: Path) -> None:
     assert written.finished.rejected == 0
 
 
+def test_invalid_identifier_within_a_map_is_kept(tmp_path: Path) -> None:
+    """With `keep`, it is the value that the path reaches which is written."""
+    field_map = {"contact.mail": "user.Email"}
+
+    written = write(
+        tmp_path,
+        [{"contact": {"mail": "no address"}}, {"contact": None}],
+        field_map=field_map,
+        identifier="contact.mail",
+        invalid_records="keep",
+    )
+
+    assert written.rows[1:] == [["no address"], [""]]
+
+
 @pytest.mark.parametrize(("bound", "bad", "good"), [(2, 2, 0), ("20%", 1, 4), ("0", 0, 3)])
 def test_as_many_rejects_as_allowed(bound: Any, bad: int, good: int, tmp_path: Path) -> None:
     """*max_rejected* itself is still allowed, as a count or as a share."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from target_mapp_sftp.contact_file.cells import careful_cell, with_fast_way
+from target_mapp_sftp.contact_file.cells import careful_cell
+from target_mapp_sftp.contact_file.fast_cells import with_fast_way
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.field_types import (
     FieldType,

@@ -1,13 +1,11 @@
 """Makes the function that turns a field's value into the text of a cell.
 
-Each column has two ways: `careful_cell` takes any value of any form; `with_fast_way` puts the few
-tests before it that let a tidy value through at once.
+This is the careful way, which takes any value of any form; `fast_cells` puts the few tests before
+it that let a tidy value through at once.
 """
 
 from __future__ import annotations
 
-import sys
-from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, to_j
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from target_mapp_sftp.contact_file.checks import Check
     from target_mapp_sftp.contact_file.field_map import Column
 
     Cell = Callable[[Any], str]
@@ -35,7 +32,8 @@ def rules_of(column: Column) -> Mapping[str, Any]:
     return attribute.rules if attribute else {}
 
 
-def _type_name(column: Column, field_type: FieldType) -> str:
+def type_name(column: Column, field_type: FieldType) -> str:
+    """The type a column's values are read as: the user's, else Mapp's, else the schema's."""
     return column.type or rules_of(column).get("x-type") or field_type.name
 
 
@@ -81,7 +79,7 @@ def _checked(column: Column, to_text: Cell) -> Cell:
 
 def _to_text(column: Column, field_type: FieldType, list_separator: str) -> Cell:
     """The conversion of a column, without tidying and checks."""
-    name = _type_name(column, field_type)
+    name = type_name(column, field_type)
     if name == "json":
         return to_json
     # What the user or Mapp declares must hold; a schema that also allows text keeps text.
@@ -116,85 +114,3 @@ def _lenient(convert: Cell) -> Cell:
 
 def _item(value: Any, scalar: Cell) -> str:
     return to_json(value) if isinstance(value, (dict, list)) else scalar(value)
-
-
-def with_fast_way(column: Column, field_type: FieldType, careful: Cell) -> Cell:
-    """Put a short way for the tidy values of a column before the careful one."""
-    rules, name = rules_of(column), _type_name(column, field_type)
-    if name == "date":
-        return _fast_date(careful)
-    if rules.keys() & {"pattern", "enum", "format"}:
-        others = {rule: each for rule, each in rules.items() if rule != "maxLength"}
-        ((check, _),) = checks_of(others)
-        return _fast_checked(careful, rules.get("maxLength", sys.maxsize), check)
-    if name == "string":
-        return _fast_text(careful, rules["maxLength"])
-    if name in {"number", "integer"}:
-        return _fast_number(careful)
-    if name == "date-time":
-        return _fast_utc(careful)
-    return careful
-
-
-def _fast_checked(careful: Cell, max_length: int, check: Check) -> Cell:
-    def cell(value: Any) -> str:
-        if value.__class__ is str and len(value) <= max_length and check(value):
-            return value
-        return careful(value)
-
-    return cell
-
-
-def _fast_text(careful: Cell, max_length: int) -> Cell:
-    def cell(value: Any) -> str:
-        if value.__class__ is str and 0 < len(value) <= max_length:
-            return value
-        return careful(value)
-
-    return cell
-
-
-def _fast_number(careful: Cell) -> Cell:
-    def cell(value: Any) -> str:
-        return str(value) if value.__class__ is int else careful(value)
-
-    return cell
-
-
-def _fast_utc(careful: Cell) -> Cell:
-    """For `2026-11-23T08:30:00.123Z`, the form Lytics mostly sends."""
-    parse = datetime.fromisoformat
-
-    def cell(value: Any) -> str:
-        if value.__class__ is str and value[4:17:3] == "--T::" and value[-1] == "Z":
-            try:
-                # Refuses days and hours that do not exist; the text is the same without it.
-                parse(value)
-            except ValueError:
-                return careful(value)
-            return f"{value[:19]}+00:00"
-        return careful(value)
-
-    return cell
-
-
-def _fast_date(careful: Cell) -> Cell:
-    """For `1988-02-29`, alone or with a time behind it."""
-    parse = date.fromisoformat
-
-    def cell(value: Any) -> str:
-        if value.__class__ is str and value[10:] in _MIDNIGHTS:
-            day: str = value[:10]
-            try:
-                parse(day)
-            except ValueError:
-                return careful(value)
-            # Else it was a week, as in 2026-W48-1.
-            if day[7] == "-":
-                return day
-        return careful(value)
-
-    return cell
-
-
-_MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))

@@ -18,7 +18,7 @@ from target_mapp_sftp.contact_file.rejects import Rejects
 from target_mapp_sftp.contact_file.row import RowCells, compile_row
 from target_mapp_sftp.contact_file.seen import SeenIdentifiers
 from target_mapp_sftp.contact_file.text import quoted
-from target_mapp_sftp.contact_file.values import BadValueError, to_string
+from target_mapp_sftp.contact_file.values import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,13 +104,13 @@ class ContactFile:
         if self._rows >= self._rows_wanted:
             return
         self.received += 1
-        identifier_key, identify, texts_of = self._cells
+        identifier_key, identify, identifier_as_it_is, texts_of = self._cells
         try:
             identifier = identify(record.get(identifier_key))
         except BadValueError as error:
             if not self._keeps(record, error.reason):
                 return
-            identifier = _as_it_is(record.get(identifier_key))
+            identifier = identifier_as_it_is(record.get(identifier_key))
         else:
             if self._seen is not None and not self._seen.add(identifier):
                 self._count_duplicate()
@@ -208,13 +208,6 @@ class ContactFile:
         """Remove what was written; the list of rejects stays, for it tells why."""
         self._parts.discard()
         self._rejects.close()
-
-
-def _as_it_is(value: Any) -> str:
-    try:
-        return "" if value is None else to_string(value)
-    except BadValueError:
-        return ""
 
 
 def _file_name(

@@ -5,14 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_mapp_sftp.contact_file.cells import (
-    UNTYPED,
-    careful_cell,
-    rules_of,
-    with_fast_way,
-)
+from target_mapp_sftp.contact_file.cells import UNTYPED, careful_cell, rules_of
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import MappingError
+from target_mapp_sftp.contact_file.fast_cells import text_limit, with_fast_way
 from target_mapp_sftp.contact_file.field_types import (
     FieldType,
     covering,
@@ -21,7 +17,7 @@ from target_mapp_sftp.contact_file.field_types import (
     split_path,
 )
 from target_mapp_sftp.contact_file.lint import nearest
-from target_mapp_sftp.contact_file.values import BadValueError
+from target_mapp_sftp.contact_file.values import BadValueError, to_string
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -40,13 +36,29 @@ class RowCells(NamedTuple):
 
     Attributes:
         identifier_key: The record's key under which the identifier is found.
-        identify: Makes the identifier's text, or raises BadValueError.
-        texts_of: Makes the texts of the other columns, in order; never raises.
+        identify: Makes the identifier's text of what is found there, or raises BadValueError.
+        identifier_as_it_is: Makes a text of it whatever it is, and never raises.
+        texts_of: Makes the texts of the other columns, in order, and never raises.
     """
 
     identifier_key: str
     identify: Cell
+    identifier_as_it_is: Cell
     texts_of: Callable[[Mapping[str, Any]], list[str]]
+
+
+class KeyedCell(NamedTuple):
+    """A cell and the record's key whose value it takes.
+
+    Attributes:
+        key: The key.
+        cell: The cell.
+        text_limit: The length up to which a text needs no call of the cell.
+    """
+
+    key: str
+    cell: Cell
+    text_limit: int = 0
 
 
 def compile_row(
@@ -77,48 +89,59 @@ def compile_row(
         )
     mapped = [column for column in settings.columns if column is not membership]
     _require_fields(mapped, schema, stream_name)
-    properties = schema.get("properties") or {}
     first, *others = mapped
-    identifier_key, identify = _identifier(first, schema, settings)
-    cells = [
-        _keyed(column.field, properties, _counted(column, schema, settings, emptied))
-        for column in others
-    ]
+    cells = [_counted(column, schema, settings, emptied) for column in others]
     if membership is not None:
-        cells.append(_keyed(membership.field, properties, _membership(membership, emptied)))
-    return RowCells(identifier_key, identify, _all_at_once(cells))
+        cells.append(_keyed(membership.field, schema, _membership(membership, emptied)))
+    key, identify, _ = _identifier(first, schema, settings)
+    _, as_it_is, _ = _keyed(first.field, schema, _as_it_is)
+    return RowCells(key, identify, as_it_is, texts_function(cells))
 
 
-def _all_at_once(cells: Sequence[tuple[str, Cell]]) -> Callable[[Mapping[str, Any]], list[str]]:
-    """Make one function of the cells, with a call of its own for each.
+def texts_function(cells: Sequence[KeyedCell]) -> Callable[[Mapping[str, Any]], list[str]]:
+    """Make one function of the cells, in which each has an expression of its own.
 
-    A loop over the cells would take almost twice as long: Python learns what is called at a place
-    in the code, and in a loop that is always something else. The source holds no name from outside.
+    A loop over the cells would take twice as long: Python learns what is called at a place in the
+    code, and in a loop that is always something else. The source holds no name from outside.
     """
-    names: dict[str, Any] = {f"key_{n}": key for n, (key, _) in enumerate(cells)}
-    names |= {f"cell_{n}": cell for n, (_, cell) in enumerate(cells)}
-    calls = ", ".join(f"cell_{n}(get(key_{n}))" for n in range(len(cells)))
-    exec(f"def texts_of(record):\n    get = record.get\n    return [{calls}]", names)  # noqa: S102
+    names: dict[str, Any] = {f"key_{n}": each.key for n, each in enumerate(cells)}
+    names |= {f"cell_{n}": each.cell for n, each in enumerate(cells)}
+    texts = ", ".join(_text_source(n, each.text_limit) for n, each in enumerate(cells))
+    exec(f"def texts_of(record):\n    get = record.get\n    return [{texts}]", names)  # noqa: S102
     texts_of: Callable[[Mapping[str, Any]], list[str]] = names["texts_of"]
     return texts_of
 
 
-def _keyed(field: str, properties: Mapping[str, Any], cell: Cell) -> tuple[str, Cell]:
+def _text_source(number: int, text_limit: int) -> str:
+    value, cell = f"get(key_{number})", f"cell_{number}"
+    if not text_limit:
+        return f"{cell}({value})"
+    is_plain = f"(v := {value}).__class__ is str and 0 < len(v) <= {text_limit}"
+    return f"v if {is_plain} else {cell}(v)"
+
+
+def _keyed(field: str, schema: Mapping[str, Any], cell: Cell, text_limit: int = 0) -> KeyedCell:
     """The record's key that *field* begins with, and the cell for what stands there."""
-    key, path = split_path(field, properties)
-    return key, (lambda value: cell(reach(value, path))) if path else cell
+    key, path = split_path(field, schema.get("properties") or {})
+    if path:
+        return KeyedCell(key, lambda value: cell(reach(value, path)))
+    return KeyedCell(key, cell, text_limit)
 
 
-def _identifier(
-    column: Column, schema: Mapping[str, Any], settings: FileSettings
-) -> tuple[str, Cell]:
-    field_type = _type_in(schema, column.field)
-    careful = careful_cell(column, field_type, settings.list_separator)
-    cell = _identifying(careful, settings.encoding)
+def _identifier(column: Column, schema: Mapping[str, Any], settings: FileSettings) -> KeyedCell:
+    kind = _type_in(schema, column.field)
+    cell = _identifying(careful_cell(column, kind, settings.list_separator), settings.encoding)
     if "pattern" in rules_of(column):
         # What fits the pattern is neither empty nor beyond any encoding.
-        cell = with_fast_way(column, field_type, cell)
-    return _keyed(column.field, schema.get("properties") or {}, cell)
+        cell = with_fast_way(column, kind, cell)
+    return _keyed(column.field, schema, cell)
+
+
+def _as_it_is(value: Any) -> str:
+    try:
+        return "" if value is None else to_string(value)
+    except BadValueError:
+        return ""
 
 
 def _counted(
@@ -126,11 +149,12 @@ def _counted(
     schema: Mapping[str, Any],
     settings: FileSettings,
     emptied: Counter[tuple[str, str]],
-) -> Cell:
+) -> KeyedCell:
     """A cell that stays empty, and is counted, where its value cannot be written."""
-    field_type = _type_in(schema, column.field)
-    careful = careful_cell(column, field_type, settings.list_separator)
-    return with_fast_way(column, field_type, _counting(careful, column.header, emptied))
+    kind = _type_in(schema, column.field)
+    careful = careful_cell(column, kind, settings.list_separator)
+    cell = with_fast_way(column, kind, _counting(careful, column.header, emptied))
+    return _keyed(column.field, schema, cell, text_limit(column, kind))
 
 
 def _type_in(schema: Mapping[str, Any], field: str) -> FieldType:
@@ -153,16 +177,20 @@ def _counting(cell: Cell, header: str, emptied: Counter[tuple[str, str]]) -> Cel
 
 def _membership(column: Column, emptied: Counter[tuple[str, str]]) -> Cell:
     """Lists the segments in the order of their slugs: the API promises none."""
-    cell = with_fast_way(column, UNTYPED, _counting(careful_cell(column), column.header, emptied))
+    cell, limit = (
+        _counting(careful_cell(column), column.header, emptied),
+        text_limit(column, UNTYPED),
+    )
 
     def membership(value: Any) -> str:
         if value.__class__ is not list:
             return cell(value)
         try:
-            return cell(",".join(sorted(value)))
+            text = ",".join(sorted(value))
         except TypeError:
             # There are other things than text in it.
             return cell(value)
+        return text if len(text) <= limit else cell(text)
 
     return membership
 
