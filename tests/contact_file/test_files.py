@@ -242,6 +242,16 @@ def test_character_that_the_encoding_lacks(tmp_path: Path) -> None:
     assert written.finished.emptied == {("user.FirstName", reason): 2}
 
 
+def test_control_character_is_no_missing_character(tmp_path: Path) -> None:
+    """A control character becomes a space before the encoding is asked, beside any other value."""
+    field_map = {"email": "user.Email", "a": "user.FirstName", "b": "user.LastName"}
+    people = [person(a="one\x85two", b="Łódź")]
+
+    written = write(tmp_path, people, encoding="cp1252", field_map=field_map)
+
+    assert read_csv(written.data.decode("cp1252"))[1][1:] == ["one two", ""]
+
+
 def test_identifier_that_the_encoding_lacks(tmp_path: Path) -> None:
     """An identifier that cannot be written whole makes a reject; others stay apart from it."""
     people = [{"id": "Łódź"}, {"id": "Zoë"}, {"id": "Łódź"}]

@@ -17,7 +17,7 @@ from target_mapp_sftp.contact_file.parts import PartsWriter
 from target_mapp_sftp.contact_file.rejects import Rejects
 from target_mapp_sftp.contact_file.row import RowCells, compile_row
 from target_mapp_sftp.contact_file.seen import SeenIdentifiers
-from target_mapp_sftp.contact_file.text import quoted
+from target_mapp_sftp.contact_file.text import clean, quoted
 from target_mapp_sftp.contact_file.values import BadValueError
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class ContactFile:
     def _encoded(self, cells: list[str]) -> bytes:
         """Encode a row of which the encoding cannot hold every character."""
         for place, (cell, column) in enumerate(zip(cells, self._settings.columns, strict=True)):
-            if not holds(cell, self._encoding):
+            if not holds(clean(cell), self._encoding):
                 reason = f"has a character that {self._settings.encoding} does not have"
                 self._emptied[column.header, reason] += 1
                 cells[place] = ""

@@ -17,6 +17,7 @@ from target_mapp_sftp.contact_file.field_types import (
     split_path,
 )
 from target_mapp_sftp.contact_file.lint import nearest
+from target_mapp_sftp.contact_file.text import clean
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _identifying(cell: Cell, encoding: str) -> Cell:
         text = cell(value)
         if not text or text.isspace():
             raise BadValueError("missing")
-        if not text.isascii() and not holds(text, row_codec):
+        if not text.isascii() and not holds(clean(text), row_codec):
             raise BadValueError(f"has a character that {encoding} does not have")
         return text
 
