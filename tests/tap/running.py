@@ -7,8 +7,10 @@ import json
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from scripted_lytics import NO_WAITS, TOKEN
 
+from tap_lytics.errors import LyticsError
 from tap_lytics.tap import TapLytics
 
 if TYPE_CHECKING:
@@ -28,42 +30,59 @@ def config_for(url: str, **settings: Any) -> dict[str, Any]:
     return {"api_token": TOKEN, "api_url": url, "max_retries": 3, **settings}
 
 
-def config_of(box: Sandbox, slug: str, **settings: Any) -> dict[str, Any]:
-    """The settings of a tap that reads one audience of a sandbox."""
-    return config_for(box.api_url, api_token=box.api_token, segments=[slug], **settings)
+def config_of(box: Sandbox, *slugs: str, **settings: Any) -> dict[str, Any]:
+    """The settings of a tap that reads some audiences of a sandbox."""
+    return {
+        "api_token": box.api_token,
+        "api_url": box.api_url,
+        "segments": list(slugs),
+        "max_retries": 3,
+        **settings,
+    }
 
 
 def output_of(action: Callable[[], object]) -> list[dict[str, Any]]:
-    """The Singer messages that an action writes, also when it fails later."""
+    """The Singer messages that an action writes."""
     output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     with redirect_stdout(output):
         action()
-    output.seek(0)
-    return [json.loads(line) for line in output]
+    return _read(output)
 
 
-def messages_of(
-    url: str,
+def messages_from(
+    box: Sandbox,
+    *slugs: str,
     catalog: dict[str, Any] | None = None,
     state: dict[str, Any] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """All messages of one run."""
-    tap = QuickTap(config=config_for(url, **settings), catalog=catalog, state=state)
+    """All messages of one run over some audiences of a sandbox."""
+    tap = QuickTap(config=config_of(box, *slugs, **settings), catalog=catalog, state=state)
     return output_of(tap.sync_all)
 
 
-def messages_from(box: Sandbox, slug: str, **settings: Any) -> list[dict[str, Any]]:
-    """All messages of one run over one audience of a sandbox."""
-    return output_of(QuickTap(config=config_of(box, slug, **settings)).sync_all)
+def failed_messages_from(
+    box: Sandbox, *slugs: str, **settings: Any
+) -> tuple[LyticsError, list[dict[str, Any]]]:
+    """The error of a run that fails, and all messages up to it."""
+    tap = QuickTap(config=config_of(box, *slugs, **settings))
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(output), pytest.raises(LyticsError) as caught:
+        tap.sync_all()
+    return caught.value, _read(output)
 
 
-def records_in(messages: list[dict[str, Any]], stream: str = "all") -> list[dict[str, Any]]:
+def records_in(messages: list[dict[str, Any]], stream: str) -> list[dict[str, Any]]:
     """The records of a stream."""
     return [m["record"] for m in messages if m["type"] == "RECORD" and m["stream"] == stream]
 
 
-def marks_in(messages: list[dict[str, Any]], stream: str = "all") -> list[dict[str, Any]]:
+def marks_in(messages: list[dict[str, Any]], stream: str) -> list[dict[str, Any]]:
     """The scan marks of a stream, in the order of the states that carry them."""
     states = [m["value"] for m in messages if m["type"] == "STATE"]
     return [state["bookmarks"][stream]["scan"] for state in states]
+
+
+def _read(output: io.TextIOWrapper) -> list[dict[str, Any]]:
+    output.seek(0)
+    return [json.loads(line) for line in output]

@@ -1,4 +1,7 @@
-"""A server that answers as a test says, over real HTTP, and notes what it was asked."""
+"""A server that answers as a test says, over real HTTP, and notes what it was asked.
+
+It is for answers in an exact order, and for those that the sandbox would never give.
+"""
 
 from __future__ import annotations
 
@@ -64,85 +67,6 @@ def page(*ids: int, cursor: str | None = "", total: int | None = None, **more: A
     if total is not None:
         content["total"] = total
     return Reply(content)
-
-
-USER_FIELDS: list[dict[str, Any]] = [
-    {"id": "_id", "type": "string", "shortdesc": "Lytics id", "is_identifier": True},
-    {"id": "email", "type": "string", "is_identifier": True, "is_pii": True},
-    {"id": "visitct", "type": "int", "shortdesc": "Visits"},
-    {"id": "is_mobile", "type": "bool"},
-    {"id": "first_seen", "type": "date"},
-    {"id": "emails", "type": "[]string"},
-    {"id": "scores", "type": "map[string]number", "shortdesc": "Scores"},
-    {"id": "anything", "type": "dynamic"},
-]
-
-
-def person(number: int) -> dict[str, Any]:
-    """An invented person with all fields, as untidy as Lytics sends them."""
-    return {
-        "_id": str(8834120000 + number),
-        "email": f"person{number}@example.org",
-        "visitct": str(number),
-        "is_mobile": "t",
-        "first_seen": "2025-06-01T10:11:12.345678901-07:00",
-        "emails": [f"person{number}@example.org"],
-        "scores": {"momentum": "0.5", "trail running": 3},
-        "anything": {"a": [1]},
-        "segments": ["all", "vip"],
-        "_secret_of_the_server": 1,
-    }
-
-
-@dataclass
-class Account:
-    """An account with its audiences and people.
-
-    Args:
-        sizes: People by slug.
-        fields: The schema, as v2 lists it.
-        entries: What the list of audiences says beside id, slug and name, by slug.
-        scan: Answers a page instead of the account; None leaves it to the account.
-    """
-
-    sizes: dict[str, int] = field(default_factory=lambda: {"all": 3})
-    fields: list[dict[str, Any]] = field(default_factory=lambda: USER_FIELDS)
-    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
-    scan: Callable[[Asked], Reply | None] = lambda _: None
-
-    def __call__(self, asked: Asked) -> Reply:
-        """Answer like Lytics."""
-        if asked.headers.get("Authorization") != TOKEN:
-            return Reply({"message": "Not authorized", "status": 401}, 401)
-        answers = {
-            "/v2/segment": [self._segment(slug) for slug in self.sizes],
-            "/v2/schema": [{"table": "user", "live_id": "v7"}],
-            "/v2/schema/user/field": self.fields,
-        }
-        if asked.path in answers:
-            return Reply({"data": answers[asked.path], "status": 200, "request_id": "r1"})
-        if asked.path.endswith("/scan"):
-            return self.scan(asked) or self._page(asked)
-        return Reply({"data": None, "status": 404, "message": "no such path"}, 404)
-
-    def _segment(self, slug: str) -> dict[str, Any]:
-        title = slug.replace("_", " ").title()
-        segment = {"id": f"id-{slug}", "slug_name": slug, "name": title, "table": "user"}
-        return {**segment, "size": self.sizes[slug], **self.entries.get(slug, {})}
-
-    def _page(self, asked: Asked) -> Reply:
-        slug = asked.path.split("/")[3].removeprefix("id-")
-        size = self.sizes.get(slug, 2)
-        start, limit = int(asked.cursor or 0), int(asked.params["limit"])
-        end = min(start + limit, size)
-        fields = asked.params.get("fields")
-        wanted = fields.split(",") if fields else None
-        people = [
-            {k: v for k, v in person(n).items() if wanted is None or k in wanted}
-            for n in range(start, end)
-        ]
-        cursor = str(end) if end < size else ""
-        return Reply({"data": people, "total": size, "_next": cursor, "status": 200})
 
 
 class ScriptedLytics:

@@ -13,14 +13,15 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
-from running import config_for
-from scripted_lytics import Account, ScriptedLytics
+from running import config_of
 
 from tap_lytics import progress
 from tap_lytics.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox import Sandbox
 
 LOGGER = logging.getLogger("tap-lytics")
 
@@ -55,16 +56,15 @@ def test_lines_come_every_few_seconds_at_most(caplog: pytest.LogCaptureFixture) 
     [pytest.param(False, True, id="into a file"), pytest.param(True, False, id="into a target")],
 )
 def test_a_terminal_shows_a_bar_when_no_target_reads(
-    tmp_path: Path, into_pipe: bool, shown: bool
+    box: Sandbox, tmp_path: Path, into_pipe: bool, shown: bool
 ) -> None:
     """With a target in the pipe the terminal belongs to the logs of both."""
     config = tmp_path / "config.json"
-    with ScriptedLytics(Account(sizes={"all": 250})) as lytics:
-        config.write_text(json.dumps(config_for(lytics.url)))
-        screen = on_a_terminal(tmp_path, into_pipe, "--config", str(config))
+    config.write_text(json.dumps(config_of(box, "lapsed_buyers")))
+    screen = on_a_terminal(tmp_path, into_pipe, "--config", str(config))
 
-    assert ("250/250" in screen) == shown
-    assert "all: 250 people in" in screen
+    assert ("200/200" in screen) == shown
+    assert "lapsed_buyers: 200 people in" in screen
 
 
 def on_a_terminal(folder: Path, into_pipe: bool, *arguments: str) -> str:

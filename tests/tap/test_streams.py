@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from running import QuickTap, config_for, messages_of, records_in
-from scripted_lytics import Account, Asked, Reply, ScriptedLytics, person
+from running import (
+    QuickTap,
+    config_for,
+    config_of,
+    failed_messages_from,
+    messages_from,
+    records_in,
+)
+from scripted_lytics import Asked, Reply, ScriptedLytics
 
+from sandbox import Faults
+from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError
 from tap_lytics.errors import SettingsError
 
+if TYPE_CHECKING:
+    from sandbox import Sandbox
+    from sandbox.api import Request
+
 GOLDEN = Path(__file__).parent / "golden"
+SLUG = "lucky_thirteen"
 
 
-def scans(lytics: ScriptedLytics) -> list[Asked]:
-    """The requests for pages."""
-    return [asked for asked in lytics.asked if asked.path.endswith("/scan")]
+def asked_since(box: Sandbox, number: int, ending: str = "/scan") -> list[Request]:
+    """The requests of some path after the first *number* ones."""
+    return [r for r in box.requests[number:] if r.path.endswith(ending)]
 
 
 def select(catalog: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -30,126 +44,131 @@ def select(catalog: dict[str, Any], *names: str) -> dict[str, Any]:
     return catalog
 
 
-def catalog_of(url: str, **settings: Any) -> dict[str, Any]:
-    """What discovery gives."""
-    return QuickTap(config=config_for(url, **settings)).catalog_dict
+def streams_of(box: Sandbox, *slugs: str, **settings: Any) -> list[dict[str, Any]]:
+    """The streams that discovery finds."""
+    streams: list[dict[str, Any]] = QuickTap(
+        config=config_of(box, *slugs, **settings)
+    ).catalog_dict["streams"]
+    return streams
 
 
-def test_the_catalog_is_the_golden_one() -> None:
+def test_the_catalog_is_the_golden_one(box: Sandbox) -> None:
     """Any change of the catalog is a change users see, so it is made on purpose."""
-    with ScriptedLytics(Account()) as lytics:
-        catalog = QuickTap(config=config_for(lytics.url)).catalog_json_text
+    catalog = QuickTap(config=config_of(box, "cafe_buecher_ete")).catalog_json_text
 
     assert json.loads(catalog) == json.loads((GOLDEN / "catalog.json").read_text())
 
 
-def test_discovery_takes_a_handful_of_requests() -> None:
-    """However many audiences there are, for Meltano repeats discovery on every run."""
-    with ScriptedLytics(Account(sizes={f"audience_{n}": n for n in range(60)})) as lytics:
-        assert len(catalog_of(lytics.url)["streams"]) == 60
+def test_all_valid_audiences_are_found_in_a_handful_of_requests(box: Sandbox) -> None:
+    """However many there are, for Meltano repeats discovery on every run."""
+    before = len(box.requests)
 
-    assert len(lytics.asked) <= 4
+    names = {stream["stream"] for stream in streams_of(box)}
+
+    assert names == set(box.audiences) - {"broken_rule"}
+    assert len(box.requests) - before <= 4
 
 
-def test_the_live_version_of_the_schema_is_read() -> None:
+def test_the_live_version_of_the_schema_is_read(box: Sandbox) -> None:
     """Without a version Lytics answers with the latest, which may be a draft."""
-    with ScriptedLytics(Account()) as lytics:
-        catalog_of(lytics.url)
+    before = len(box.requests)
+    streams_of(box)
 
-    asked = next(a for a in lytics.asked if a.path == "/v2/schema/user/field")
-    assert asked.params == {"version_id": "v7"}
+    (asked,) = asked_since(box, before, "/v2/schema/user/field")
+    assert asked.query == {"version_id": "v7"}
 
 
 @pytest.mark.parametrize("key", ["columns", "fields"])
-@pytest.mark.parametrize("status", [404, 403])
-def test_the_older_schema_stands_in(key: str, status: int) -> None:
-    """Where v2 is missing or not allowed, v1 has the fields, under either of its keys."""
-    column = {"as": "tier", "type": "string", "is_by": False, "shortdesc": "Tier"}
-    by = {"as": "email", "type": "string"}
-    table = {"name": "user", "by_fields": ["email"], key: [column, by]}
+def test_the_older_schema_says_the_same(box: Sandbox, key: Any) -> None:
+    """Where v2 is missing v1 has the fields, under either of its keys."""
+    newer = streams_of(box, SLUG)
+    box.set_faults(Faults(schema_v2_missing=True, schema_key=key))
+
+    assert streams_of(box, SLUG) == newer
+
+
+def test_the_older_schema_stands_in_for_one_that_is_not_allowed() -> None:
+    """A role may see one and not the other."""
 
     def answer(asked: Asked) -> Reply:
         if asked.path == "/api/schema/user":
-            return Reply({"data": table, "status": 200})
-        if asked.path.startswith("/v2/schema"):
-            return Reply({"errors": [{"message": "no"}]}, status)
-        return Account()(asked)
+            return Reply({"data": {"by_fields": ["email"], "columns": [{"as": "email"}]}})
+        if asked.path == "/v2/segment":
+            return Reply({"data": [{"id": "5f3a", "slug_name": "all"}]})
+        return Reply({"errors": [{"message": "no"}]}, 403)
 
     with ScriptedLytics(answer) as lytics:
-        (stream,) = catalog_of(lytics.url)["streams"]
+        (stream,) = QuickTap(config=config_for(lytics.url)).catalog_dict["streams"]
 
-    assert stream["schema"]["properties"].keys() == {"tier", "email", "segments"}
+    assert stream["schema"]["properties"].keys() == {"email", "segments"}
     assert stream["key_properties"] == []
 
 
-def test_the_display_name_reaches_the_target() -> None:
+def test_the_display_name_reaches_the_target(box: Sandbox) -> None:
     """A target names its file by the title of the schema."""
-    account = Account(entries={"all": {"name": "Alle Käufer 2025"}})
-    with ScriptedLytics(account) as lytics:
-        messages = messages_of(lytics.url)
+    messages = messages_from(box, "cafe_buecher_ete", fields=["email"])
 
     schema = next(m for m in messages if m["type"] == "SCHEMA")
-    assert schema["schema"]["title"] == "Alle Käufer 2025"
+    assert schema["schema"]["title"] == box.audiences["cafe_buecher_ete"].name
     assert schema["key_properties"] == ["_id"]
 
 
-def test_records_are_coerced_and_hold_what_the_schema_lists() -> None:
-    """Types as declared, and no field that the catalog does not know."""
-    with ScriptedLytics(Account(sizes={"all": 1})) as lytics:
-        (record,) = records_in(messages_of(lytics.url))
-
-    assert record == {
-        "_id": "8834120000",
-        "email": "person0@example.org",
-        "visitct": 0,
-        "is_mobile": True,
-        "first_seen": "2025-06-01T10:11:12.345678901-07:00",
-        "emails": ["person0@example.org"],
-        "scores": {"momentum": 0.5, "trail running": 3},
-        "anything": {"a": [1]},
-        "segments": ["all", "vip"],
-    }
+NUMBERS = (int, float)
 
 
-def test_undeclared_fields_can_be_kept() -> None:
-    """A setting passes on what only the records know."""
-    with ScriptedLytics(Account(sizes={"all": 1})) as lytics:
-        (record,) = records_in(messages_of(lytics.url, undeclared_fields="keep"))
+def test_records_are_coerced_and_hold_what_the_schema_lists(box: Sandbox) -> None:
+    """Types as declared, however they were sent, and no field that the catalog does not know."""
+    messages = messages_from(box, "all_contacts")
+    records = records_in(messages, "all_contacts")
+    properties = next(m for m in messages if m["type"] == "SCHEMA")["schema"]["properties"]
 
-    assert record["_secret_of_the_server"] == 1
+    def values(name: str) -> list[Any]:
+        return [record[name] for record in records if record.get(name) is not None]
+
+    assert set().union(*records) <= properties.keys()
+    assert all(type(value) is int for name in ("visitct", "title") for value in values(name))
+    assert all(isinstance(value, NUMBERS) for value in values("revenue"))
+    assert all(isinstance(value, bool) for value in values("is_mobile"))
+    assert all(isinstance(v, NUMBERS) for value in values("scores") for v in value.values())
+    assert all(isinstance(value, str) and "T" in value for value in values("last_visit_ts"))
 
 
-def test_only_selected_fields_are_asked_for() -> None:
+def test_undeclared_fields_are_kept_by_a_setting(box: Sandbox) -> None:
+    """Profiles carry fields that no schema lists."""
+    kept = records_in(messages_from(box, SLUG, undeclared_fields="keep"), SLUG)
+    dropped = records_in(messages_from(box, SLUG), SLUG)
+
+    assert all("_split" in record for record in kept)
+    assert not any("_split" in record for record in dropped)
+
+
+def test_only_selected_fields_are_asked_for(box: Sandbox) -> None:
     """The membership and the key are always among them."""
-    with ScriptedLytics(Account(sizes={"all": 1})) as lytics:
-        catalog = select(catalog_of(lytics.url), "visitct")
-        (record,) = records_in(messages_of(lytics.url, catalog=catalog))
+    before = len(box.requests)
+    catalog = select(QuickTap(config=config_of(box, SLUG)).catalog_dict, "city")
+    records = records_in(messages_from(box, SLUG, catalog=catalog), SLUG)
 
-    assert set(scans(lytics)[0].params["fields"].split(",")) == {"_id", "visitct", "segments"}
-    assert record == {"_id": "8834120000", "visitct": 0, "segments": ["all", "vip"]}
+    assert {r.query["fields"] for r in asked_since(box, before)} == {"_id,city,segments"}
+    assert set().union(*records) == {"_id", "city", "segments"}
 
 
-def test_without_a_choice_whole_profiles_are_asked_for() -> None:
+def test_without_a_choice_whole_profiles_are_asked_for(box: Sandbox) -> None:
     """No list of fields is sent when all are selected."""
-    with ScriptedLytics(Account(sizes={"all": 1})) as lytics:
-        messages_of(lytics.url)
+    before = len(box.requests)
+    messages_from(box, SLUG)
 
-    assert "fields" not in scans(lytics)[0].params
+    assert not any("fields" in r.query for r in asked_since(box, before))
 
 
-def test_identifiers_are_asked_for_where_the_schema_has_no_key() -> None:
+def test_identifiers_are_asked_for_where_the_schema_has_no_key(box: Sandbox) -> None:
     """They tell people apart then, and are not emitted unless selected."""
-    account = Account(sizes={"all": 1}, fields=[f for f in Account().fields if f["id"] != "_id"])
-    with ScriptedLytics(account) as lytics:
-        messages = messages_of(lytics.url, fields=["visitct"])
+    before = len(box.requests)
+    messages = messages_from(box, SLUG, fields=["city"], key_field="crm_id")
 
-    assert set(scans(lytics)[0].params["fields"].split(",")) == {
-        "visitct",
-        "segments",
-        "_id",
-        "email",
-    }
-    assert records_in(messages) == [{"visitct": 0, "segments": ["all", "vip"]}]
+    asked = asked_since(box, before)[0].query["fields"].split(",")
+    assert set(asked) == {"city", "segments", "crm_id", "_id", "email", "mobile"}
+    assert set().union(*records_in(messages, SLUG)) == {"city", "segments"}
+    assert next(m for m in messages if m["type"] == "SCHEMA")["key_properties"] == []
 
 
 @pytest.mark.parametrize(
@@ -169,124 +188,100 @@ def test_identifiers_are_asked_for_where_the_schema_has_no_key() -> None:
         ),
     ],
 )
-def test_fields_come_in_every_form_of_a_field_map(fields: Any) -> None:
+def test_fields_come_in_every_form_of_a_field_map(box: Sandbox, fields: Any) -> None:
     """One anchor in meltano.yml serves the tap and the target."""
-    with ScriptedLytics(Account(sizes={"all": 1})) as lytics:
-        messages = messages_of(lytics.url, fields=fields)
+    before = len(box.requests)
+    messages = messages_from(box, SLUG, fields=fields)
 
     schema = next(m for m in messages if m["type"] == "SCHEMA")
     assert list(schema["schema"]["properties"]) == ["_id", "email", "scores", "segments"]
-    assert records_in(messages)[0].keys() == {"_id", "email", "scores", "segments"}
+    assert asked_since(box, before)[0].query["fields"] == "_id,email,scores,segments"
+    assert set().union(*records_in(messages, SLUG)) == {"_id", "email", "scores", "segments"}
 
 
-def test_a_system_field_can_be_asked_for() -> None:
+def test_a_system_field_can_be_asked_for(box: Sandbox) -> None:
     """Profiles carry fields that no schema lists."""
-    with ScriptedLytics(Account()) as lytics:
-        (stream,) = catalog_of(lytics.url, fields=["_split", "email"])["streams"]
+    (stream,) = streams_of(box, SLUG, fields=["_split", "email"])
 
     assert stream["schema"]["properties"]["_split"] == {"type": ["integer", "string", "null"]}
 
 
-def test_a_field_that_does_not_exist_is_an_error_before_any_scan() -> None:
+def test_a_field_that_does_not_exist_is_an_error_before_any_scan(box: Sandbox) -> None:
     """All of them at once, each with the field that is most like it."""
-    with ScriptedLytics(Account()) as lytics, pytest.raises(SettingsError) as caught:
-        messages_of(lytics.url, fields={"emial": "user.Email", "visits_ct": "x", "email": "y"})
+    before = len(box.requests)
+    fields = {"emial": "user.Email", "visits_ct": "user.X", "email": "user.Y"}
+    with pytest.raises(SettingsError) as caught:
+        messages_from(box, SLUG, fields=fields)
 
     assert str(caught.value) == "`fields`: the account has no field 'emial', the nearest is 'email'"
     assert caught.value.details[0].endswith("no field 'visits_ct', the nearest is 'visitct'")
-    assert scans(lytics) == []
+    assert asked_since(box, before) == []
 
 
-def test_what_no_record_carries_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """It is usually a token without the right to see it."""
-
-    def scan(_: Asked) -> Reply:
-        people = [{k: v for k, v in person(0).items() if k not in ("email", "emails")}]
-        return Reply({"data": people, "total": 1, "_next": "", "status": 200})
-
-    with ScriptedLytics(Account(scan=scan)) as lytics, caplog.at_level(logging.WARNING):
-        messages_of(lytics.url)
-
-    lines = [r.getMessage() for r in caplog.records if "no record" in r.getMessage()]
-    assert len(lines) == 1
-    assert lines[0].startswith("no record carries email (personal), emails; check the spelling")
-
-
-def test_values_of_another_type_are_counted_once_per_field(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """They go out as they came, and the log has their number but none of them."""
-
-    def scan(_: Asked) -> Reply:
-        people = [{"_id": str(n), "visitct": "often"} for n in range(3)]
-        return Reply({"data": people, "total": 3, "_next": "", "status": 200})
-
-    with ScriptedLytics(Account(scan=scan)) as lytics, caplog.at_level(logging.INFO):
-        records = records_in(messages_of(lytics.url))
-
-    assert [record["visitct"] for record in records] == ["often"] * 3
-    assert "field visitct: 3 values are not of the declared type int" in caplog.text
-    assert "often" not in caplog.text
-
-
-def test_a_membership_of_another_name_is_the_membership() -> None:
-    """Some answers call it `_segments`."""
-
-    def scan(_: Asked) -> Reply:
-        people = [{"_id": "1", "_segments": ["vip"]}]
-        return Reply({"data": people, "total": 1, "_next": "", "status": 200})
-
-    with ScriptedLytics(Account(scan=scan)) as lytics:
-        assert records_in(messages_of(lytics.url)) == [{"_id": "1", "segments": ["vip"]}]
-
-
-def test_ad_hoc_audiences_are_streams() -> None:
+def test_ad_hoc_audiences_are_streams(box: Sandbox) -> None:
     """Their name is the stream's, and their FilterQL is posted."""
-    filter_ql = "FILTER visitct > 5 FROM user"
-    with ScriptedLytics(Account()) as lytics:
-        messages = messages_of(lytics.url, segments=["all"], ad_hoc_segments={"busy": filter_ql})
+    before = len(box.requests)
+    filter_ql = "FILTER AND (INCLUDE newsletter_subscribers, NOT INCLUDE lapsed_buyers) FROM user"
+    messages = messages_from(box, SLUG, ad_hoc_segments={"loyal": filter_ql})
 
-    assert len(records_in(messages, "busy")) == 2
-    assert {a.body for a in scans(lytics)} == {"", filter_ql}
-
-
-def test_an_ad_hoc_audience_may_not_take_the_name_of_another() -> None:
-    """Two streams of one name would be one file."""
-    with ScriptedLytics(Account()) as lytics, pytest.raises(SettingsError, match="'all'"):
-        messages_of(lytics.url, ad_hoc_segments={"all": "FILTER * FROM user"})
-
-
-def test_an_invalid_audience_is_tried_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """It is no stream unless it is asked for by name."""
-    account = Account(
-        sizes={"all": 3, "broken": 2},
-        entries={"broken": {"invalid": True, "invalid_reason": "a field is gone"}},
+    readers, buyers = (
+        set(box.audiences[slug].member_ids())
+        for slug in ("newsletter_subscribers", "lapsed_buyers")
     )
-    with ScriptedLytics(account) as lytics, caplog.at_level(logging.WARNING):
-        assert [s["stream"] for s in catalog_of(lytics.url)["streams"]] == ["all"]
-        messages = messages_of(lytics.url, segments=["broken"])
-
-    assert len(records_in(messages, "broken")) == 2
-    assert "'broken' is invalid in Lytics (a field is gone)" in caplog.text
+    assert {record["_id"] for record in records_in(messages, "loyal")} == readers - buyers
+    assert {r.body for r in asked_since(box, before)} == {"", filter_ql}
 
 
-def test_pages_and_single_records_give_the_same_messages() -> None:
+def test_an_ad_hoc_audience_may_not_take_the_name_of_another(box: Sandbox) -> None:
+    """Two streams of one name would be one file."""
+    with pytest.raises(SettingsError, match="'vip' is the slug of an audience"):
+        messages_from(box, "vip", ad_hoc_segments={"vip": "FILTER * FROM user"})
+
+
+def test_an_ad_hoc_audience_that_lytics_does_not_understand_is_an_error(box: Sandbox) -> None:
+    """The words of Lytics say what is wrong with the FilterQL."""
+    error, _ = failed_messages_from(box, SLUG, ad_hoc_segments={"odd": "* FROM user"})
+
+    assert isinstance(error, RequestRefusedError)
+    assert "Failed parsing segment QL" in str(error)
+
+
+def test_an_audience_that_is_not_there_is_an_error(box: Sandbox) -> None:
+    """All wrong names at once, each with the nearest."""
+    with pytest.raises(AudienceChoiceError, match="no audience 'vipp', the nearest is 'vip'"):
+        streams_of(box, "vipp")
+
+
+def test_an_invalid_audience_is_tried_with_a_warning(
+    box: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no stream unless it is asked for by name; what comes of it, Lytics decides."""
+    with caplog.at_level(logging.WARNING):
+        error, _ = failed_messages_from(box, "Broken rule")
+
+    assert "'broken_rule' is invalid in Lytics (includes a segment that was del" in caplog.text
+    assert isinstance(error, RequestRefusedError)
+
+
+def test_pages_and_single_records_give_the_same_messages(box: Sandbox) -> None:
     """The private hook that writes whole pages does what the SDK's own way does."""
-    with ScriptedLytics(Account(sizes={"all": 250})) as lytics:
-        pages = messages_of(lytics.url, concurrency=1)
-        # A stream map that changes nothing lets the SDK handle every record.
-        stream_maps = {"all": {"email": "record['email']"}}
-        singles = messages_of(lytics.url, concurrency=1, stream_maps=stream_maps)
+    slug = "newsletter_subscribers"
+    pages = messages_from(box, slug, concurrency=1)
+    # A stream map that changes nothing lets the SDK handle every record.
+    stream_maps = {slug: {"remarks": "record.get('remarks')"}}
+    singles = messages_from(box, slug, concurrency=1, stream_maps=stream_maps)
 
-    assert records_in(pages) == records_in(singles)
+    assert [{"remarks": None, **record} for record in records_in(pages, slug)] == [
+        {"remarks": None, **record} for record in records_in(singles, slug)
+    ]
     assert [m["type"] for m in pages] == [m["type"] for m in singles]
 
 
-def test_a_stream_map_that_filters_is_counted_as_sent() -> None:
+def test_a_stream_map_that_filters_is_counted_as_sent(box: Sandbox) -> None:
     """The mark has the number of records that the target gets."""
-    with ScriptedLytics(Account(sizes={"all": 5})) as lytics:
-        stream_maps = {"all": {"__filter__": "int(record['visitct']) > 2"}}
-        messages = messages_of(lytics.url, stream_maps=stream_maps)
+    stream_maps = {SLUG: {"__filter__": "int(record['_id']) % 2 == 0"}}
+    messages = messages_from(box, SLUG, stream_maps=stream_maps)
 
-    assert len(records_in(messages)) == 2
-    assert messages[-1]["value"]["bookmarks"]["all"]["scan"]["records"] == 2
+    sent = len(records_in(messages, SLUG))
+    assert 0 < sent < 13
+    assert messages[-1]["value"]["bookmarks"][SLUG]["scan"]["records"] == sent

@@ -122,7 +122,8 @@ def _matches(segments: Sequence[Segment], term: str) -> list[Segment]:
 
 
 def _nearest(segments: Sequence[Segment], term: str) -> str:
-    names = {word.casefold(): word for s in segments for word in (s.slug, s.name)}
+    words = [*(s.name for s in segments), *(s.slug for s in segments)]
+    names = {word.casefold(): word for word in words}
     near = difflib.get_close_matches(term.casefold(), names, n=1)
     return f", the nearest is {names[near[0]]!r}" if near else ""
 
