@@ -468,6 +468,11 @@ def test_field_in_two_columns() -> None:
     ]
 
 
+def test_smallest_size_is_a_size() -> None:
+    """However small a size is asked for, it does not become the zero that means any size."""
+    assert settings_of(max_file_size_mb=1e-9).max_file_bytes == 1
+
+
 def test_settings_that_are_not_given() -> None:
     """Missing settings and nulls mean the defaults of the contract."""
     settings = FileSettings.from_config(

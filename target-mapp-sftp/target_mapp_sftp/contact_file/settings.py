@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import re
 import string
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ class _Reading:
         if isinstance(megabytes, bool) or not isinstance(megabytes, (int, float)) or megabytes < 0:
             self._problems.append("max_file_size_mb: must be a number, 0 for one file of any size")
             return 0
-        return int(megabytes * MEGABYTE)
+        return math.ceil(megabytes * MEGABYTE)
 
     def _preview_rows(self) -> int | None:
         rows = self._config.get("preview_rows")
