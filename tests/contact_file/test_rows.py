@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,13 @@ def test_two_lists_of_one_name(tmp_path: Path) -> None:
 
 def test_keys_of_rejects_cannot_break_the_list(tmp_path: Path) -> None:
     """Whatever a key holds, the list stays one line per record."""
-    finished = write(tmp_path, [{"_id": 'a"\n\ud800', "email": 1}, {"_id": ["x"]}]).finished
+    keys = ['a"\n\ud800', ["x"], math.nan]
+
+    finished = write(tmp_path, [{"_id": key} for key in keys]).finished
 
     assert finished.rejects_path is not None
     rows = read_csv(finished.rejects_path.read_text("utf-8"))
-    assert [row[2] for row in rows[1:]] == ['a" ?', '["x"]']
+    assert [row[2] for row in rows[1:]] == ['a" ?', '["x"]', ""]
 
 
 def test_invalid_record_fails_the_run(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_invalid_record_fails_the_run(tmp_path: Path) -> None:
 
 def test_invalid_records_are_kept(tmp_path: Path) -> None:
     """With `keep`, a bad identifier is written as it is, and never counts as a duplicate."""
-    people = [BAD, BAD, NOBODY, person(email=5), person(1)]
+    people = [BAD, BAD, NOBODY, person(email=5), person(email=math.nan), person(1)]
 
     written = write(tmp_path, people, invalid_records="keep")
 
@@ -115,6 +118,7 @@ def test_invalid_records_are_kept(tmp_path: Path) -> None:
         "no address",
         "",
         "5",
+        "",
         "person1@example.org",
     ]
     assert written.finished.rejected == 0

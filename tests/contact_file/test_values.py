@@ -79,6 +79,8 @@ def text_of(value: Any, name: str = "string", **long_form: Any) -> str:
         ("date-time", -1000, "1969-12-31T23:59:59+00:00"),
         ("date-time", "0800-01-01T00:00:00Z", "0800-01-01T00:00:00+00:00"),
         ("date-time", "2026-11-23", "2026-11-23"),
+        ("date-time", date(2026, 11, 23), "2026-11-23"),
+        ("date-time", datetime(2026, 11, 23, 8, 30, tzinfo=UTC), "2026-11-23T08:30:00+00:00"),
         ("date", "1988-02-29", "1988-02-29"),
         ("date", "1988-02-29T00:00:00+14:00", "1988-02-29"),
         ("date", "1988-02-29T00:00:00Z", "1988-02-29"),
@@ -119,6 +121,8 @@ def test_value_of_a_type(name: str, value: Any, text: str) -> None:
         ("date", "2026-W48-1"),
         ("date", "23.11.2026"),
         ("string", math.inf),
+        ("string", object()),
+        ("json", {"a": object()}),
         ("string", "x" * 2001),
     ],
 )
@@ -165,6 +169,12 @@ def test_schema_that_also_allows_text_keeps_text(name: str) -> None:
     column = Column("field", HEADER)
 
     assert careful_cell(column, FieldType(name, strict=False))("other") == "other"
+
+
+def test_only_a_scalar_stays_as_text() -> None:
+    """What is neither of the type nor a scalar of JSON does not stay."""
+    with pytest.raises(BadValueError, match="not a boolean"):
+        careful_cell(Column("field", HEADER), FieldType("boolean", strict=False))(LOCAL)
 
 
 def test_declared_type_is_strict() -> None:

@@ -118,7 +118,8 @@ def to_date_time(value: Any) -> str:
 
     A time without offset is read as UTC, as the tap does.
     """
-    if isinstance(value, str) and _DATE(value):
+    is_date = isinstance(value, date) and not isinstance(value, datetime)
+    if is_date or (isinstance(value, str) and _DATE(value)):
         return to_date(value)
     try:
         return _moment(value).astimezone(UTC).isoformat(timespec="seconds")
@@ -147,8 +148,6 @@ def _moment(value: Any) -> datetime:
     """Read a point in time; the offset is kept, and is UTC where there is none."""
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and (parts := _RFC_3339(text)):
         return _from_parts(*parts.groups())
