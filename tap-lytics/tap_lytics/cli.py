@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 from simplejson import JSONDecodeError  # type: ignore[import-untyped]  # the SDK reads with it
+from singer_sdk.exceptions import MappingError
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
@@ -50,20 +51,28 @@ class LyticsCommand(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
-        except LyticsError as error:
-            self._say(error)
-            raise SystemExit(error.exit_code) from error
-        except (OSError, JSONDecodeError) as error:
-            self.logger.error("%s", _unreadable(error))  # noqa: TRY400 one line says it all
-            raise SystemExit(SettingsError.exit_code) from error
         except Exception as error:
             # Not even in a log may a traceback stand, for it can hold a person's data.
-            self.logger.error("%s", _internal(error))  # noqa: TRY400
-            raise SystemExit(1) from error
+            explained = _explained(error)
+            for line in (str(explained), *explained.details):
+                self.logger.error("%s", line)  # noqa: TRY400
+            raise SystemExit(explained.exit_code) from error
 
-    def _say(self, error: LyticsError) -> None:
-        for line in (str(error), *error.details):
-            self.logger.error("%s", line)
+
+def _explained(error: Exception) -> LyticsError:
+    """The error as one line for the user, without the text of unforeseen ones."""
+    if isinstance(error, LyticsError):
+        return error
+    if isinstance(error, MappingError):
+        return SettingsError(f"`stream_maps`: {error}")
+    if isinstance(error, (OSError, JSONDecodeError)):
+        return SettingsError(_unreadable(error))
+    kind, place = type(error).__name__, _place(error)
+    if place.startswith("simpleeval.py"):
+        return SettingsError(
+            f"`stream_maps`: an expression fails on a record ({kind}); mind fields that are missing"
+        )
+    return LyticsError(f"internal error {kind} at {place}; please report it with this line")
 
 
 def _unreadable(error: OSError | JSONDecodeError) -> str:
@@ -73,10 +82,9 @@ def _unreadable(error: OSError | JSONDecodeError) -> str:
     return f"{error.filename} cannot be read: {error.strerror}" if error.filename else str(error)
 
 
-def _internal(error: Exception) -> str:
-    """Kind and place of an unforeseen error, and no more, for its text may hold data."""
+def _place(error: Exception) -> str:
+    """File and line where it was raised."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-    return f"internal error {type(error).__name__} at {place}; please report it with this line"
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"

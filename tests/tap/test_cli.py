@@ -143,6 +143,26 @@ def test_bad_input_ends_in_one_line(
     assert all(text.startswith("ok") for text in output.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("expression", "line"),
+    [
+        pytest.param("foo(", "`stream_maps`: Failed to parse expression foo(.", id="no expression"),
+        pytest.param("foo(email)", "`stream_maps`: Failed to evaluate", id="an unknown function"),
+        pytest.param("int(record['remarks'])", "(ValueError); mind fields that", id="a value"),
+    ],
+)
+def test_a_stream_map_that_fails_is_told_without_values(
+    box: Sandbox, run: Run, expression: str, line: str
+) -> None:
+    """The expression is the user's; what it met is a person's."""
+    stream_maps = {"newsletter_subscribers": {"x": expression}}
+    code, _, errors = run(config_of(box, "newsletter_subscribers", stream_maps=stream_maps))
+
+    assert code == 2
+    assert len(errors) == 1
+    assert line in errors[0]
+
+
 def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(box: Sandbox, run: Run) -> None:
     """Part of the audience may be out, so the exit is not 0 and the stream is never complete."""
     box.set_faults(Faults(fail_after_pages=3))
