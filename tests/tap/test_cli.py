@@ -195,6 +195,28 @@ def test_a_broken_file_is_told(
     assert line in errors[0]
 
 
+def test_no_level_of_the_log_holds_people_or_secrets(box: Sandbox, tmp_path: Path) -> None:
+    """Not at DEBUG, not with faults, not in the log of a library."""
+    interruptions: Any = ("500", "truncate", "garbage", "429")
+    box.set_faults(Faults(interruptions=interruptions, every=4, times=4, total_off=200))
+    config = tmp_path / "config.json"
+    filter_ql = 'FILTER INCLUDE lapsed_buyers FROM user ALIAS "ana@example.org"'
+    config.write_text(json.dumps(config_of(box, "vip", ad_hoc_segments={"one": filter_ql})))
+    ended = subprocess.run(
+        [sys.executable, "-m", "tap_lytics", "--config", str(config)],
+        capture_output=True,
+        env={**os.environ, "TAP_LYTICS_LOGLEVEL": "DEBUG"},
+        check=False,
+    )
+    log = ended.stderr.decode()
+
+    assert ended.returncode == 3
+    assert "DEBUG" in log
+    assert box.api_token not in log
+    assert "@" not in log
+    assert not any(person_id in log for person_id in box.audiences["vip"].member_ids())
+
+
 def start(tmp_path: Path, box: Sandbox) -> subprocess.Popen[bytes]:
     """Start the real command."""
     path = tmp_path / "config.json"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from running import QuickTap, config_of, marks_in, output_of, records_in
+from running import QuickTap, config_of, failed_messages_from, marks_in, output_of, records_in
 
 from sandbox import Faults, Sandbox
 from tap_lytics.errors import LyticsError
@@ -137,6 +137,16 @@ def test_an_api_that_cannot_answer_is_a_failure_with_a_reason(
 
     assert caught.value.exit_code in (2, 3)
     assert "\n" not in str(caught.value)
+
+
+def test_an_ad_hoc_audience_without_totals_is_compared_with_the_last_count(box: Sandbox) -> None:
+    """The size of a FilterQL is asked for where the pages do not tell it."""
+    box.set_faults(Faults(stuck=True, without_total=True))
+    ad_hoc = {"everybody": "FILTER * FROM user"}
+
+    error, _ = failed_messages_from(box, "nobody", ad_hoc_segments=ad_hoc)
+
+    assert "'everybody': only 100 of 2,500 people came" in str(error)
 
 
 PLANS = st.builds(

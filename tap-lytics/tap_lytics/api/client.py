@@ -102,13 +102,18 @@ class LyticsClient:
         self._closed.set()
         self._pool.clear()
 
-    def read(self, path: str, **params: object) -> Any:
+    def read(self, path: str, *, body: str | None = None, **params: object) -> Any:
         """The ``data`` of an answer that comes whole, such as a listing; None if it is empty.
+
+        Args:
+            path: Such as ``/v2/segment``.
+            body: A FilterQL text; makes the request a POST.
+            params: Query parameters.
 
         Raises:
             LyticsError: For every other outcome, by kind.
         """
-        return self.send(Call(path, params), _read_envelope).data
+        return self.send(Call(path, params, body), _read_envelope).data
 
     def send(self, call: Call, decoder: msgspec.json.Decoder[Answer]) -> Answer:
         """Send a request, again where that is safe, and read its answer.

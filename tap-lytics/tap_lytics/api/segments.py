@@ -75,11 +75,12 @@ def last_count(client: LyticsClient, source: Source) -> int | None:
     Lytics: ``/api/segment/sizes`` for saved audiences, ``/api/segment/size`` for FilterQL; these
     are not the count that comes with the pages of a scan, and may be somewhat older.
     """
-    path, params = "/api/segment/sizes", {"ids": source.segment_id, "table": source.table}
-    if source.filter_ql is not None:
-        path, params = "/api/segment/size", {"segments": source.filter_ql}
     try:
-        answer = client.read(path, **params)
+        if source.filter_ql is None:
+            ids, table = source.segment_id, source.table
+            answer = client.read("/api/segment/sizes", ids=ids, table=table)
+        else:
+            answer = client.read("/api/segment/size", body=source.filter_ql)
     except RequestRefusedError:
         return None
     return next((_size(entry) for entry in _entries(answer)), None)
