@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from scripted_lytics import Asked, Reply, ScriptedLytics
 
 from tap_lytics.api.errors import AudienceChoiceError
-from tap_lytics.api.segments import Segment, find_segments
+from tap_lytics.api.segments import Segment, find_segments, list_segments
 
 SEGMENTS = [
     Segment("aa01", "all", "All"),
@@ -52,3 +53,30 @@ def test_all_unknown_names_are_told_at_once_with_the_nearest() -> None:
         find_segments(SEGMENTS, ["lapsed_buyer", "all", "zzz"])
 
     assert caught.value.details == ("`segments`: there is no audience 'zzz'",)
+
+
+def test_audiences_of_other_tables_are_left_out() -> None:
+    """Collections of content are no people, should the list hold them too."""
+    entries = [{"id": "1"}, {"id": "2", "table": "content"}, {"id": "3", "table": "user"}]
+    with ScriptedLytics(lambda _: Reply({"data": entries, "status": 200})) as lytics:
+        client = lytics.client()
+        segments = list_segments(client, "user")
+        client.close()
+
+    assert [segment.id for segment in segments] == ["1", "3"]
+
+
+def test_the_older_list_stands_in_for_one_that_is_not_there() -> None:
+    """Where v2 is missing, v1 has the audiences, though without sizes."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path.startswith("/v2"):
+            return Reply({"errors": [{"message": "not found"}]}, 404)
+        return Reply({"data": [{"id": "1", "slug_name": "all"}], "status": 200})
+
+    with ScriptedLytics(answer) as lytics:
+        client = lytics.client()
+        segments = list_segments(client, "user")
+        client.close()
+
+    assert segments == [Segment("1", "all", "all")]

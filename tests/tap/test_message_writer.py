@@ -1,0 +1,59 @@
+"""Records go out together, but never late."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.singerlib.messages import RecordMessage, StateMessage
+
+from tap_lytics import message_writer
+from tap_lytics.message_writer import MessageWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+MOMENT = "2026-11-24T03:00:00+00:00"
+
+
+def written(*steps: Any) -> Iterator[int]:
+    """How many messages stand on standard output after each step."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    for step in steps:
+        with redirect_stdout(output):
+            step()
+        output.seek(0)
+        yield len([json.loads(line) for line in output])
+
+
+def test_records_wait_for_the_next_state() -> None:
+    """Small writes cost more than the records; a state takes all before it along."""
+    writer = MessageWriter()
+    steps = (
+        lambda: writer.write_records("all", [{"_id": "1"}, {"_id": "2"}], MOMENT),
+        lambda: writer.write_message(RecordMessage("all", {"_id": "3"})),
+        lambda: writer.write_message(StateMessage({"bookmarks": {}})),
+    )
+
+    assert list(written(*steps)) == [0, 0, 4]
+    assert writer.records_written == {"all": 3}
+
+
+def test_records_do_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow scan shows its people while it goes on."""
+    monkeypatch.setattr(message_writer, "FLUSH_SECONDS", -1.0)
+    writer = MessageWriter()
+
+    assert list(written(lambda: writer.write_records("all", [{}], MOMENT))) == [1]
+
+
+def test_many_records_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded."""
+    monkeypatch.setattr(message_writer, "FLUSH_BYTES", 100)
+    writer = MessageWriter()
+
+    assert list(written(lambda: writer.write_records("all", [{}] * 9, MOMENT))) == [9]
