@@ -53,6 +53,8 @@ class RunningServer:
         private_key_file: Lets the same user in.
         folder: Where the login starts.
         takes_passwords: Whether the system lets it check passwords.
+        authorized_keys: The file of the public keys that let the user in.
+        public_key_form: Options of `ssh-keygen -e` for a key in that file; none for OpenSSH's own.
     """
 
     host: str
@@ -63,6 +65,13 @@ class RunningServer:
     private_key_file: Path
     folder: Path
     takes_passwords: bool
+    authorized_keys: Path
+    public_key_form: tuple[str, ...] = ()
+
+    def authorize(self, public_key: str) -> None:
+        """Let the user in by another key, given as a line of OpenSSH's."""
+        with self.authorized_keys.open("a") as file:
+            file.write(_in_form(public_key, self.public_key_form))
 
     def config(self, **others: Any) -> dict[str, Any]:
         """Settings of the target that deliver to this server by its key; *others* replace them."""
@@ -140,7 +149,6 @@ def openssh_server(
                 ]
             )
         )
-        shutil.copy(key.with_suffix(".pub"), private / "authorized_keys")
         sshd = [str(SSHD), "-D", "-e", "-f", str(config)]
         if namespace:
             sshd = [*namespace, "sh", "-c", _with_own_user(private, folder), "sh", *sshd]
@@ -150,7 +158,7 @@ def openssh_server(
             if os.getuid() == 0:
                 Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with _running(sshd, private / "log", port):
-            yield RunningServer(
+            server = RunningServer(
                 host="127.0.0.1",
                 port=port,
                 username=username,
@@ -159,7 +167,10 @@ def openssh_server(
                 private_key_file=key,
                 folder=folder,
                 takes_passwords=bool(namespace),
+                authorized_keys=private / "authorized_keys",
             )
+            server.authorize(key.with_suffix(".pub").read_text())
+            yield server
 
 
 def _with_own_user(private: Path, folder: Path) -> str:
@@ -205,24 +216,22 @@ def proftpd_server(
         private = Path(name)
         key = make_key(private / "user_key")
         host_key = make_key(private / "host_key", "-t", "rsa", "-b", "2048", "-m", "PEM")
+        namespace = _namespace()
+        pam = "keyboard-interactive" in methods and bool(namespace)
         port = free_port()
         user = pwd.getpwuid(os.getuid())
         (private / "users").write_text(
             f"{USERNAME}:{_PASSWORD_HASH}:{user.pw_uid}:{user.pw_gid}::{folder}:/bin/sh\n"
         )
         (private / "users").chmod(0o600)
-        authorized = subprocess.run(
-            ["ssh-keygen", "-e", "-f", key.with_suffix(".pub")],
-            check=True,
-            capture_output=True,
-        )
-        (private / "authorized_keys").write_bytes(authorized.stdout)
+        (private / "authorized_keys").touch(0o600)
         config = private / "proftpd.conf"
         config.write_text(
             "\n".join(
                 [
                     f"ModulePath {PROFTPD_MODULES}",
                     "LoadModule mod_sftp.c",
+                    *(["LoadModule mod_sftp_pam.c", "SFTPPAMServiceName sshd"] if pam else []),
                     "ServerType standalone",
                     "DefaultAddress 127.0.0.1",
                     f"Port {port}",
@@ -252,8 +261,11 @@ def proftpd_server(
                 ]
             )
         )
-        with _running([str(PROFTPD), "--nodaemon", "--config", str(config)], private / "log", port):
-            yield RunningServer(
+        proftpd = [str(PROFTPD), "--nodaemon", "--config", str(config)]
+        if pam:
+            proftpd = [*namespace, "sh", "-c", _with_own_user(private, folder), "sh", *proftpd]
+        with _running(proftpd, private / "log", port):
+            server = RunningServer(
                 host="127.0.0.1",
                 port=port,
                 username=USERNAME,
@@ -261,8 +273,22 @@ def proftpd_server(
                 host_key=(private / "host_key.pub").read_text().strip(),
                 private_key_file=key,
                 folder=folder,
-                takes_passwords=True,
+                takes_passwords=pam or "keyboard-interactive" not in methods,
+                authorized_keys=private / "authorized_keys",
+                public_key_form=("-m", "RFC4716"),
             )
+            server.authorize(key.with_suffix(".pub").read_text())
+            yield server
+
+
+def _in_form(public_key: str, form: Sequence[str]) -> str:
+    if not form:
+        return f"{public_key.strip()}\n"
+    with tempfile.NamedTemporaryFile("w", suffix=".pub") as file:
+        file.write(public_key)
+        file.flush()
+        command = ["ssh-keygen", "-e", *form, "-f", file.name]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _group_name(gid: int) -> str:

@@ -6,15 +6,20 @@ fails when they change. They are needed because paramiko
 - turns every refusal but two into an OSError without its code, which a broken connection also is;
 - stops once in a hundred writes until all of them are answered, and drops the answers to the last
   hundred, which is where a full disk shows;
-- forgets which algorithms an old server offered, and why a server hung up.
+- forgets which algorithms an old server offered, and why a server hung up;
+- waits for ever for the login service, and can miss the answer to a login.
 """
 
 from __future__ import annotations
 
 import re
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import paramiko
+from paramiko.auth_handler import AuthOnlyHandler
+from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
 from paramiko.message import Message
 from paramiko.sftp import (
     CMD_CLOSE,
@@ -31,11 +36,14 @@ from paramiko.sftp import (
     SFTPError,
     int64,
 )
+from paramiko.transport import ServiceRequestingTransport
+from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _LONGEST_QUOTE = 200
+_SECONDS_BETWEEN_LOOKS = 0.01
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
 _KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
 
@@ -64,13 +72,18 @@ def quote(text: str) -> str:
     return re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()[:_LONGEST_QUOTE] or "no reason"
 
 
-class Transport(paramiko.Transport):
+class Transport(ServiceRequestingTransport):
     """A connection that remembers what the server offered and why it hung up.
+
+    Its base asks for the login service once, as RFC 4252 has it; paramiko.Transport asks again with
+    every attempt, which strict servers take for an attack.
 
     Attributes:
         offered: Names of algorithms the server offers, by kind, such as `host key`.
         farewell: The words of its disconnect message; nothing when there was none.
     """
+
+    _service_userauth_accepted: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,6 +100,46 @@ class Transport(paramiko.Transport):
     def _parse_disconnect(self, m: Message) -> None:
         m.get_int()
         self.farewell = quote(_text(m))
+
+    @override
+    def ensure_session(self) -> None:
+        """Ask for the login service, if that was not done; the base would wait for ever."""
+        if self._service_userauth_accepted:
+            return
+        message = Message()
+        message.add_byte(cMSG_SERVICE_REQUEST)
+        message.add_string("ssh-userauth")
+        client: Any = self
+        client._send_message(message)  # noqa: SLF001
+        deadline = time.monotonic() + self.auth_timeout
+        while not self._service_userauth_accepted:
+            if not self.is_active() or time.monotonic() > deadline:
+                raise paramiko.SSHException("the request to log in was not answered")
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        self.auth_handler = self.get_auth_handler()
+
+    @override
+    def get_auth_handler(self) -> AuthOnlyHandler:
+        return _AuthHandler(self)
+
+
+class _AuthHandler(AuthOnlyHandler):
+    def send_auth_request(
+        self, username: str, method: str, finish_message: Callable[[Message], None] | None = None
+    ) -> list[str]:
+        """Like its base, but ready for the answer before it asks: an early one would be lost."""
+        self.auth_method = method
+        self.username = username
+        message = Message()
+        message.add_byte(cMSG_USERAUTH_REQUEST)
+        for text in (username, "ssh-connection", method):
+            message.add_string(text)
+        if finish_message is not None:
+            finish_message(message)
+        answered = self.auth_event = threading.Event()
+        transport: Any = self.transport
+        transport._send_message(message)  # noqa: SLF001
+        return list(self.wait_for_response(answered))
 
 
 class PendingWrites:
