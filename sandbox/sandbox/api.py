@@ -85,6 +85,9 @@ class LyticsApi:
     def answer(self, request: Request) -> Answer:  # noqa: C901, PLR0911 a table of paths
         """Answer one request of somebody with a good token."""
         steps = request.path.strip("/").split("/")
+        if not _is_reading(request):
+            # The real API creates, changes and deletes here; the stand-in never does.
+            return failure(request, 405, "the stand-in only reads")
         try:
             match steps:
                 case ["v2", "segment"] | ["api", "segment"]:
@@ -100,14 +103,17 @@ class LyticsApi:
                 case ["api", "segment", "sizes"]:
                     return _success(request, self._sizes(request.query.get("ids", "")))
                 case ["api", "segment", name, "size" | "sizes"]:
-                    return self._one(request, name, lambda a: [_size(a)])
+                    return self._one(request, name, lambda a: [self._size_of(a)])
                 case ["api" | "v2", "segment", name]:
                     with_size = request.query.get("sizes") == "true"
                     return self._one(request, name, lambda a: self._entry(a, with_size=with_size))
                 case ["v2" | "api", "schema", *rest]:
                     return self._schema(request, rest)
-        except (FilterError, ScanError) as error:
-            return failure(request, 400, f"Failed parsing segment QL or query: {error}")
+        except FilterError as error:
+            return failure(request, 400, f"Failed parsing segment QL: {error}")
+        except ScanError as error:
+            # What a refused parameter or cursor is answered with is not documented.
+            return failure(request, 400, str(error))
         return failure(request, 404, "not found")
 
     def find(self, name: str) -> Audience | None:
@@ -116,7 +122,11 @@ class LyticsApi:
 
     def _places_of(self, name: str) -> Places | None:
         audience = self.find(name)
-        return None if audience is None else audience.places
+        if audience is None:
+            return None
+        if audience.first is not None or audience.invalid_reason:
+            raise FilterError(f"to include {name!r} is beyond this stand-in")
+        return audience.places
 
     def _selection(self, filter_ql: str) -> Selection:
         return Selection(parse(filter_ql, self._places_of), self._people)
@@ -124,8 +134,17 @@ class LyticsApi:
     def _entry(self, audience: Audience, *, with_size: bool) -> dict[str, Any]:
         entry = audience.entry()
         if with_size and not self.faults.sizes_missing:
-            entry["size"] = audience.size
+            entry["size"] = self._size_of(audience)["size"]
         return entry
+
+    def _size_of(self, audience: Audience) -> dict[str, Any]:
+        return {
+            "id": audience.id,
+            "name": audience.name,
+            "slug_name": audience.slug,
+            "size": 0 if self.faults.sizes_zero else audience.size,
+            "timestamp": "2026-11-01T06:00:00Z",
+        }
 
     def _list(self, request: Request) -> Answer:
         if request.query.get("table", TABLE) != TABLE:
@@ -148,7 +167,7 @@ class LyticsApi:
 
     def _sizes(self, ids: str) -> list[dict[str, Any]]:
         wanted = set(ids.split(",")) if ids else {a.id for a in self.audiences.values()}
-        return [_size(a) for a in self.audiences.values() if a.id in wanted]
+        return [self._size_of(a) for a in self.audiences.values() if a.id in wanted]
 
     def _scan(self, request: Request, steps: list[str]) -> Answer:
         text = request.body or request.query.get("segments", "")
@@ -158,7 +177,7 @@ class LyticsApi:
         else:
             audience = self.find(name)
             refused = self.faults.slugs_refused and audience is not None and name == audience.slug
-            if audience is None or refused:
+            if audience is None or refused or request.query.get("table", TABLE) != TABLE:
                 return failure(request, 404, "segment not found")
             if audience.invalid_reason:
                 # Not documented: the stand-in refuses what it could not evaluate.
@@ -193,14 +212,11 @@ def unauthorized() -> Answer:
     return Answer(msgspec.json.encode({"message": "Not authorized", "status": 401}), 401)
 
 
-def _size(audience: Audience) -> dict[str, Any]:
-    return {
-        "id": audience.id,
-        "name": audience.name,
-        "slug_name": audience.slug,
-        "size": audience.size,
-        "timestamp": "2026-11-01T06:00:00Z",
-    }
+def _is_reading(request: Request) -> bool:
+    """Whether a request only asks: GET, or FilterQL sent as the body of a POST."""
+    if request.method == "POST":
+        return request.path.endswith(("/segment/scan", "/segment/size", "/segment/validate"))
+    return request.method == "GET"
 
 
 def _success(request: Request, data: Any) -> Answer:

@@ -11,7 +11,9 @@ from pathlib import Path
 import click
 
 from sandbox.faults import Faults, read_faults
-from sandbox.sandbox import HOST, Sandbox
+from sandbox.sandbox import PortError, Sandbox
+
+PORT = click.IntRange(0, 65_535)
 
 
 @click.group()
@@ -20,10 +22,16 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--people", default=10_000, show_default=True, help="Size of the population.")
+@click.option(
+    "--people",
+    type=click.IntRange(min=0),
+    default=10_000,
+    show_default=True,
+    help="Size of the population.",
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed makes other people.")
-@click.option("--api-port", default=8765, show_default=True, help="0 takes a free one.")
-@click.option("--sftp-port", default=2222, show_default=True, help="0 takes a free one.")
+@click.option("--api-port", type=PORT, default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--sftp-port", type=PORT, default=2222, show_default=True, help="0 takes a free one.")
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -65,11 +73,13 @@ def serve(  # noqa: PLR0913, PLR0917 each option is one
         with box:
             _announce(box, ready_file)
             signal.sigwait(ending)
+    except PortError as error:
+        option = f"--{error.parameter.replace('_', '-')}"
+        sys.exit(f"{option}: {error.reason}; take another port, or 0 for a free one")
     except OSError as error:
-        sys.exit(
-            f"Cannot listen on {HOST} ({error.strerror}): is another sandbox running? Take other "
-            "ports with --api-port and --sftp-port; 0 takes a free one."
-        )
+        sys.exit(f"--state-dir, --ready-file: {error.filename}: {error.strerror}")
+    except ValueError as error:
+        sys.exit(f"--state-dir: a key in {state_dir} cannot be read ({error}); delete it")
 
 
 def _faults(path: Path | None) -> Faults:
@@ -88,6 +98,9 @@ def _announce(box: Sandbox, ready_file: Path | None) -> None:
     click.echo(f"# files arrive in {box.inbox}\nready")
     sys.stdout.flush()
     if ready_file is not None:
-        new = ready_file.with_suffix(".new")
+        new = ready_file.with_name(f"{ready_file.name}.new")
+        new.unlink(missing_ok=True)
+        # The password is in it.
+        new.touch(mode=0o600)
         new.write_text(json.dumps(variables), "utf-8")
         new.replace(ready_file)

@@ -35,7 +35,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         cursor: `positional` tells where a page begins; `scroll` names a scan, the same on all its
             pages, which moves on with every call.
         cursor_pages: A cursor expires after so many pages.
+        cursor_seconds: A cursor expires so long after the page that gave it.
         stuck: The cursor never moves: the same page again and again.
+        endless: After the last page comes the first one again, under a new cursor.
         end: How a last page says that it is one.
         next_key: The name of the cursor in an answer.
         trailing_empty_page: The last page is followed by an empty one.
@@ -51,6 +53,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         schema_v2_missing: `/v2/schema` is not there.
         schema_key: The name of the columns in the v1 schema.
         sizes_missing: The list of segments has no sizes.
+        sizes_zero: The sizes of all segments are 0, as before the first count.
     """
 
     interruptions: tuple[Interruption, ...] = ()
@@ -62,7 +65,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slow_seconds: float = 0.2
     cursor: Literal["positional", "scroll"] = "positional"
     cursor_pages: int | None = None
+    cursor_seconds: float | None = None
     stuck: bool = False
+    endless: bool = False
     end: Literal["empty", "missing", "null"] = "empty"
     next_key: Literal["_next", "next"] = "_next"
     trailing_empty_page: bool = False
@@ -78,6 +83,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schema_v2_missing: bool = False
     schema_key: Literal["columns", "fields"] = "columns"
     sizes_missing: bool = False
+    sizes_zero: bool = False
 
 
 def read_faults(text: bytes) -> Faults:

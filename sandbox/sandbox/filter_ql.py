@@ -4,6 +4,9 @@ FILTER <condition> [FROM user] [ALIAS name]
 
 condition   *  |  INCLUDE slug-or-id  |  NOT condition  |  AND ( condition, … )
             |  OR ( condition, … )  |  _split < n  |  _split >= n  |  _split = n
+
+An audience that is no matter of blocks and buckets (`lucky_thirteen`, `broken_rule`) cannot be
+included here. A text has at most 500 words and signs.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from sandbox.people import BUCKETS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_TOKENS = 500
 _TOKENS = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|[0-9a-f]{20}|\d+|<=|>=|[*(),<>=])")
 
 
@@ -123,4 +127,6 @@ def _tokens(text: str) -> list[str]:
             raise FilterError(f"cannot read from character {position} on")
         tokens.append(found[1])
         position = found.end()
+    if len(tokens) > MAX_TOKENS:
+        raise FilterError(f"more than {MAX_TOKENS} words and signs are beyond this stand-in")
     return tokens

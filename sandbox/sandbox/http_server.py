@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CREDENTIALS = ("access_token", "key")
+_LISTS = {"fields", "splits", "ids"}
 _REQUESTS_REMEMBERED = 200_000
 _REFUSED_UNPROCESSED: Mapping[str, tuple[int, dict[str, str]]] = {
     "429": (429, {}),
@@ -62,7 +63,7 @@ class LyticsServer:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path.startswith("/sandbox/"):
             return await self._control(http)
-        query = {name: value for name, value in http.query.items() if name not in _CREDENTIALS}
+        query = _query(http)
         body = await http.text() if http.can_read_body else ""
         request = Request(http.method, http.path, query, body)
         self.requests.append(request)
@@ -132,6 +133,24 @@ class LyticsServer:
             stats: dict[str, Any] = {"requests": dict(asked), "interruptions": self._struck}
             return web.json_response(stats)
         return web.json_response({"message": "not found"}, status=404)
+
+
+def _query(http: web.BaseRequest) -> dict[str, str]:
+    """The parameters without tokens; lists in the comma form, whichever of the four they came in.
+
+    The four (V1): ``x=1,2``, ``x=[1,2]``, ``x=1&x=2`` and ``x[]=1&x[]=2``.
+    """
+    query: dict[str, str] = {}
+    for name, value in http.query.items():
+        plain = name.removesuffix("[]")
+        if plain in _CREDENTIALS:
+            continue
+        if plain in _LISTS:
+            inner = value.removeprefix("[").removesuffix("]")
+            query[plain] = f"{query[plain]},{inner}" if plain in query else inner
+        else:
+            query[plain] = value
+    return query
 
 
 def _response(answer: Answer) -> web.Response:

@@ -82,7 +82,7 @@ class Population:
         self._seed = seed
         self._numbers = numbers
         self._membership = lru_cache(maxsize=4096)(
-            lambda number: b',"segments":' + msgspec.json.encode(membership(number))
+            lambda number: b'"segments":' + msgspec.json.encode(membership(number))
         )
         self._drafts = [_draft(seed, number, numbers) for number in range(DRAFTS)]
         self._texts: dict[Fields, list[bytes]] = {}
@@ -94,23 +94,26 @@ class Population:
 
         Args:
             numbers: The people.
-            fields: The fields asked for; None for all.
+            fields: The fields asked for; None for all. Names that nobody has are passed over.
             with_segments: Whether the membership is sent unasked.
         """
         texts = self._texts_for(fields)
         shift, membership = self._seed, self._membership
+        with_split = fields is None or "_split" in fields
         parts = []
         for number in numbers:
             text = texts[(((number + shift) * _MIX) >> 24) % DRAFTS]
             parts.append(text.replace(_NUMBER, b"%d" % number))
-            if fields is None:
-                parts[-1] += b',"_split":%d' % (number % BUCKETS)
+            if with_split:
+                parts[-1] += b'"_split":%d,' % (number % BUCKETS)
             if with_segments:
                 parts[-1] += membership(_membership_key(number))
+            else:
+                parts[-1] = parts[-1].rstrip(b",")
         return b"{%s}" % b"},{".join(parts) if parts else b""
 
     def _texts_for(self, fields: Fields) -> list[bytes]:
-        """The drafts as JSON for one choice of fields, without the braces."""
+        """The drafts for one choice of fields: JSON without braces, a comma after each value."""
         if fields not in self._texts:
             self._texts[fields] = [_text(draft, fields) for draft in self._drafts]
         return self._texts[fields]
@@ -118,7 +121,8 @@ class Population:
 
 def _text(draft: Draft, fields: Fields) -> bytes:
     chosen = {name: value for name, value in draft.items() if fields is None or name in fields}
-    return msgspec.json.encode(chosen)[1:-1].replace(rb"\u0000", _NUMBER)
+    text = msgspec.json.encode(chosen)[1:-1].replace(rb"\u0000", _NUMBER)
+    return text + b"," if chosen else b""
 
 
 def _membership_key(number: int) -> int:

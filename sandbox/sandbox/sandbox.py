@@ -14,13 +14,35 @@ from sandbox.faults import Faults
 from sandbox.http_server import LyticsServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from sandbox.api import Request
     from sandbox.audiences import Audience
 
 HOST = "127.0.0.1"
+
+
+class PortError(Exception):
+    """A port cannot be listened on.
+
+    Args:
+        parameter: `api_port` or `sftp_port`.
+        reason: In the words of the operating system.
+    """
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(f"{parameter}: {reason}")
+        self.parameter = parameter
+        self.reason = reason
+
+
+@contextlib.contextmanager
+def _listening_as(parameter: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PortError(parameter, (error.strerror or str(error)).lower()) from error
 
 
 class Sandbox:
@@ -76,7 +98,8 @@ class Sandbox:
         return self
 
     async def _start(self) -> None:
-        self.api_port = await self._server.start(HOST, self._ports[0])
+        with _listening_as("api_port"):
+            self.api_port = await self._server.start(HOST, self._ports[0])
         if not self._with_sftp:
             return
         # Half a second of imports that a test of the API alone can do without.
@@ -89,7 +112,8 @@ class Sandbox:
         self.host_key, self.private_key_file = keys.host_line, keys.user_file
         self.private_key = keys.user.export_private_key().decode()
         self._sftp = SftpServer(self.inbox, keys, self.username, self.password)
-        self.sftp_port = await self._sftp.start(HOST, self._ports[1])
+        with _listening_as("sftp_port"):
+            self.sftp_port = await self._sftp.start(HOST, self._ports[1])
         self.known_hosts_file = folder / "known_hosts"
         self.known_hosts_file.write_text(f"[{HOST}]:{self.sftp_port} {self.host_key}\n")
 
@@ -97,7 +121,7 @@ class Sandbox:
         if self._state_dir is None:
             temporary = tempfile.TemporaryDirectory(prefix="sandbox-")
             return Path(self._cleanup.enter_context(temporary))
-        self._state_dir.mkdir(parents=True, exist_ok=True)
+        self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._state_dir.resolve()
 
     def __exit__(
@@ -142,8 +166,12 @@ class Sandbox:
         return tuple(self._server.requests)
 
     def set_faults(self, faults: Faults) -> None:
-        """Switch faults while it runs."""
-        self._loop.call_soon_threadsafe(self._server.set_faults, faults)
+        """Switch faults while it runs; pages and interruptions are counted anew."""
+
+        async def switch() -> None:
+            self._server.set_faults(faults)
+
+        asyncio.run_coroutine_threadsafe(switch(), self._loop).result()
 
     def variables(self) -> dict[str, str]:
         """The environment variables that point the tap and the target here."""

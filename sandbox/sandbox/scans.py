@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.audiences import within
 from sandbox.people import BUCKETS
+from sandbox.schema import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +35,12 @@ class Cursor:
     Attributes:
         position: Index of the next person.
         pages: Pages answered so far.
+        used_at: When the last page was answered, in seconds since 1970.
     """
 
     position: int = 0
     pages: int = 0
+    used_at: float = 0
 
 
 class Scans:
@@ -67,16 +70,19 @@ class Scans:
         fields = _fields(query.get("fields", ""))
         visible = None if fields is None else tuple(f for f in fields if f != "segments")
         if faults.without_id:
-            visible = tuple(f for f in visible or _every_field() if f != "_id")
+            visible = tuple(f for f in (_EVERY_FIELD if visible is None else visible) if f != "_id")
         with_segments = not (faults.without_segments and fields is not None)
         numbers = selection.numbers(begin, end)
         people = population.encode(numbers, visible, with_segments=with_segments)
-        if not faults.stuck:
-            cursor.position, cursor.pages = end, cursor.pages + 1
         is_over = end >= size and not (faults.trailing_empty_page and begin < end)
-        return _answer(
-            people, size, "" if is_over and not faults.stuck else _token(cursor, name), faults
-        )
+        if not faults.stuck:
+            cursor.position, cursor.pages = (
+                0 if is_over and faults.endless else end,
+                cursor.pages + 1,
+            )
+        cursor.used_at = time.time()
+        is_over = is_over and not (faults.stuck or faults.endless)
+        return _answer(people, size, "" if is_over else _token(cursor, name), faults)
 
     def _cursor(self, start: str, faults: Faults) -> tuple[Cursor, str]:
         """The cursor of a request, and its name where it has one."""
@@ -88,28 +94,35 @@ class Scans:
                     del self._named[next(iter(self._named))]
         else:
             cursor, name = self._named.get(start) or _read_token(start), start
-        if faults.cursor_pages is not None and cursor.pages >= faults.cursor_pages:
-            raise ScanError("start is not a recent scan")
+            if _has_expired(cursor, faults):
+                raise ScanError("start is not a recent scan")
         return cursor, name if name in self._named else ""
 
 
+def _has_expired(cursor: Cursor, faults: Faults) -> bool:
+    if faults.cursor_pages is not None and cursor.pages >= faults.cursor_pages:
+        return True
+    age_seconds = time.time() - cursor.used_at
+    return faults.cursor_seconds is not None and age_seconds > faults.cursor_seconds
+
+
 def _token(cursor: Cursor, name: str) -> str:
-    text = f"{cursor.position}.{cursor.pages}.{time.time():.0f}"
+    text = f"{cursor.position};{cursor.pages};{cursor.used_at}"
     return name or base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _read_token(token: str) -> Cursor:
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-        position, pages, _ = text.split(".")
-        return Cursor(int(position), int(pages))
+        position, pages, used_at = text.split(";")
+        return Cursor(max(0, int(position)), int(pages), float(used_at))
     except ValueError as error:
         raise ScanError("start is no cursor") from error
 
 
 def _limit(query: Mapping[str, str], faults: Faults) -> int:
     text = query.get("limit") or str(faults.default_limit)
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise ScanError("limit must be a number from 1 on")
     limit = min(int(text), MAX_LIMIT)
     return max(1, limit * 2 // 3) if faults.short_pages else limit
@@ -120,10 +133,7 @@ def _fields(text: str) -> tuple[str, ...] | None:
     return names or None
 
 
-def _every_field() -> tuple[str, ...]:
-    from sandbox.schema import FIELDS  # noqa: PLC0415 a rare fault
-
-    return tuple(field.name for field in FIELDS)
+_EVERY_FIELD = (*(field.name for field in FIELDS), "_uid", "_split", "_modified")
 
 
 def _buckets(text: str, faults: Faults) -> frozenset[int]:
