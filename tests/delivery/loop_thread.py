@@ -42,4 +42,4 @@ async def _cancel_all() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     # Lets the transports that were closed close their sockets.
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)

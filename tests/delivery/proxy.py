@@ -57,11 +57,14 @@ def proxy(
     """
     running = Proxy()
     remaining = list(faults)
+    tasks: list[asyncio.Task[None] | None] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         fault = remaining.pop(0) if remaining else None
         passed = {"up": 0, "down": 0}
         running.passed.append(passed)
+        # Nothing else holds on to a frozen connection's tasks.
+        tasks.append(asyncio.current_task())
         connection = _Connection(fault, passed, delay_seconds)
         await connection.run(reader, writer, server_port)
 
@@ -93,23 +96,20 @@ class _Connection:
     async def run(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server_port: int
     ) -> None:
+        ends = [writer]
+        pumps: list[asyncio.Task[None]] = []
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", server_port)
-        except OSError:
-            writer.close()
-            return
-        pumps = [
-            asyncio.create_task(self._pump(reader, up_writer, "up")),
-            asyncio.create_task(self._pump(up_reader, writer, "down")),
-        ]
-        try:
+            ends.append(up_writer)
+            pumps.append(asyncio.create_task(self._pump(reader, up_writer, "up")))
+            pumps.append(asyncio.create_task(self._pump(up_reader, writer, "down")))
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for end in (writer, up_writer):
+            for end in ends:
                 end.transport.abort()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(
         self,

@@ -83,8 +83,6 @@ class Transport(ServiceRequestingTransport):
         farewell: The words of its disconnect message; nothing when there was none.
     """
 
-    _service_userauth_accepted: bool
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offered: Mapping[str, list[str]] = {}
@@ -104,15 +102,15 @@ class Transport(ServiceRequestingTransport):
     @override
     def ensure_session(self) -> None:
         """Ask for the login service, if that was not done; the base would wait for ever."""
-        if self._service_userauth_accepted:
+        client: Any = self
+        if client._service_userauth_accepted:  # noqa: SLF001
             return
         message = Message()
         message.add_byte(cMSG_SERVICE_REQUEST)
         message.add_string("ssh-userauth")
-        client: Any = self
         client._send_message(message)  # noqa: SLF001
         deadline = time.monotonic() + self.auth_timeout
-        while not self._service_userauth_accepted:
+        while not client._service_userauth_accepted:  # noqa: SLF001
             if not self.is_active() or time.monotonic() > deadline:
                 raise paramiko.SSHException("the request to log in was not answered")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
