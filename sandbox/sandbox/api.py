@@ -11,7 +11,7 @@ from sandbox.audiences import Audience, Selection, audiences_of, membership
 from sandbox.filter_ql import FilterError, parse
 from sandbox.people import Population
 from sandbox.scans import ScanError, Scans
-from sandbox.schema import FIELDS, LIVE_VERSION
+from sandbox.schema import DRAFT_FIELD, DRAFT_VERSION, FIELDS, LIVE_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,14 +197,29 @@ class LyticsApi:
         known: dict[tuple[bool, tuple[str, ...]], Any] = {
             (False, ()): {TABLE: v1},
             (False, (TABLE,)): v1,
-            (True, ()): [{"table": TABLE, "live_id": LIVE_VERSION, "draft_id": "d8"}],
+            (True, ()): [{"table": TABLE, "live_id": LIVE_VERSION, "draft_id": DRAFT_VERSION}],
             (True, (TABLE,)): {"fields": [f.v2() for f in FIELDS], "status": "published"},
-            (True, (TABLE, "field")): [f.v2() for f in FIELDS],
             (True, (TABLE, "fieldnames")): [f.name for f in FIELDS],
         }
+        if is_v2 and rest == [TABLE, "field"]:
+            return _typed_fields(request)
         if (is_v2, tuple(rest)) not in known:
             return failure(request, 404, "table not found")
         return _success(request, known[is_v2, tuple(rest)])
+
+
+def _typed_fields(request: Request) -> Answer:
+    """The fields of a version of the schema; of the latest one, a draft, when none is named."""
+    version = request.query.get("version_id") or DRAFT_VERSION
+    if version not in {LIVE_VERSION, DRAFT_VERSION}:
+        return failure(request, 404, "schema version not found")
+    fields = FIELDS if version == LIVE_VERSION else (*FIELDS, DRAFT_FIELD)
+    kept = request.query.get("filter", "all")
+    if kept not in {"all", "scalar", "nonscalar"}:
+        return failure(request, 400, "filter is scalar, nonscalar or all")
+    return _success(
+        request, [f.v2() for f in fields if kept == "all" or f.is_scalar == (kept == "scalar")]
+    )
 
 
 def unauthorized() -> Answer:

@@ -85,6 +85,12 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sizes_missing: bool = False
     sizes_zero: bool = False
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError("`every` counts from 1 on")
+        if min(self.delay_ms, self.slow_seconds) < 0:
+            raise ValueError("`delay_ms` and `slow_seconds` are 0 or more")
+
 
 def read_faults(text: bytes) -> Faults:
     """Read the switches from JSON.

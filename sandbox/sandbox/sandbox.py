@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -42,7 +43,7 @@ def _listening_as(parameter: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PortError(parameter, (error.strerror or str(error)).lower()) from error
+        raise PortError(parameter, os.strerror(error.errno or 0).lower()) from error
 
 
 class Sandbox:

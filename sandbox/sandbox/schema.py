@@ -24,6 +24,11 @@ class Field:
     is_identifier: bool = False
     is_pii: bool = False
 
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it has one value at a time."""
+        return self.type in {"string", "int", "number", "bool", "date"}
+
     def v2(self) -> dict[str, Any]:
         """As `GET /v2/schema/{table}/field` lists it."""
         return {
@@ -76,3 +81,5 @@ FIELDS = (
     Field("segments", "membership", "Membership"),
 )
 LIVE_VERSION = "v7"
+DRAFT_VERSION = "d8"
+DRAFT_FIELD = Field("not_yet_published", "string", "A field that only the draft of the schema has")
