@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,6 +50,10 @@ class LyticsCommand(SingerCommand):
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        # Pages are trees without cycles, and what is imported stays: searching them for garbage
+        # costs a tenth of the time and finds none.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         try:
             return super().main(*args, **kwargs)
         except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, ValidationError, convert
@@ -115,12 +115,25 @@ class _Column:
         return 0
 
     def _one_by_one(self, records: Sequence[Record]) -> int:
+        if self._kind == "scalar":
+            return self._scalars(records)
         failures = 0
         for record in records:
             value = record.get(self.name)
             if value is not None:
                 record[self.name], is_done = _coerce(self._kind, self._inner, value)
                 failures += not is_done
+        return failures
+
+    def _scalars(self, records: Sequence[Record]) -> int:
+        name, convert_one, failures = self.name, _CONVERTERS[self._inner], 0
+        for record in records:
+            value = record.get(name)
+            if value is not None:
+                try:
+                    record[name] = convert_one(value)
+                except (ValueError, OverflowError):
+                    failures += 1
         return failures
 
 
@@ -151,12 +164,10 @@ def _scalar(text: str) -> str:
 
 
 def _coerce(kind: str, inner: str, value: Any) -> tuple[Any, bool]:
-    """Bring one value to its type as far as that goes, and tell whether it went all the way.
+    """Bring one list or map to its type as far as that goes, and tell whether it went all the way.
 
     In a list or a map one bad item does not spoil the rest; a single value stands for a list of it.
     """
-    if kind == "scalar":
-        return _coerce_item(inner, value)
     if kind == "list":
         value = value if isinstance(value, list) else [value]
         items = [_coerce_item(inner, item) for item in value]
@@ -193,6 +204,8 @@ def _to_number(inner: str, value: Any) -> Any:
 
 
 def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
     word = str(value).strip().lower()
     if word in _TRUE:
         return True
@@ -201,11 +214,17 @@ def _to_bool(value: Any) -> bool:
     raise ValueError("bool")
 
 
+@lru_cache(maxsize=1 << 14)
+def _with_offset(text: str) -> str:
+    """A date-time with the offset it lacks; birthdays make up the most of these, and repeat."""
+    moment = datetime.fromisoformat(text)
+    return text if moment.tzinfo else moment.replace(tzinfo=UTC).isoformat()
+
+
 def _to_date(value: Any) -> str:
     """An RFC 3339 date-time; milliseconds since 1970 become one, and no offset means UTC."""
     if isinstance(value, str) and not value.isdigit():
-        moment = datetime.fromisoformat(value)
-        return value if moment.tzinfo else moment.replace(tzinfo=UTC).isoformat()
+        return _with_offset(value)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError("date")  # noqa: TRY004 one kind of failure for all values
     milliseconds = int(value)

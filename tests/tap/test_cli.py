@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 def untouched_process() -> Iterator[None]:
     """Give back what the SDK changes in the process that runs a command."""
     hook, signals = sys.excepthook, (signal.SIGINT, signal.SIGTERM)
+    threshold = gc.get_threshold()
     handlers = [signal.getsignal(number) for number in signals]
     yield
     sys.excepthook = hook
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
     for number, handler in zip(signals, handlers, strict=True):
         signal.signal(number, handler)
 

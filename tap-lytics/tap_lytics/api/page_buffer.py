@@ -49,6 +49,7 @@ class PageBuffer:
         lock = threading.Lock()
         self._has_page = threading.Condition(lock)
         self._has_space = threading.Condition(lock)
+        self._is_drained = threading.Condition(lock)
         self._lock = lock
 
     def put(self, page: list[Record]) -> bool:
@@ -65,7 +66,7 @@ class PageBuffer:
     def wait_until_drained(self) -> bool:
         """Wait until nothing lies in the file; the value tells whether a new scan is wanted."""
         with self._lock:
-            self._has_space.wait_for(lambda: self._is_closed or not self._spill)
+            self._is_drained.wait_for(lambda: self._is_closed or not self._spill)
             return not self._is_closed
 
     def finish(self, error: BaseException | None = None) -> None:
@@ -75,7 +76,7 @@ class PageBuffer:
             self._error = self._error or error
             self._is_closed = self._is_closed or error is not None
             self._has_page.notify()
-            self._has_space.notify_all()
+            self._let_go()
 
     def close(self) -> None:
         """Tell the readers to stop, and drop what is left."""
@@ -83,7 +84,7 @@ class PageBuffer:
             self._is_closed = True
             self._pages.clear()
             self._spill.close()
-            self._has_space.notify_all()
+            self._let_go()
 
     @property
     def spilled_pages(self) -> int:
@@ -102,9 +103,15 @@ class PageBuffer:
             if not self._pages and not self._spill:
                 return None
             page = self._pages.popleft() if self._pages else self._spill.popleft()
-            # All of them: one may wait for room, another for an empty file.
-            self._has_space.notify_all()
+            # One place, one reader: waking them all would cost more than the page.
+            self._has_space.notify()
+            if not self._spill:
+                self._is_drained.notify_all()
             return page
+
+    def _let_go(self) -> None:
+        self._has_space.notify_all()
+        self._is_drained.notify_all()
 
     def _has_room(self) -> bool:
         return len(self._pages) < self._capacity or self._is_closed
