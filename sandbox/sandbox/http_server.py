@@ -44,7 +44,7 @@ class LyticsServer:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port."""
-        self._runner = web.ServerRunner(web.Server(self._handle))
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=512)
         await site.start()

@@ -111,7 +111,7 @@ class Sandbox:
         self.inbox.mkdir(parents=True, exist_ok=True)
         keys = Keys(folder)
         self.host_key, self.private_key_file = keys.host_line, keys.user_file
-        self.private_key = keys.user.export_private_key().decode()
+        self.private_key = self.private_key_file.read_text("ascii")
         self._sftp = SftpServer(self.inbox, keys, self.username, self.password)
         with _listening_as("sftp_port"):
             self.sftp_port = await self._sftp.start(HOST, self._ports[1])

@@ -37,7 +37,7 @@ class Keys:
     @property
     def user_file(self) -> Path:
         """Where the user's private key is."""
-        return self.folder / "user_key"
+        return self._file("user_key")
 
     @property
     def host_line(self) -> str:
@@ -46,11 +46,14 @@ class Keys:
         return f"{kind} {encoded}"
 
     def _key(self, name: str) -> asyncssh.SSHKey:
+        return asyncssh.read_private_key(str(self._file(name)))
+
+    def _file(self, name: str) -> Path:
         path = self.folder / name
         if not path.exists():
             path.touch(mode=0o600)
             path.write_bytes(asyncssh.generate_private_key(_KEY_TYPE).export_private_key())
-        return asyncssh.read_private_key(str(path))
+        return path
 
 
 class SftpServer:

@@ -69,7 +69,7 @@ def test_people_without_a_field_asked_for_still_come(fields: str, ask: Asker) ->
 
 
 def test_buckets_part_an_audience(ask: Asker, box: Sandbox) -> None:
-    """Each person is in the bucket that `_split` tells, and `total` counts the buckets asked for."""
+    """Each person is in the bucket that `_split` tells; `total` counts those asked for."""
     slug = "newsletter_subscribers"
     totals, came = 0, []
     for splits in ("0,1,2", ",".join(map(str, range(3, 100)))):
