@@ -93,10 +93,6 @@ def _faults(path: Path | None) -> Faults:
 
 def _announce(box: Sandbox, ready_file: Path | None) -> None:
     variables = box.variables()
-    for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
-    click.echo(f"# files arrive in {box.inbox}\nready")
-    sys.stdout.flush()
     if ready_file is not None:
         new = ready_file.with_name(f"{ready_file.name}.new")
         new.unlink(missing_ok=True)
@@ -104,3 +100,7 @@ def _announce(box: Sandbox, ready_file: Path | None) -> None:
         new.touch(mode=0o600)
         new.write_text(json.dumps(variables), "utf-8")
         new.replace(ready_file)
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f"# files arrive in {box.inbox}\nready")
+    sys.stdout.flush()

@@ -145,6 +145,8 @@ class Sandbox:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        # A closed connection lets go of its socket in the next turn of the loop.
+        await asyncio.sleep(0)
 
     @property
     def api_url(self) -> str:

@@ -72,13 +72,25 @@ class SftpServer:
         self._username = username
         self._password = password
         self._acceptor: asyncssh.SSHAcceptor | None = None
+        self._connections: set[asyncssh.SSHServerConnection] = set()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port."""
         username, password = self._username, self._password
         user_key = self._keys.user.convert_to_public()
 
+        connections = self._connections
+
         class Login(asyncssh.SSHServer):
+            @override
+            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                self._connection = conn
+                connections.add(conn)
+
+            @override
+            def connection_lost(self, exc: Exception | None) -> None:
+                connections.discard(self._connection)
+
             @override
             def begin_auth(self, username: str) -> bool:
                 return True
@@ -114,4 +126,8 @@ class SftpServer:
         """Close the listener and its connections."""
         if self._acceptor is not None:
             self._acceptor.close()
+            # Closing the listener leaves its connections open.
+            for connection in tuple(self._connections):
+                connection.abort()
+                await connection.wait_closed()
             await self._acceptor.wait_closed()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
+import socket
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import paramiko
@@ -24,7 +26,7 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(box: Sandbox, **login: Any) -> Iterator[paramiko.SFTPClient]:
     """A session that trusts the known hosts of the sandbox and nobody else."""
     client = paramiko.SSHClient()
@@ -105,3 +107,18 @@ def test_the_keys_stay_with_the_folder(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     for name in ("host_key", "user_key"):
         assert stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) == 0o600
+
+
+def test_an_end_closes_every_connection() -> None:
+    """Nobody is kept waiting on a server that is gone, and no socket is left behind."""
+    with Sandbox(people=10) as box:
+        web = socket.create_connection(("127.0.0.1", box.api_port), timeout=10)
+        shell = socket.create_connection((box.sftp_host, box.sftp_port), timeout=10)
+        web.sendall(b"GET /v2/segment HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert web.recv(8) == b"HTTP/1.1"
+        assert shell.recv(4) == b"SSH-"
+    for connection in (web, shell):
+        with connection, contextlib.suppress(ConnectionResetError):
+            while connection.recv(4096):
+                pass
+    gc.collect()
