@@ -34,8 +34,12 @@ def _key(kind: str) -> PrivateKeyTypes:
         return rsa.generate_private_key(65537, 2048)
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    curves = {"ecdsa-256": ec.SECP256R1, "ecdsa-384": ec.SECP384R1, "ecdsa-521": ec.SECP521R1}
-    return ec.generate_private_key(curves[kind]())
+    curves: dict[str, ec.EllipticCurve] = {
+        "ecdsa-256": ec.SECP256R1(),
+        "ecdsa-384": ec.SECP384R1(),
+        "ecdsa-521": ec.SECP521R1(),
+    }
+    return ec.generate_private_key(curves[kind])
 
 
 @cache

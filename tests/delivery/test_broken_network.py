@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,10 +28,12 @@ MOST_BYTES = {"up": 510_000, "down": 12_000}
 @st.composite
 def faults(draw: st.DrawFn) -> Fault:
     """A fault somewhere on the way, more often in the last bytes, where the renames are."""
-    direction = draw(st.sampled_from(["up", "down"]))
+    direction: Literal["up", "down"] = draw(st.sampled_from(["up", "down"]))
     most = MOST_BYTES[direction]
     after = draw(st.one_of(st.integers(0, most), st.integers(most * 9 // 10, most)))
-    effect = draw(st.sampled_from(["cut", "cut", "cut", "delay", "freeze"]))
+    effect: Literal["cut", "freeze", "delay"] = draw(
+        st.sampled_from(["cut", "cut", "cut", "delay", "freeze"])
+    )
     return Fault(effect, direction, after)
 
 

@@ -1,0 +1,134 @@
+"""A delivery as its user sees it: what is logged, what is not, and how it is stopped."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from keys import PASSPHRASE, private_key
+from staged_server import PASSWORD, PERMISSION_DENIED, Fault, StagedServer, staged_server
+
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination, progress
+from target_mapp_sftp.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    MakeFile = Callable[..., OutgoingFile]
+
+
+def destination(server: StagedServer, on_progress: Any = None, **others: Any) -> SftpDestination:
+    """Deliver to *server* without waiting between tries."""
+    settings = ServerSettings.from_config(server.config(**others))
+    return SftpDestination(settings, run_id="run7", on_progress=on_progress, first_wait_seconds=0)
+
+
+def test_progress_is_told(
+    folder: Path,
+    outgoing: MakeFile,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Part, percent and MB/s, at most every few seconds, and at the end of each part."""
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    seen: list[tuple[str, int, int]] = []
+    files = [outgoing("export-1.csv", 64_000), outgoing("export-2.csv", 32_000)]
+    with caplog.at_level(logging.INFO), staged_server(folder) as server:
+        destination(server, lambda *facts: seen.append(facts)).publish(files)
+
+    assert "Upload of export-1.csv (part 1 of 2): 50 % of 0.1 MB, " in caplog.text
+    assert seen == [
+        ("export-1.csv (part 1 of 2)", 32_000, 64_000),
+        ("export-1.csv (part 1 of 2)", 64_000, 64_000),
+        ("export-1.csv (part 1 of 2)", 64_000, 64_000),
+        ("export-2.csv (part 2 of 2)", 32_000, 32_000),
+        ("export-2.csv (part 2 of 2)", 32_000, 32_000),
+    ]
+
+
+def test_progress_is_not_told_too_often(
+    folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quick upload has one line."""
+    with caplog.at_level(logging.INFO), staged_server(folder) as server:
+        destination(server).publish([outgoing(size_bytes=1_000_000)])
+
+    assert caplog.text.count("Upload of") == 1
+
+
+@pytest.mark.parametrize("publish", ["rename", "in_place"])
+@pytest.mark.parametrize("stop", [SystemExit(143), KeyboardInterrupt()])
+def test_a_delivery_that_is_stopped_leaves_nothing(
+    folder: Path, outgoing: MakeFile, stop: BaseException, publish: str
+) -> None:
+    """A signal in the middle of it takes back what was begun."""
+    files = [outgoing("export-1.csv"), outgoing("export-2.csv")]
+
+    def interrupt(label: str, _sent: int, _size: int) -> None:
+        if "part 2" in label:
+            raise stop
+
+    with staged_server(folder) as server, pytest.raises(type(stop)):
+        destination(server, interrupt, publish=publish).publish(files)
+
+    assert list(folder.iterdir()) == []
+
+
+def test_a_stopped_delivery_says_what_it_could_not_take_back(
+    folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the server forbids deleting, the leftover's name is in the log."""
+
+    def interrupt(*_: object) -> None:
+        raise SystemExit(143)
+
+    fault = Fault("remove", code=PERMISSION_DENIED)
+    with staged_server(folder, [fault]) as server, pytest.raises(SystemExit):
+        destination(server, interrupt).publish([outgoing()])
+
+    assert ".export-lytics-a.csv.run7.part may be left" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        [Fault("write", "hang up", at=2)],
+        [Fault("rename", code=PERMISSION_DENIED)],
+        [Fault("open", "hang up")],
+    ],
+    ids=["well", "mended", "refused", "broken"],
+)
+@pytest.mark.parametrize("password", [PASSWORD, "Wr0ng!"])
+def test_no_secret_and_no_content_is_logged(
+    folder: Path,
+    outgoing: MakeFile,
+    caplog: pytest.LogCaptureFixture,
+    faults: list[Fault],
+    password: str,
+) -> None:
+    """At the finest level, whatever happens: no password, no key, no passphrase, no line of a file.
+
+    The library's own lines are kept out altogether: they are for its authors.
+    """
+    file = outgoing()
+    file.path.write_text('"ada@example.com","Ada"\n' * 5000)
+    file = OutgoingFile(file.path, file.name, file.path.stat().st_size)
+    key = private_key("ed25519", is_encrypted=True)
+    with caplog.at_level(logging.DEBUG), staged_server(folder, faults) as server:
+        target = destination(
+            server, password=password, private_key=key, private_key_passphrase=PASSPHRASE
+        )
+        try:
+            target.publish([file])
+        except TargetError as error:
+            told = " ".join([str(error), *error.details])
+        else:
+            told = ""
+
+    told += caplog.text
+    assert not [word for word in (password, PASSPHRASE, "ada@", *key.split()[4:]) if word in told]
+    own = ("target-mapp-sftp", "asyncssh", "asyncio")
+    assert {record.name.split(".")[0] for record in caplog.records} <= set(own)

@@ -1,0 +1,196 @@
+"""What the delivery needs of paramiko's private parts, held in place.
+
+Each of these fails when a new version of paramiko changes what delivery/wire.py builds on.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paramiko.message import Message
+from staged_server import PASSWORD, PERMISSION_DENIED, USERNAME, Fault, staged_server
+
+from target_mapp_sftp.delivery.connection import close
+from target_mapp_sftp.delivery.watched_socket import WatchedSocket
+from target_mapp_sftp.delivery.wire import (
+    PendingWrites,
+    SftpClient,
+    StatusError,
+    Transport,
+    quote,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from staged_server import StagedServer
+
+
+@contextmanager
+def client(server: StagedServer) -> Iterator[tuple[Transport, SftpClient]]:
+    """SFTP on a connection to *server*."""
+    transport = Transport(socket.create_connection(("127.0.0.1", server.port)))
+    try:
+        transport.start_client()
+        transport.auth_password(USERNAME, PASSWORD, fallback=False)
+        channel = transport.open_session()
+        channel.invoke_subsystem("sftp")
+        yield transport, SftpClient(channel)
+    finally:
+        close(transport)
+
+
+def test_a_refusal_keeps_its_code_and_words(folder: Path) -> None:
+    """Whichever request it answers."""
+    fault = Fault("lstat", code=PERMISSION_DENIED, text="Keep out\x1b[2J")
+    with (
+        staged_server(folder, [fault]) as server,
+        client(server) as (_, sftp),
+        pytest.raises(StatusError) as caught,
+    ):
+        sftp.lstat("x")
+
+    assert (caught.value.code, caught.value.text) == (PERMISSION_DENIED, "Keep out [2J")
+    assert not caught.value.is_missing
+
+
+def test_words_in_another_encoding_are_readable() -> None:
+    """An old server's German does not break the answer."""
+    answer = Message()
+    answer.add_int(4)
+    answer.add_string("Zugriff verwährt".encode("latin-1"))
+    answer.rewind()
+
+    with pytest.raises(StatusError, match=r"Zugriff verw.hrt"):
+        SftpClient._convert_status(object.__new__(SftpClient), answer)
+
+
+def test_a_folder_is_listed_to_its_end(folder: Path) -> None:
+    """The library's own loop still ends, though refusals are told in another way."""
+    for number in range(150):
+        (folder / f"{number}").touch()
+    with staged_server(folder) as server, client(server) as (_, sftp):
+        assert len(sftp.listdir()) == 150
+
+
+def test_writes_are_answered_one_by_one(folder: Path) -> None:
+    """Each answer is counted, and the first gap is known."""
+    with staged_server(folder, [Fault("write", at=3)]) as server, client(server) as (_, sftp):
+        handle = sftp.create("x")
+        writes = PendingWrites(0)
+        for _ in range(4):
+            sftp.send_write(writes, handle, b"0123456789")
+        assert (len(writes), writes.sent_bytes, writes.held_bytes) == (4, 40, 0)
+
+        sftp.read_answer()
+        sftp.read_answer()
+        with pytest.raises(StatusError):
+            sftp.read_answer()
+
+    assert writes.held_bytes == 20
+
+
+def test_a_new_file_replaces_nothing(folder: Path) -> None:
+    """Creating what is there is refused, opening what is not there too."""
+    (folder / "x").write_text("somebody else's")
+    with staged_server(folder) as server, client(server) as (_, sftp):
+        with pytest.raises(StatusError):
+            sftp.create("x")
+        with pytest.raises(StatusError) as caught:
+            sftp.open_existing("y")
+
+    assert caught.value.is_missing
+    assert (folder / "x").read_text() == "somebody else's"
+
+
+def test_opening_what_exists_keeps_its_bytes(folder: Path) -> None:
+    """As resuming needs it."""
+    (folder / "x").write_text("abcdef")
+    with staged_server(folder) as server, client(server) as (_, sftp):
+        handle = sftp.open_existing("x")
+        writes = PendingWrites(3)
+        sftp.send_write(writes, handle, b"DEF")
+        sftp.read_answer()
+        sftp.close_handle(handle)
+
+    assert (folder / "x").read_text() == "abcDEF"
+
+
+def test_the_algorithms_a_server_offers_are_remembered(folder: Path) -> None:
+    """By kind, as its KEXINIT message lists them."""
+    with (
+        staged_server(folder, mac_algs=["hmac-sha2-512"], encryption_algs=["aes256-ctr"]) as server,
+        client(server) as (transport, _),
+    ):
+        assert transport.offered["host key"] == ["ssh-ed25519"]
+        assert transport.offered["cipher"] == ["aes256-ctr"]
+        assert transport.offered["MAC"] == ["hmac-sha2-512"]
+        assert "curve25519-sha256" in transport.offered["key exchange"]
+
+
+def test_the_login_service_is_not_waited_for_for_ever() -> None:
+    """A server that falls silent there is given up; the library itself would wait."""
+    near, far = socket.socketpair()
+    transport: Any = Transport(near)
+    transport.active = transport.initial_kex_done = True
+    transport.auth_timeout = 0.1
+    transport.clear_to_send.set()
+    try:
+        with pytest.raises(Exception, match="was not answered"):
+            transport.ensure_session()
+    finally:
+        transport.active = False
+        near.close()
+        far.close()
+
+
+def test_a_peer_that_takes_nothing_is_noticed() -> None:
+    """After the silence that was agreed, not before."""
+    near, far = socket.socketpair()
+    with far, WatchedSocket(near, 0.3) as watched:
+        watched.settimeout(0.05)
+        began = time.monotonic()
+        with pytest.raises(ConnectionAbortedError):
+            _send_for_ever(watched)
+
+    assert 0.3 <= time.monotonic() - began < 2
+
+
+def _send_for_ever(watched: WatchedSocket) -> None:
+    while True:
+        with suppress(TimeoutError):
+            watched.send(bytes(1 << 20))
+
+
+def test_a_pause_is_no_silence() -> None:
+    """A connection that was idle for long may be written to."""
+    near, far = socket.socketpair()
+    with far, WatchedSocket(near, 0.1) as watched:
+        watched.settimeout(0.05)
+        watched.send(b"x")
+        time.sleep(0.2)
+        filler = threading.Timer(0.07, lambda: far.recv(1 << 22))
+        filler.start()
+        sent = 0
+        for _ in range(40):
+            try:
+                sent += watched.send(bytes(1 << 16))
+            except TimeoutError:
+                break
+        filler.join()
+
+        assert watched.send(b"x") == 1
+        assert sent
+
+
+def test_quoted_words_cannot_forge_a_log() -> None:
+    """Line breaks and control characters are gone, and there is an end."""
+    assert quote("a\nb\x1b[31mc") == "a b [31mc"
+    assert len(quote("x" * 5000)) == 200
+    assert quote("\n") == "no reason"
