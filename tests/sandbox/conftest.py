@@ -58,7 +58,7 @@ class Asker:
     connections: list[http.client.HTTPConnection] = field(default_factory=list)
 
     def __call__(
-        self, path: str, method: str = "GET", body: str | None = None, **query: object
+        self, path: str, method: str = "GET", body: str | None = None, **query: Any
     ) -> Reply:
         """Send one request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.box.api_port, timeout=10)
@@ -69,11 +69,11 @@ class Asker:
         response = connection.getresponse()
         return Reply(response.status, dict(response.headers), response.read())
 
-    def page(self, audience: str = "all_contacts", **query: object) -> Reply:
+    def page(self, audience: str = "all_contacts", **query: Any) -> Reply:
         """One page of an audience, of a hundred people if nothing else is said."""
         return self(f"/api/segment/{audience}/scan", **({"limit": 100} | query))
 
-    def pages(self, audience: str = "all_contacts", **query: object) -> Iterator[Reply]:
+    def pages(self, audience: str = "all_contacts", **query: Any) -> Iterator[Reply]:
         """All pages to the end, as the cursor leads."""
         start = ""
         while True:

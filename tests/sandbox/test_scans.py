@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_a_segment_is_scanned_by_id_slug_and_parameter(ask: Asker, box: Sandbox)
 
 
 @pytest.mark.parametrize(("limit", "rows"), [("", 10), (7, 7), (100, 100), (5000, 100)])
-def test_a_page_has_a_limit(limit: object, rows: int, ask: Asker) -> None:
+def test_a_page_has_a_limit(limit: Any, rows: int, ask: Asker) -> None:
     """Ten when nothing is said, never more than a hundred, without an error."""
     assert len(ask.page(limit=limit).people) == rows
 
@@ -47,7 +47,7 @@ def test_a_page_has_a_limit(limit: object, rows: int, ask: Asker) -> None:
     [{"limit": 0}, {"limit": "x"}, {"limit": "²"}, {"splits": "100"}, {"splits": "x"},
      {"start": "garbage"}, {"start": "²"}],
 )  # fmt: skip
-def test_parameters_that_make_no_sense_are_400(query: dict[str, object], ask: Asker) -> None:
+def test_parameters_that_make_no_sense_are_400(query: dict[str, Any], ask: Asker) -> None:
     """The message names the parameter."""
     reply = ask.page(**query)
     assert reply.status == 400

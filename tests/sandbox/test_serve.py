@@ -39,7 +39,7 @@ def serving(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
 def printed(process: subprocess.Popen[str]) -> list[str]:
     """The lines up to `ready`."""
     assert process.stdout is not None
-    lines = []
+    lines: list[str] = []
     for line in process.stdout:
         if line == "ready\n":
             return lines

@@ -32,7 +32,12 @@ def connected(box: Sandbox, **login: Any) -> Iterator[paramiko.SFTPClient]:
     client = paramiko.SSHClient()
     client.load_host_keys(str(box.known_hosts_file))
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    plain = {"username": box.username, "allow_agent": False, "look_for_keys": False, "timeout": 10}
+    plain: dict[str, Any] = {
+        "username": box.username,
+        "allow_agent": False,
+        "look_for_keys": False,
+        "timeout": 10,
+    }
     try:
         client.connect(box.sftp_host, box.sftp_port, **(plain | login))
         yield client.open_sftp()
