@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -66,7 +66,9 @@ def proxy(
         # Nothing else holds on to a frozen connection's tasks.
         tasks.append(asyncio.current_task())
         connection = _Connection(fault, passed, delay_seconds)
-        await connection.run(reader, writer, server_port)
+        # Only the end of the proxy cancels it; asyncio would log that as an error.
+        with suppress(asyncio.CancelledError):
+            await connection.run(reader, writer, server_port)
 
     with LoopThread() as loop:
         listener = loop.run(_listen(handle))

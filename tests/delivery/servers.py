@@ -1,8 +1,8 @@
 """Real SSH servers on loopback, each with a configuration, keys and a user of its own.
 
-OpenSSH checks passwords against the system's files only. Where the system allows it, sshd therefore
-runs in a mount namespace in which these files are replaced by the test's; elsewhere it takes keys
-only. Nothing of the machine is changed.
+OpenSSH checks passwords against the system's files only. For root, sshd therefore runs in a mount
+namespace in which these files are replaced by the test's, where the system allows that; elsewhere
+it takes keys only.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def openssh_server(
         pytest.skip("OpenSSH's sshd is not installed (openssh-server)")
     with tempfile.TemporaryDirectory(prefix="sshd-") as name:
         private = Path(name)
-        namespace = _namespace()
+        # Of one user alone, as an ordinary user has it, sshd cannot separate its privileges.
+        namespace = _namespace() if os.getuid() == 0 else ()
         key = make_key(private / "user_key")
         port = free_port()
         config = private / "sshd_config"
@@ -144,7 +145,7 @@ def openssh_server(
                     "StrictModes no",
                     "PermitRootLogin yes",
                     f"UsePAM {'yes' if namespace else 'no'}",
-                    f"Subsystem sftp {sftp}",
+                    f"Subsystem sftp {sftp} -d {folder}",
                     "",
                 ]
             )
