@@ -10,7 +10,7 @@ PACKAGES := tap-lytics target-mapp-sftp sandbox orchestrate/scheduler
 PYPROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: setup demo test lint format bench constraints clean
+.PHONY: setup docs demo test lint format bench constraints clean
 
 .venv/uv:
 	$(PYTHON) -m venv .venv
@@ -47,6 +47,10 @@ lint: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Settings and attributes, written into meltano.yml and the documents from the code.
+docs: .venv/dev
+	$(BIN)/python docs/generate.py
 
 # The versions the tests were last seen green with; without index addresses, for any index will do.
 constraints: .venv/uv

@@ -101,7 +101,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "meltano settings of tap-lytics": lambda: meltano_settings(TapLytics),
     "meltano settings of target-mapp-sftp": lambda: meltano_settings(TargetMappSftp),
 }
-FILES = ("README.md", "meltano.yml", "tap-lytics/README.md", "target-mapp-sftp/README.md")
+FILES = (
+    "README.md",
+    "docs/field-to-value.md",
+    "meltano.yml",
+    "tap-lytics/README.md",
+    "target-mapp-sftp/README.md",
+)
 
 
 def filled(text: str) -> str:

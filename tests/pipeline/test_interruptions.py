@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 STREAM = "newsletter_subscribers"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOMENTS = ("start", "page", "last page", "upload", "rename")
+# Without --force, Meltano refuses for five minutes to follow a run that was killed.
+RUN = ("run", "--force", "tap-lytics", "target-mapp-sftp")
 STRIKES_PER_ROUND = 6
 ROUNDS = 11
 
@@ -90,7 +93,7 @@ def test_an_interrupted_run_leaves_whole_files_and_a_true_state(
     for _ in range(STRIKES_PER_ROUND):
         victim = chance.choice((MELTANO, TAP, TARGET))
         name = chance.choice(MOMENTS)
-        run = project.start("run", "tap-lytics", "target-mapp-sftp")
+        run = project.start(*RUN)
         number = chance.choice(SIGNALS)
         struck = strike(run, victim, number, moment_of(name, chance, box, project))
         log = wait_for_all(run)
@@ -100,12 +103,13 @@ def test_an_interrupted_run_leaves_whole_files_and_a_true_state(
             assert run.returncode != 0, case
         delivered = claimed(project)
         assert delivered is None or set(delivered["files"]) <= rows.keys(), case
-        assert "Traceback" not in log or victim == MELTANO, case
+        assert not re.search(r"(tap-lytics|target-mapp-sftp) +Traceback", log), case
     before = whole_files(project, box)
-    assert project.run().exit_code == 0
+    ending = project.meltano(*RUN)
+    assert ending.exit_code == 0, ending.log
     after = whole_files(project, box)
     assert len(after) == len(before) + 1
     delivered = claimed(project)
     assert delivered is not None
     assert set(delivered["files"]) == after.keys() - before.keys()
-    assert not list((project.folder / "spool").rglob("*.csv"))
+    assert not list((project.folder / "spool").rglob("run-*/*"))
