@@ -103,7 +103,10 @@ def test_an_interrupted_run_leaves_whole_files_and_a_true_state(
             assert run.returncode != 0, case
         delivered = claimed(project)
         assert delivered is None or set(delivered["files"]) <= rows.keys(), case
-        assert not re.search(r"(tap-lytics|target-mapp-sftp) +Traceback", log), case
+        # At its start a plugin is still Python alone.
+        assert name == "start" or not re.search(r"(tap-lytics|target-mapp-sftp) +Traceback", log), (
+            case
+        )
     before = whole_files(project, box)
     ending = project.meltano(*RUN)
     assert ending.exit_code == 0, ending.log
