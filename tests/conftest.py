@@ -10,5 +10,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run with skipped tests under CI: everything they need is installed there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
-        reporter.write_line("\nCI installs what every test needs: a skipped test is a failure", red=True)
+        reporter.write_line("\nCI installs all that tests need: a skip is a failure", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
