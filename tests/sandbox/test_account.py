@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Asker
-
     from sandbox import Sandbox
 
 FIELDS_OF_THE_PROJECT = {

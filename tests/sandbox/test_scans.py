@@ -9,7 +9,6 @@ import pytest
 
 if TYPE_CHECKING:
     from conftest import Asker
-
     from sandbox import Sandbox
 
 EVERYBODY = 2500

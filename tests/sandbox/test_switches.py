@@ -16,7 +16,6 @@ from sandbox import Faults
 
 if TYPE_CHECKING:
     from conftest import Asker
-
     from sandbox import Sandbox
 
 ONE = "lapsed_buyers"
