@@ -70,6 +70,10 @@ HARMLESS = [
     Faults(cursor="scroll"),
     Faults(cursor="scroll", interruptions=("500-after", "drop-after"), every=7, times=RESTARTS),
     Faults(cursor_pages=9),
+    Faults(cursor_seconds=5),
+    Faults(endless=True),
+    Faults(endless=True, without_total=True),
+    Faults(endless=True, without_id=True),
     Faults(end="missing"),
     Faults(end="null"),
     Faults(next_key="next"),
@@ -89,6 +93,7 @@ HARMLESS = [
     Faults(schema_v2_missing=True),
     Faults(schema_v2_missing=True, schema_key="fields"),
     Faults(sizes_missing=True),
+    Faults(sizes_zero=True),
     Faults(delay_ms=1),
 ]
 
@@ -121,6 +126,7 @@ def test_an_api_that_can_answer_is_read_completely(box: Sandbox, faults: Faults)
         (Faults(refuse=403), "the token may not do this"),
         (Faults(refuse=404), "Lytics answered 404"),
         (Faults(cursor_pages=1), "the cursor may have expired"),
+        (Faults(cursor_seconds=0), "the cursor may have expired"),
         (Faults(stuck=True), "only 400 of 1,300 people came"),
         (Faults(stuck=True, without_total=True), "only 100 of 1,300 people came"),
         (Faults(stuck=True, without_id=True), "of 1,300 people came"),
@@ -160,6 +166,7 @@ PLANS = st.builds(
     cursor=st.sampled_from(("positional", "scroll")),
     cursor_pages=st.none() | st.integers(1, 20),
     stuck=st.sampled_from((False,) * 8 + (True,)),
+    endless=st.sampled_from((False,) * 4 + (True,)),
     end=st.sampled_from(("empty", "missing", "null")),
     next_key=st.sampled_from(("_next", "next")),
     trailing_empty_page=st.booleans(),
@@ -174,6 +181,7 @@ PLANS = st.builds(
     schema_v2_missing=st.booleans(),
     schema_key=st.sampled_from(("columns", "fields")),
     sizes_missing=st.booleans(),
+    sizes_zero=st.booleans(),
 )
 
 
