@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -70,6 +71,8 @@ def _explained(error: Exception) -> LyticsError:
         return error
     if isinstance(error, MappingError):
         return SettingsError(f"`stream_maps`: {error}")
+    if variable := _variable_at_fault(error):
+        return SettingsError(f"{variable} is not in the form of its setting: a number, or JSON")
     if isinstance(error, (OSError, JSONDecodeError)):
         return SettingsError(_unreadable(error))
     kind, place = type(error).__name__, _place(error)
@@ -85,6 +88,14 @@ def _unreadable(error: OSError | JSONDecodeError) -> str:
     if isinstance(error, JSONDecodeError):
         return f"a file given by --config, --catalog or --state is no JSON: {error.msg}"
     return f"{error.filename} cannot be read: {error.strerror}" if error.filename else str(error)
+
+
+def _variable_at_fault(error: Exception) -> str | None:
+    """The variable that the SDK could not read for ``--config ENV``; its error does not say."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "parse_environment_config":
+            return frame.f_locals.get("env_var_name")
+    return None
 
 
 def _place(error: Exception) -> str:

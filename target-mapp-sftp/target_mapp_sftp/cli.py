@@ -15,7 +15,7 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from typing_extensions import override
 
-from target_mapp_sftp.errors import SourceError, TargetError
+from target_mapp_sftp.errors import SettingsError, SourceError, TargetError
 
 if TYPE_CHECKING:
     import click
@@ -38,7 +38,7 @@ class TargetCommand(SingerCommand):
             name = type(error).__name__
             self._end(ctx, SourceError(f"The input breaks the Singer protocol ({name})."))
         except Exception as error:  # noqa: BLE001 a message may hold data; say type and place
-            self._end(ctx, _unexpected(error))
+            self._end(ctx, _unreadable_variable(error) or _unexpected(error))
 
     def _end(self, ctx: click.Context, error: TargetError) -> None:
         for line in (str(error), *error.details):
@@ -62,6 +62,15 @@ def _read_on(seconds: float) -> None:
         ready, _, _ = select.select([descriptor], [], [], left)
         if not ready or not os.read(descriptor, 1 << 20):
             return
+
+
+def _unreadable_variable(error: Exception) -> SettingsError | None:
+    """Name the variable that the SDK could not read for `--config ENV`; its error does not."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "parse_environment_config":
+            name = frame.f_locals.get("env_var_name")
+            return SettingsError(f"{name} is not in the form of its setting: a number, or JSON.")
+    return None
 
 
 def _unexpected(error: Exception) -> TargetError:

@@ -152,7 +152,7 @@ class LyticsClient:
             message = f"Lytics asks to wait {seconds:.0f} s; run later, or lower `concurrency`"
             raise RequestRefusedError(message, 429) from error
         logger.info(
-            "%s; trying again in %.1f s (%d of %d)", error, seconds, failures, self.max_retries
+            "%s; trying again in %.1f s (%d of %d)", error, seconds, failures, self._retries(error)
         )
         if self._closed.wait(seconds):
             raise error
