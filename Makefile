@@ -44,6 +44,10 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml orchestrate/three-audiences.meltano.yml
 
+# What to pass on: BENCH_ARGS=--quick for a few minutes, --big for ten million people too.
+bench: .venv/dev .venv/plugins
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
