@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import closing
@@ -60,6 +61,7 @@ class TargetMappSftp(Target):
         self.unopened_sinks: list[ContactSink] = []
         self._first_state: dict[str, Any] | None = None
         self._source = ""
+        self._exit_code_of_signal: int | None = None
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
 
     @override
@@ -128,6 +130,8 @@ class TargetMappSftp(Target):
             self.run.close()
 
     def _deliver(self) -> None:
+        if self._exit_code_of_signal is not None:
+            sys.exit(self._exit_code_of_signal)
         broken = self.message_reader.broken
         outcome = self.run.deliver(broken)
         if outcome.delivered or not outcome.failures:
@@ -150,7 +154,9 @@ class TargetMappSftp(Target):
             "Stopped by %s: nothing that was not yet published will be.",
             signal.Signals(signum).name,
         )
-        sys.exit(128 + signum)
+        self._exit_code_of_signal = 128 + signum
+        _end_input()
+        sys.exit(self._exit_code_of_signal)
 
     # The command line
 
@@ -197,6 +203,17 @@ class TargetMappSftp(Target):
             ],
             logger=cls.logger,
         )
+
+
+def _end_input() -> None:
+    """Let the next look at standard input find its end.
+
+    What a signal handler raises can be lost: in a finalizer, or while Python compiles a module and
+    folds `2**64` (tried). Without an end of input such a target would wait for ever.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _raise_first(failures: list[TargetError]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import signal
-    import subprocess
     from collections.abc import Callable
 
 MELTANO, TAP, TARGET = "meltano", "tap-lytics", "target-mapp-sftp"
@@ -56,7 +56,12 @@ def wait_for_all(run: subprocess.Popen[str], timeout_seconds: float = 60) -> str
 
     A killed Meltano leaves its plugins behind, which still hold the log and end by themselves.
     """
-    log, _ = run.communicate(timeout=timeout_seconds)
+    try:
+        log, _ = run.communicate(timeout=timeout_seconds)
+    except subprocess.TimeoutExpired as error:
+        left = {plugin: find(run, plugin) for plugin in (MELTANO, TAP, TARGET)}
+        output = error.output or b""
+        raise AssertionError(f"still running: {left}\n{output.decode()}") from error
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         try:
