@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from typing import Any
 
@@ -24,6 +26,9 @@ LEFT_OUT = {"record_missing_key_property"}
 
 def suite_for(field: str) -> type[Any]:
     """The tests whose streams have *field*."""
+    # The suite wants its settings before any test, so no fixture can give the folder.
+    folder = tempfile.mkdtemp(prefix="target-mapp-sftp-suite-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     tests = [
         test
         for test in target_tests.tests
@@ -32,7 +37,7 @@ def suite_for(field: str) -> type[Any]:
     return get_target_test_class(
         TargetMappSftp,
         config={
-            "output_dir": tempfile.mkdtemp(prefix="target-mapp-sftp-suite-"),
+            "output_dir": folder,
             "field_map": {field: "user.Identifier"},
             "identifier": field,
             "invalid_records": "keep",
