@@ -1,0 +1,173 @@
+"""Runs of the schedules: real exports by `meltano schedule run`, started, stopped and noted."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from project import BIN
+from scheduled_project import DAILY, NEVER, ScheduledProject
+from webhook import webhook
+
+from export_scheduler.ledger import Ledger
+from export_scheduler.schedules import Schedule
+from sandbox import Faults, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEYS = {"run_id", "schedule", "audience", "rows", "rejected", "bytes", "files", "seconds", "error"}
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    """A Lytics API and an SFTP server of this test's own."""
+    with Sandbox(people=1000) as box:
+        yield box
+
+
+@pytest.fixture
+def project(tmp_path: Path, box: Sandbox) -> ScheduledProject:
+    """A project with one schedule that is not due for a long time."""
+    return ScheduledProject(tmp_path, box, {DAILY: NEVER})
+
+
+def miss_a_run(project: ScheduledProject, interval: str) -> None:
+    """Leave the ledger as a scheduler leaves it that was stopped two days ago."""
+    schedule = Schedule(DAILY, interval, "Europe/Berlin")
+    Ledger(project.state_dir).due(schedule, datetime.now(UTC) - timedelta(days=2))
+
+
+def test_meltano_tells_when_each_schedule_runs_next(project: ScheduledProject) -> None:
+    """`meltano invoke scheduler next --at`: name, time with offset, zone, with tabs between."""
+    project.write({DAILY: "30 6 * * *", "once-only": "@once"})
+    done = subprocess.run(
+        [BIN / "meltano", "invoke", "scheduler", "next", "--at", "2026-03-28T12:00:00+0100"],
+        env=project.env,
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"{DAILY}\t2026-03-29T06:30:00+02:00\tEurope/Berlin",
+        "once-only\tonce\tEurope/Berlin",
+    ]
+
+
+def test_a_run_is_noted_told_and_shown(project: ScheduledProject) -> None:
+    """One JSON line with all its keys, the same body at the webhook, a row in the history."""
+    with webhook() as (url, bodies):
+        exit_code, _ = project.call("run", DAILY, SCHEDULER_WEBHOOK_URL=url)
+    assert exit_code == 0, project.log
+    (file,) = project.delivered()
+    (line,) = project.lines()
+    assert line.keys() >= KEYS
+    assert (line["schedule"], line["audience"], line["ok"]) == (DAILY, "lucky_thirteen", True)
+    assert (line["files"], line["bytes"]) == ([file.name], file.stat().st_size)
+    assert line["rows"] + line["rejected"] == 13
+    assert line["run_id"]
+    assert line["error"] is None
+    assert bodies == [line]
+    assert (project.state_dir / "runs.jsonl").stat().st_mode & 0o777 == 0o600
+    _, table = project.call("history")
+    heading, row = table.splitlines()
+    assert heading.split() == [
+        "at",
+        "schedule",
+        "audience",
+        "rows",
+        "rejected",
+        "seconds",
+        "result",
+    ]
+    assert row.split()[1:4] == [DAILY, "lucky_thirteen", str(line["rows"])]
+    assert row.split()[-1] == "ok"
+
+
+def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
+    """Exit code 1, and a line with the first error of a plugin; a deaf webhook changes nothing."""
+    with webhook(status=500) as (url, bodies):
+        exit_code, _ = project.call(
+            "run", DAILY, SCHEDULER_WEBHOOK_URL=url, TAP_LYTICS_API_TOKEN="wrong-token"
+        )
+    assert exit_code == 1
+    (line,) = project.lines()
+    assert not line["ok"]
+    assert "api_token" in line["error"]
+    assert bodies == [line]
+    assert "webhook_url answered 500" in project.log
+    assert project.delivered() == []
+    for secret in ("wrong-token", box.password, "a-secret-path"):
+        assert secret not in project.log
+
+
+def test_what_is_wrong_is_said_in_one_line(project: ScheduledProject) -> None:
+    """An unknown schedule, and an interval that is none: exit code 2."""
+    assert project.call("run", "weekly")[0] == 2
+    assert f"no schedule 'weekly'; it has: {DAILY}" in project.log
+    project.write({DAILY: "61 6 * * *"})
+    assert project.call()[0] == 2
+    assert "Traceback" not in project.log
+
+
+def test_a_missed_run_is_made_once(project: ScheduledProject) -> None:
+    """Two days of missed runs are one export, and a restart does not repeat it."""
+    now = datetime.now(UTC)
+    interval = f"{(now.minute + 30) % 60} {(now.hour + 6) % 24} * * *"
+    project.write({DAILY: interval})
+    miss_a_run(project, interval)
+    with project.serving():
+        project.wait_for(lambda: len(project.lines()) == 1)
+    with project.serving():
+        project.wait_for(lambda: project.log.count("Next: ") == 2)
+    assert len(project.lines()) == len(project.delivered()) == 1
+    assert project.log.count("starting the run due") == 1
+
+
+def test_a_stopped_scheduler_ends_its_run_which_stays_due(
+    project: ScheduledProject, box: Sandbox
+) -> None:
+    """SIGTERM in the middle of an export: nothing is delivered, and the next start delivers."""
+    box.set_faults(Faults(delay_ms=3000))
+    project.write({DAILY: "@once"})
+    with project.serving(TAP_LYTICS_SEGMENTS='["newsletter_subscribers"]'):
+        project.wait_for(lambda: any(request.is_scan for request in box.requests))
+        assert project.call("run", DAILY)[0] == 2
+        assert "is running already" in project.log
+    assert project.delivered() == []
+    assert project.lines() == []
+
+    box.set_faults(Faults())
+    with project.serving():
+        project.wait_for(lambda: len(project.lines()) == 1)
+    assert len(project.delivered()) == 1
+
+
+def test_there_is_one_scheduler_and_it_sees_a_changed_meltano_yml(
+    project: ScheduledProject,
+) -> None:
+    """A second one refuses, a broken file changes nothing, a new schedule runs at once."""
+    with project.serving():
+        project.wait_for(lambda: "Next: " in project.log)
+        assert project.call()[0] == 2
+        assert "Another scheduler serves this project" in project.log
+        project.write({DAILY: "nonsense"})
+        project.wait_for(lambda: "The schedules stay as they were" in project.log)
+        project.write({DAILY: "@once"})
+        project.wait_for(lambda: len(project.lines()) == 1)
+    assert len(project.delivered()) == 1
+
+
+def test_a_short_interval_runs_at_each_of_its_minutes(project: ScheduledProject) -> None:
+    """Real time: the run due at the next full minute is made at it."""
+    project.write({DAILY: "* * * * *"})
+    with project.serving():
+        project.wait_for(lambda: len(project.lines()) == 1)
+    (line,) = project.lines()
+    due = datetime.fromisoformat(line["due"])
+    assert due.second == 0
+    assert timedelta(0) <= datetime.fromisoformat(line["at"]) - due < timedelta(minutes=1)
