@@ -30,8 +30,21 @@ SCALARS = st.one_of(
     st.decimals(),
     TEXT,
     st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
+    st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()),
+    st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat(timespec="seconds")),
     st.dates().map(str),
-    st.sampled_from(["t", "F", "1e3", " 12 ", "0049 1", "2026-W48-1T08:30:00Z", "2026-W48-1"]),
+    st.sampled_from(
+        [
+            "t",
+            "F",
+            "1e3",
+            " 12 ",
+            "0049 1",
+            "2026-W48-1T08:30:00Z",
+            "2026-W48-1",
+            "2026-11-23T08:30:00.12345",
+        ]
+    ),
 )
 JSON = st.recursive(
     SCALARS,

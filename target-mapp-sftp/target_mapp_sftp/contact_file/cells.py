@@ -66,7 +66,7 @@ def _checked(column: Column, to_text: Cell) -> Cell:
 
     def text_of(value: Any) -> str:
         text = "" if value is None else to_text(value)
-        if tidy:
+        if tidy and text:
             text = tidy(text)
         if text:
             for passes, reason in checks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ _BIG = 1 << 63
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII).fullmatch
 _PLAIN_INTEGER = re.compile(r"-?[1-9][0-9]{0,40}|0", re.ASCII).fullmatch
 _WORDS = {"t": "true", "true": "true", "f": "false", "false": "false"}
+_LENGTH_WITH_OFFSET = len("2026-11-23T08:30:00-07:00")
 _MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
 
 
@@ -45,7 +46,8 @@ def with_fast_way(column: Column, field_type: FieldType, careful: Cell) -> Cell:
     """
     rules, name = rules_of(column), type_name(column, field_type)
     if name == "date":
-        return _date(careful)
+        is_free = not rules.keys() & _CHECKS or rules.get("format") == "date"
+        return _date(careful) if is_free else careful
     if rules.keys() & _CHECKS:
         others = {rule: each for rule, each in rules.items() if rule != "maxLength"}
         ((check, _),) = checks_of(others)
@@ -95,17 +97,20 @@ def _boolean(careful: Cell) -> Cell:
 
 
 def _utc(careful: Cell) -> Cell:
-    """For `2026-11-23T08:30:00.123Z`, the form Lytics mostly sends."""
+    """For `2026-11-23T08:30:00.123Z`, as Lytics mostly sends, and `2026-11-23T08:30:00-07:00`."""
     parse = datetime.fromisoformat
 
     def cell(value: Any) -> str:
-        if value.__class__ is str and value[4:17:3] == "--T::" and value[-1] == "Z":
+        if value.__class__ is str and value[4:17:3] == "--T::":
             try:
                 # Refuses days and hours that do not exist; the text is the same without it.
-                parse(value)
-            except ValueError:
+                moment = parse(value)
+                if value[-1] == "Z" or value[19:] == "+00:00":
+                    return f"{value[:19]}+00:00"
+                if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
+                    return moment.astimezone(UTC).isoformat()
+            except (ValueError, OverflowError):
                 return careful(value)
-            return f"{value[:19]}+00:00"
         return careful(value)
 
     return cell

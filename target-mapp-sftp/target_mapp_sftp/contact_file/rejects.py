@@ -12,7 +12,7 @@ from target_mapp_sftp.contact_file.text import clean
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -32,6 +32,7 @@ class Rejects:
         self._folder, self._name = folder, name
         self._keys = key_properties
         self._file: TextIO | None = None
+        self._write: Callable[[list[str]], object] = lambda _: None
 
     def add(self, number: int, record: Mapping[str, Any], reason: str) -> None:
         """List a record.
@@ -43,10 +44,11 @@ class Rejects:
         """
         self.count += 1
         self.reasons[reason] += 1
-        file = self._file or self._open()
-        self._write(file, [str(number), reason, *(_text(record.get(key)) for key in self._keys)])
+        if self._file is None:
+            self._open()
+        self._write([str(number), reason, *[_text(record.get(key)) for key in self._keys]])
 
-    def _open(self) -> TextIO:
+    def _open(self) -> None:
         stem, _ = split_suffix(self._name)
         number = 1
         path = self._folder / f"{stem}-rejects.csv"
@@ -60,11 +62,8 @@ class Rejects:
                 break
         self.path = path
         self._file = os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="")
-        self._write(self._file, ["record", "reason", *self._keys])
-        return self._file
-
-    def _write(self, file: TextIO, cells: list[str]) -> None:
-        csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(cells)
+        self._write = csv.writer(self._file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
+        self._write(["record", "reason", *self._keys])
 
     def close(self) -> None:
         """Close the list; safe to call twice."""

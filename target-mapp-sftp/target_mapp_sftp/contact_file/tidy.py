@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import idna
@@ -21,11 +22,17 @@ def tidy_email(text: str) -> str:
         BadValueError: When the domain has characters that no domain may have.
     """
     local, at, domain = text.strip().rpartition("@")
+    return f"{local}{at}{_ascii_domain(domain)}"
+
+
+@lru_cache(maxsize=1 << 12)
+def _ascii_domain(domain: str) -> str:
+    """The domain in Punycode, remembered: a few domains hold most addresses."""
     if domain.isascii():
-        return f"{local}{at}{domain.lower()}"
+        return domain.lower()
     try:
         # Mapped as browsers do (UTS 46); ß and its kind stay themselves, as in IDNA 2008.
-        return f"{local}{at}{idna.encode(domain, uts46=True).decode('ascii')}"
+        return idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as error:
         raise BadValueError("the e-mail domain cannot be written in Punycode") from error
 
