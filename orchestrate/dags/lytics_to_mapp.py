@@ -1,7 +1,7 @@
 """The schedules of meltano.yml as Airflow DAGs: a task per audience, or per share of a big one.
 
 Put this folder into Airflow's `dags_folder`, or set AIRFLOW__CORE__DAGS_FOLDER to it; the checkout
-must stand at the same place on every worker, set up once by `make demo`. Airflow 3, any executor.
+must stand at the same place on every worker, set up once by `make setup`. Airflow 3, any executor.
 
 - Each schedule becomes a DAG of its name, in its own zone, one run at a time, without catch-up.
 - `audiences` asks Lytics what there is to export; `export` is mapped over the answer.
@@ -32,7 +32,6 @@ MELTANO = ROOT / ".venv" / "bin" / "meltano"
 SHARE_PEOPLE = int(os.environ.get("LYTICS_SHARE_PEOPLE", "5000000"))
 SHARES = int(os.environ.get("LYTICS_SHARES", "4"))
 BUCKETS = 100
-FILE_NAME = "export-lytics-{audience_name}-{timestamp}.csv"
 
 Share = dict[str, Any]
 
@@ -85,23 +84,37 @@ def shares_of(tap: str, target: str, env: dict[str, str]) -> list[Share]:
     catalog = json.loads(output_of("invoke", tap, "--discover", env=env))
     listing = output_of("invoke", tap, "--list-segments=json", env=env).splitlines()
     sizes = {facts["slug"]: facts["size"] or 0 for facts in map(json.loads, listing)}
-    return [
-        _share(tap, target, stream["stream"], number, count)
-        for stream in catalog["streams"]
-        for count in (SHARES if sizes.get(stream["stream"], 0) >= SHARE_PEOPLE else 1,)
-        for number in range(count)
-    ]
+    file_name = Path(_settings_of(target, env)["file_name"])
+    shares: list[Share] = []
+    for stream in (each["stream"] for each in catalog["streams"]):
+        whole = {"pair": [tap, target], "state": stream}
+        selected = {f"{_variable(tap)}__SELECT": json.dumps([f"{stream}.*"])}
+        if sizes.get(stream, 0) < SHARE_PEOPLE:
+            shares.append({**whole, "env": selected})
+            continue
+        for number in range(SHARES):
+            buckets = _buckets(number)
+            own = {
+                f"{_variable(tap)}_SPLITS": buckets,
+                f"{_variable(target)}_FILE_NAME": _name_of_share(file_name, number),
+            }
+            shares.append({**whole, "state": f"{stream}-{buckets}", "env": {**selected, **own}})
+    return shares
 
 
-def _share(tap: str, target: str, stream: str, number: int, count: int) -> Share:
-    variables = {f"{_variable(tap)}__SELECT": json.dumps([f"{stream}.*"])}
-    if count == 1:
-        return {"pair": [tap, target], "state": stream, "env": variables}
-    first, last = number * BUCKETS // count, (number + 1) * BUCKETS // count - 1
-    variables[f"{_variable(tap)}_SPLITS"] = f"{first}-{last}"
-    name = FILE_NAME.replace(".csv", f"-share-{number + 1}-of-{count}.csv")
-    variables[f"{_variable(target)}_FILE_NAME"] = name
-    return {"pair": [tap, target], "state": f"{stream}-{first}-{last}", "env": variables}
+def _settings_of(plugin: str, env: dict[str, str]) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(output_of("config", "print", plugin, env=env))
+    return settings
+
+
+def _buckets(number: int) -> str:
+    first, last = number * BUCKETS // SHARES, (number + 1) * BUCKETS // SHARES - 1
+    return f"{first}-{last}"
+
+
+def _name_of_share(file_name: Path, number: int) -> str:
+    """The user's own pattern, told apart: two shares would take the same name."""
+    return f"{file_name.stem}-share-{number + 1}-of-{SHARES}{file_name.suffix}"
 
 
 def _variable(plugin: str) -> str:

@@ -1,0 +1,113 @@
+"""The DAGs in a real Airflow of its own environment."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from project import ROOT, Project
+from published import published
+
+from sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+AIRFLOW_VERSION = "3.3.2"
+TIMEOUT_SECONDS = 300
+AUDIENCES = ("newsletter_subscribers", "lucky_thirteen")
+
+
+class Airflow:
+    """An Airflow whose DAGs are those of the checkout.
+
+    Args:
+        folder: Its home.
+        env: The variables of its workers.
+    """
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._command = published("apache-airflow", AIRFLOW_VERSION) / "airflow"
+        self._env = {
+            **env,
+            "AIRFLOW_HOME": str(folder / "airflow"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "orchestrate" / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        }
+        self.call("db", "migrate")
+
+    def call(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run one of its commands to its end; the log is in stdout too."""
+        return subprocess.run(
+            [self._command, *command],
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    """A Lytics API and an SFTP server of this test's own."""
+    with Sandbox(people=1000) as box:
+        yield box
+
+
+@pytest.fixture
+def project(tmp_path: Path, box: Sandbox) -> Project:
+    """The checkout with a state of its own."""
+    return Project(tmp_path, box)
+
+
+@pytest.fixture
+def airflow(tmp_path: Path, project: Project, box: Sandbox) -> Airflow:
+    """An Airflow that splits audiences of 400 people in two, and alone knows the API token."""
+    env = {name: value for name, value in project.env.items() if value is not None}
+    del env["TAP_LYTICS_API_TOKEN"]
+    own = {
+        "TAP_LYTICS_SEGMENTS": json.dumps(AUDIENCES),
+        "TARGET_MAPP_SFTP_FILE_NAME": "{stream_name}.csv",
+        "AIRFLOW_CONN_LYTICS": json.dumps({"conn_type": "http", "password": box.api_token}),
+        "LYTICS_SHARE_PEOPLE": "400",
+        "LYTICS_SHARES": "2",
+    }
+    return Airflow(tmp_path, {**os.environ, **env, **own})
+
+
+def _emails(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row["user.Email"] for row in csv.DictReader(file)]
+
+
+def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
+    airflow: Airflow, project: Project, box: Sandbox
+) -> None:
+    """One DAG run: a file for each audience, two for the big one, and nobody is missing."""
+    listed = airflow.call("dags", "list-import-errors", "--local")
+    assert listed.returncode == 0, listed.stdout
+    done = airflow.call("dags", "test", "daily-lytics-to-mapp")
+    assert done.returncode == 0, done.stdout
+    assert box.api_token not in done.stdout
+    first, second, whole, small = (
+        project.inbox / name
+        for name in (
+            "newsletter_subscribers-share-1-of-2.csv",
+            "newsletter_subscribers-share-2-of-2.csv",
+            "newsletter_subscribers.csv",
+            "lucky_thirteen.csv",
+        )
+    )
+    assert project.delivered() == sorted([first, second, small])
+    ending = project.run(TARGET_MAPP_SFTP_FILE_NAME="{stream_name}.csv")
+    assert ending.exit_code == 0, ending.log
+    # Addresses that two people have may stand in both shares.
+    assert set(_emails(first)) | set(_emails(second)) == set(_emails(whole))
+    assert min(len(_emails(first)), len(_emails(second))) > len(_emails(whole)) // 4
