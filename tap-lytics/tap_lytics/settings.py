@@ -11,10 +11,12 @@ from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
+_COLUMN_KEYS = {"field", "header", "type", "join", "default"}
+"""What an entry of the target's field map has in its long form."""
 _FIELD_NAMES = {
     "type": ["array", "object"],
     "items": {"type": ["string", "object"]},
@@ -159,13 +161,26 @@ def field_names(fields: Any) -> list[str]:
     """The fields that the setting *fields* names, in order.
 
     Args:
-        fields: A list of names, a list of objects with ``field``, or an object whose keys are the
-            names, as the field map of the target is.
+        fields: An object whose keys are the names, as the field map of the target is; or a list of
+            names, of such objects, or of objects with ``field`` and what else belongs to a column.
     """
-    if isinstance(fields, dict):
-        return list(fields)
-    names = (entry.get("field") if isinstance(entry, dict) else entry for entry in fields or ())
+    entries = [fields] if isinstance(fields, dict) else fields or ()
+    names = (name for entry in entries for name in _names_of(entry))
     return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _names_of(entry: Any) -> Iterable[Any]:
+    if not isinstance(entry, dict):
+        return [entry]
+    return [entry.get("field")] if entry.keys() & _COLUMN_KEYS else entry
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether it names a field, or is a column that has no field but a default."""
+    if isinstance(entry, dict) and "default" in entry:
+        return True
+    names = list(_names_of(entry))
+    return bool(names) and all(isinstance(name, str) and name for name in names)
 
 
 def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -175,10 +190,8 @@ def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
     except ValueError:
         yield "`splits` must be bucket numbers from 0 to 99, such as 0-49 or 3,7,9"
     fields = config["fields"]
-    if isinstance(fields, list) and len(field_names(fields)) < len(
-        {str(entry) for entry in fields}
-    ):
-        yield "`fields`: every entry must be a name, or an object with `field`"
+    if isinstance(fields, list) and not all(map(_is_entry, fields)):
+        yield "`fields`: every entry must be a name, or an entry of the target's field map"
     token = config["api_token"]
     if not token.isascii() or not token.isprintable() or token != token.strip():
         yield "`api_token` holds spaces or other characters that no token has"

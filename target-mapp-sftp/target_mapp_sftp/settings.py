@@ -174,8 +174,8 @@ COLUMNS = (
         required=True,
         title="Field map",
         description=(
-            "Lytics field to Mapp header, in column order; dots reach into maps. "
-            "Or a list of {field, header, type, join, default}."
+            "List of Lytics field to Mapp header, in column order; dots reach into maps. "
+            "Or of {field, header, type, join, default}; or one object."
         ),
     ),
     th.Property(

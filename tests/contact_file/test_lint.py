@@ -155,7 +155,7 @@ def test_right_header(header: str) -> None:
         (
             {"field_map": "email"},
             (
-                "field_map: must be an object of Lytics field to Mapp header, or a list of "
+                "field_map: must be Lytics field to Mapp header, as an object or as a list, or a list of "
                 "{field, header, type, join, default}; set it"
             ),
         ),
@@ -453,6 +453,15 @@ def test_nested_map_means_dotted_fields() -> None:
     nested = {"email": "user.Email", "scores": {"a": {"b": f"{FREE}B"}, "c": f"{FREE}C"}}
 
     assert columns_of(field_map=dotted) == columns_of(field_map=nested)
+
+
+def test_a_list_of_pairs_means_the_map() -> None:
+    """A list is what an inherited plugin replaces; its entries may be pairs or long."""
+    pairs = [{"email": "user.Email"}, {"scores.a": f"{FREE}A"}]
+    mixed = [*pairs, {"field": "b", "header": f"{FREE}B"}]
+    plain = {"email": "user.Email", "scores.a": f"{FREE}A", "b": f"{FREE}B"}
+
+    assert columns_of(field_map=mixed) == columns_of(field_map=plain)
 
 
 def test_field_in_two_columns() -> None:

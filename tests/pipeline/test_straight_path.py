@@ -24,8 +24,8 @@ MEMBERSHIP = "user.CustomAttribute.SegmentMembership"
 def field_map() -> dict[str, str]:
     """The map that meltano.yml comes with."""
     project = YAML(typ="safe").load(ROOT / "meltano.yml")
-    found: dict[str, str] = project["plugins"]["loaders"][0]["config"]["field_map"]
-    return found
+    pairs: list[dict[str, str]] = project["plugins"]["loaders"][0]["config"]["field_map"]
+    return {field: header for pair in pairs for field, header in pair.items()}
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:

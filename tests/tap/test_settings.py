@@ -82,7 +82,24 @@ def test_field_names_are_in_order_and_once() -> None:
     """The order is that of the map, for it is the order of columns."""
     assert field_names(["b", "a", "b", {"field": "c"}]) == ["b", "a", "c"]
     assert field_names({"b": 1, "a": {"x": 1}}) == ["b", "a"]
+    assert field_names([{"b": "user.Title"}, {"a.x": "user.Gender", "c": "user.ZipCode"}]) == [
+        "b",
+        "a.x",
+        "c",
+    ]
     assert field_names([]) == []
+
+
+def test_any_map_of_the_target_names_fields() -> None:
+    """A column of its default alone has no field, and one field may fill two columns."""
+    field_map = [
+        {"field": "email", "header": "user.Email"},
+        {"field": "email", "header": "user.CustomAttribute.Email"},
+        {"header": "member.MobileChannel", "default": "allow"},
+        {"zip": "user.ZipCode"},
+    ]
+    assert field_names(field_map) == ["email", "zip"]
+    check_settings({"api_token": TOKEN, "fields": field_map}, PROPERTIES.to_dict())
 
 
 def test_every_setting_is_described_and_the_token_is_secret() -> None:

@@ -1,4 +1,4 @@
-"""The setting *field_map* in both its forms, read into columns."""
+"""The setting *field_map* in all its forms, read into columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Column:
         type: What its values are, where the user says so.
         join: What stands between the values of a list, where not *list_separator*.
         default: What is written where there is nothing.
-        entry: How a message names it: `field_map.email` or `field_map[2]`.
+        entry: How a message names it: `field_map.email` or `field_map[2] (user.Email)`.
     """
 
     field: str
@@ -40,7 +40,7 @@ def read_field_map(field_map: Any, problems: list[str]) -> tuple[Column, ...]:
     if isinstance(field_map, (list, tuple)):
         return tuple(_from_list(field_map, problems))
     problems.append(
-        "field_map: must be an object of Lytics field to Mapp header, or a list of "
+        "field_map: must be Lytics field to Mapp header, as an object or as a list, or a list of "
         f"{{{', '.join(LONG_FORM_KEYS)}}}; set it"
     )
     return ()
@@ -60,6 +60,9 @@ def _from_object(fields: Mapping[str, Any], prefix: str, problems: list[str]) ->
 def _from_list(entries: Any, problems: list[str]) -> Iterator[Column]:
     for number, facts in enumerate(entries, start=1):
         entry = f"field_map[{number}]"
+        if _is_short(facts):
+            yield from _from_object(facts, "", problems)
+            continue
         found = list(_problems_of(facts, entry))
         problems += found
         if not found:
@@ -72,6 +75,11 @@ def _from_list(entries: Any, problems: list[str]) -> Iterator[Column]:
                 "" if default is None else _text(default),
                 f"{entry} ({facts['header']})",
             )
+
+
+def _is_short(facts: Any) -> bool:
+    """Whether an entry is `email: user.Email`, for a list is what Meltano does not merge."""
+    return isinstance(facts, Mapping) and bool(facts) and not facts.keys() & set(LONG_FORM_KEYS)
 
 
 def _text(value: Any) -> str:

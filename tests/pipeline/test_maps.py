@@ -1,0 +1,54 @@
+"""Which columns are delivered: those that were asked for, whatever else has a map."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from project import ROOT
+from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from project import Project
+
+EXAMPLE = ROOT / "orchestrate" / "three-audiences.meltano.yml"
+
+
+def test_the_map_of_a_variable_takes_the_place_of_the_one_in_meltano_yml(project: Project) -> None:
+    """No column of the map that it replaces is delivered beside."""
+    ending = project.run(
+        TAP_LYTICS_FIELDS='{"email": "user.Email", "zip": "user.ZipCode"}',
+        TARGET_MAPP_SFTP_FIELD_MAP='{"email": "user.Email", "zip": "user.ZipCode"}',
+        TARGET_MAPP_SFTP_SEGMENT_MEMBERSHIP="false",
+    )
+    assert ending.exit_code == 0, ending.log
+    (file,) = project.delivered()
+    assert file.read_text("utf-8").partition("\n")[0] == '"user.Email","user.ZipCode"'
+
+
+def test_each_of_the_three_audiences_has_its_own_map_alone(
+    project: Project, tmp_path: Path
+) -> None:
+    """The example's plugins inherit the connection, and nothing of the map."""
+    root = tmp_path / "three"
+    root.mkdir()
+    shutil.copy(EXAMPLE, root)
+    own = (ROOT / "meltano.yml").read_text("utf-8")
+    (root / "meltano.yml").write_text(f"include_paths: [{EXAMPLE.name}]\n{own}", "utf-8")
+    plugins = YAML(typ="safe").load(EXAMPLE)["plugins"]
+    for kind, setting in (("extractors", "fields"), ("loaders", "field_map")):
+        for plugin in plugins[kind]:
+            config = _config(project, plugin["name"], root)
+            assert config[setting] == plugin["config"][setting]
+
+
+def _config(project: Project, plugin: str, root: Path) -> dict[str, Any]:
+    with project.start(
+        "config", "print", plugin, cwd=root, MELTANO_PROJECT_ROOT=str(root)
+    ) as process:
+        output, _ = process.communicate()
+    config: dict[str, Any] = json.loads(output[output.index("{\n") :])
+    return config
