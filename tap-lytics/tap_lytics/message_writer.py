@@ -6,7 +6,8 @@ import os
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib.messages import Message
 
+if sys.platform == "linux":
+    import fcntl
+
 FLUSH_BYTES = 1 << 18
 FLUSH_SECONDS = 1.0
+PIPE_BYTES = 1 << 20
+"""What may lie between tap and target; with the usual 64 KB each waits for the other."""
 
 
 class MessageWriter(GenericSingerWriter[bytes, "Message"]):
@@ -33,6 +39,7 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
         self._lines: list[bytes] = []
         self._held_bytes = 0
         self._flushed_at = time.monotonic()
+        _widen(sys.stdout)
 
     def serialize_message(self, message: Message) -> bytes:
         """Make one line of JSON of a message."""
@@ -93,3 +100,11 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
         overdue = time.monotonic() - self._flushed_at > FLUSH_SECONDS
         if overdue or self._held_bytes > FLUSH_BYTES:
             self.flush()
+
+
+def _widen(output: TextIO) -> None:
+    """Give a pipe more room, where the system lets a process do so."""
+    if sys.platform == "linux":
+        # Not a pipe, or more than the user is allowed: it works as it is.
+        with suppress(OSError):
+            fcntl.fcntl(output.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)

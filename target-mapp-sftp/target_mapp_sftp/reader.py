@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
-_BLOCK_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 18
 """What a pipe holds."""
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from singer_sdk.singerlib.messages import RecordMessage, StateMessage
 
 from tap_lytics import message_writer
@@ -14,8 +18,6 @@ from tap_lytics.message_writer import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 MOMENT = "2026-11-24T03:00:00+00:00"
 
@@ -57,3 +59,13 @@ def test_many_records_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     writer = MessageWriter()
 
     assert list(written(lambda: writer.write_records("all", [{}] * 9, MOMENT))) == [9]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process size its pipes")
+def test_the_pipe_to_the_target_is_wide() -> None:
+    """Tap and target do not wait for each other at every 64 KB."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w", encoding="utf-8") as output:
+        with redirect_stdout(output):
+            MessageWriter()
+        assert fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) == message_writer.PIPE_BYTES
