@@ -15,12 +15,9 @@ from typing_extensions import override
 from target_mapp_sftp.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-
-_BLOCK_BYTES = 1 << 18
-"""What a pipe holds."""
 
 
 class BrokenInputError(SourceError):
@@ -37,9 +34,8 @@ class MessageReader(GenericSingerReader[bytes]):
     def __init__(self) -> None:
         super().__init__()
         self.broken: BrokenInputError | None = None
-        self._is_cut = False
         # Decimal keeps a number as it was written; a float would turn 0.1 into what it is not.
-        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+        self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
     @property
     @override
@@ -48,7 +44,7 @@ class MessageReader(GenericSingerReader[bytes]):
 
     @override
     def deserialize_json(self, line: bytes | str) -> dict[str, Any]:
-        message = self._decoder.decode(line)
+        message = self._decode(line)
         if not isinstance(message, dict):
             raise msgspec.DecodeError("not an object")
         return message
@@ -60,57 +56,19 @@ class MessageReader(GenericSingerReader[bytes]):
         callbacks: dict[str, Callable[[dict[str, Any]], None]],
     ) -> Counter[str]:
         counter: Counter[str] = Counter()
-        source = file_input or self.default_input
+        lines = file_input or self.default_input
         # --input opens its file as text; the bytes below it are what the decoder reads best.
-        for message in self._messages(getattr(source, "buffer", source)):
+        for number, line in enumerate(getattr(lines, "buffer", lines), start=1):
             try:
+                message = self.deserialize_json(line)
                 kind = message["type"]
                 handle = callbacks[kind]
-            except (KeyError, TypeError):
-                self._break(counter)
+            except (msgspec.DecodeError, KeyError, TypeError):
+                self.broken = BrokenInputError(
+                    f"Line {number} of the input is no whole Singer message: the tap was probably "
+                    "cut off while writing it. Look at the tap's log, then run again."
+                )
                 break
             handle(message)
             counter[kind] += 1
-        else:
-            if self._is_cut:
-                self._break(counter)
         return counter
-
-    def _messages(self, source: Any) -> Iterator[Any]:
-        """Yield what the lines hold, many decoded in one step; stop before one that is no JSON."""
-        for block in _blocks(source):
-            try:
-                messages = self._decoder.decode_lines(block)
-            except msgspec.DecodeError:
-                messages = []
-            if len(messages) == block.count(b"\n") + 1:
-                yield from messages
-                continue
-            try:
-                yield from map(self._decoder.decode, block.split(b"\n"))
-            except msgspec.DecodeError:
-                self._is_cut = True
-                return
-
-    def _break(self, counter: Counter[str]) -> None:
-        self.broken = BrokenInputError(
-            f"Line {counter.total() + 1} of the input is no whole Singer message: the tap was "
-            "probably cut off while writing it. Look at the tap's log, then run again."
-        )
-
-
-def _blocks(source: Any) -> Iterator[bytes]:
-    """Yield whole lines as they come, many at once, without the last line's end."""
-    if not hasattr(source, "read1"):
-        yield from (line.removesuffix("\n").encode() for line in source)
-        return
-    pieces: list[bytes] = []
-    while piece := source.read1(_BLOCK_BYTES):
-        lines, end, rest = piece.rpartition(b"\n")
-        if not end:
-            pieces.append(piece)
-            continue
-        yield b"".join([*pieces, lines])
-        pieces = [rest] if rest else []
-    if pieces:
-        yield b"".join(pieces)
