@@ -1,16 +1,19 @@
 """Writes what is said in more than one place: the settings, in meltano.yml and in the READMEs.
 
-The one source is `config_jsonschema` of the tap and of the target. `make docs` writes, a test holds
-that nothing was left to write.
+The one source is `config_jsonschema` of the tap and of the target; the definitions by which they
+are added to other projects are those of meltano.yml. `make docs` writes, a test holds that nothing
+was left to write.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.attributes import attributes_table
 from target_mapp_sftp.target import TargetMappSftp
@@ -28,28 +31,35 @@ MELTANO_KINDS = {
     "string": "string",
 }
 
+STREAM_MAPS = "[stream maps](https://sdk.meltano.com/en/latest/stream_maps.html) and flattening"
+PLACE = "$LYTICS_TO_MAPP"
+"""The variable by which another project says where this checkout, or its repository, is."""
+
 Setting = dict[str, Any]
 
 
 def settings_of(plugin: type[TapLytics | TargetMappSftp]) -> Mapping[str, Setting]:
     """All settings of a plugin by name, the SDK's own included."""
-    schema = plugin.config_jsonschema
+    schema = copy.deepcopy(plugin.config_jsonschema)
     plugin.append_builtin_config(schema)
     properties: Mapping[str, Setting] = schema["properties"]
     return properties
 
 
 def settings_table(plugin: type[TapLytics | TargetMappSftp]) -> str:
-    """The settings as a Markdown table."""
+    """The plugin's own settings as a Markdown table, those of the SDK in its last row."""
     required = plugin.config_jsonschema.get("required", [])
+    own = plugin.config_jsonschema["properties"]
     rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, setting in settings_of(plugin).items():
+    for name, setting in own.items():
         marks = [
             *(["required"] if name in required else []),
             *(["secret"] if setting.get("secret") else []),
         ]
         label = f"`{name}`" + (f" ({', '.join(marks)})" if marks else "")
         rows.append(f"| {label} | {_default(setting)} | {_one_line(setting)} |")
+    others = ", ".join(f"`{name}`" for name in settings_of(plugin) if name not in own)
+    rows.append(f"| {others} |  | The Singer SDK's: {STREAM_MAPS} |")
     return "\n".join(rows)
 
 
@@ -94,6 +104,16 @@ def _scalar(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def definition(kind: str, name: str) -> str:
+    """The plugin as `meltano add --from-ref` takes it into another project."""
+    project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
+    plugin = next(each for each in project["plugins"][kind] if each["name"] == name)
+    own = {key: value for key, value in plugin.items() if key != "config"}
+    own["pip_url"] = f"{PLACE}/{name}"
+    text = yaml.safe_dump({"plugin_type": kind, **own}, sort_keys=False, allow_unicode=True)
+    return f"# Written by `make docs` from meltano.yml.\n{text}"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings of tap-lytics": lambda: settings_table(TapLytics),
     "settings of target-mapp-sftp": lambda: settings_table(TargetMappSftp),
@@ -108,6 +128,10 @@ FILES = (
     "tap-lytics/README.md",
     "target-mapp-sftp/README.md",
 )
+DEFINITIONS = {
+    "tap-lytics/meltano-plugin.yml": ("extractors", "tap-lytics"),
+    "target-mapp-sftp/meltano-plugin.yml": ("loaders", "target-mapp-sftp"),
+}
 
 
 def filled(text: str) -> str:
@@ -133,6 +157,8 @@ def main() -> None:
     for name in FILES:
         path = ROOT / name
         path.write_text(filled(path.read_text("utf-8")), "utf-8")
+    for name, (kind, plugin) in DEFINITIONS.items():
+        (ROOT / name).write_text(definition(kind, plugin), "utf-8")
 
 
 if __name__ == "__main__":

@@ -30,3 +30,9 @@ def test_settings_and_attributes_are_those_of_the_code(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     assert "made from: " in text
     assert generate().filled(text) == text
+
+
+@pytest.mark.parametrize("name", generate().DEFINITIONS)
+def test_the_definitions_for_other_projects_are_those_of_meltano_yml(name: str) -> None:
+    """`make docs` would change nothing."""
+    assert (ROOT / name).read_text("utf-8") == generate().definition(*generate().DEFINITIONS[name])
