@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.attributes import attributes_table
 from target_mapp_sftp.target import TargetMappSftp

@@ -51,7 +51,7 @@ def test_somebody_elses_project_adds_a_plugin_by_its_definition(
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_wheel_works_alone(tmp_path: Path, plugin: str) -> None:
-    """Built, and installed into an empty environment without the checkout, it tells all of itself."""
+    """Installed into an empty environment, without the checkout, it tells all of itself."""
     run(BIN / "uv", "build", "--wheel", "--out-dir", tmp_path, ROOT / plugin, cwd=tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     python = tmp_path / "venv" / "bin" / "python"
