@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError
 from target_mapp_sftp.contact_file.finished import (
+    Counts,
     FinishedFile,
     require_allowed,
     require_few_rejects,
@@ -190,19 +191,26 @@ class ContactFile:
         )
         if skipped:
             self._parts.discard()
-        finished = FinishedFile(
-            parts=parts,
-            received=self.received,
-            rows=self._rows,
-            rejected=self._rejects.count,
-            duplicates=self._duplicates,
-            reject_reasons=self._rejects.reasons,
-            emptied=self._emptied,
-            rejects_path=self._rejects.path,
-            is_preview=self._settings.preview_rows is not None,
-        )
+        finished = FinishedFile(parts=parts, **self._counted())
         require_allowed(self._settings, finished, previous_rows)
         return finished
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the records so far."""
+        return Counts(**self._counted())
+
+    def _counted(self) -> dict[str, Any]:
+        return {
+            "received": self.received,
+            "rows": self._rows,
+            "rejected": self._rejects.count,
+            "duplicates": self._duplicates,
+            "reject_reasons": self._rejects.reasons,
+            "emptied": self._emptied,
+            "rejects_path": self._rejects.path,
+            "is_preview": self._settings.preview_rows is not None,
+        }
 
     def discard(self) -> None:
         """Remove what was written; the list of rejects stays, for it tells why."""

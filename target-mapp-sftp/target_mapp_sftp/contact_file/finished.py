@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedFile:
-    """A finished export.
+class Counts:
+    """What became of the records so far.
 
     Attributes:
-        parts: Its files in order; none for an empty audience that is to be skipped.
         received: Records that came.
         rows: Rows written.
         rejected: Records left out for a bad identifier.
@@ -36,7 +35,6 @@ class FinishedFile:
         is_preview: Whether only the first rows were wanted.
     """
 
-    parts: tuple[FilePart, ...]
     received: int
     rows: int
     rejected: int
@@ -45,6 +43,17 @@ class FinishedFile:
     emptied: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rejects_path: Path | None = None
     is_preview: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedFile(Counts):
+    """A finished export.
+
+    Attributes:
+        parts: Its files in order; none for an empty audience that is to be skipped.
+    """
+
+    parts: tuple[FilePart, ...]
 
     def __post_init__(self) -> None:
         if self.rows + self.rejected + self.duplicates != self.received:
