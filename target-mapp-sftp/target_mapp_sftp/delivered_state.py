@@ -1,7 +1,8 @@
-"""What a run delivered, as it stands in the state under `bookmarks.<stream>.delivered`.
+"""What was delivered, as it stands in the state.
 
-The tap hands it back in the next run's first STATE, so that this target knows its last delivery
-without storage of its own.
+`bookmarks.<stream>.delivered` is the last delivery, `bookmarks.<stream>.deliveries` the counts of
+the last ones, oldest first. The tap hands both back in the next run's first STATE, so that this
+target knows its deliveries without storage of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +15,32 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
+MAX_DELIVERIES = 30
+"""A month of daily runs; the tap repeats the state many times, so it must stay small."""
+_COUNTS = ("at", "rows", "rejected", "bytes")
+
 
 def last_delivery(state: Mapping[str, Any] | None, stream: str) -> dict[str, Any] | None:
     """What the last run delivered of *stream*, when the state tells."""
     bookmark = _bookmarks(state).get(stream)
     delivered = bookmark.get("delivered") if isinstance(bookmark, dict) else None
     return delivered if isinstance(delivered, dict) else None
+
+
+def last_deliveries(state: Mapping[str, Any] | None, stream: str) -> list[dict[str, Any]]:
+    """The counts of the last deliveries of *stream*, oldest first."""
+    bookmark = _bookmarks(state).get(stream)
+    listed = bookmark.get("deliveries") if isinstance(bookmark, dict) else None
+    if isinstance(listed, list):
+        return [each for each in listed if isinstance(each, dict)]
+    # A state from before there was a list still tells the last one.
+    delivered = last_delivery(state, stream)
+    return [counts_of(delivered)] if delivered else []
+
+
+def counts_of(delivered: Mapping[str, Any]) -> dict[str, Any]:
+    """What the list of deliveries keeps of one."""
+    return {name: delivered.get(name) for name in _COUNTS}
 
 
 def after_run(
@@ -46,7 +67,9 @@ def after_run(
     state = copy.deepcopy(latest)
     bookmarks = state.setdefault("bookmarks", {}) if delivered else _bookmarks(state)
     for stream, facts in delivered.items():
-        bookmarks.setdefault(stream, {})["delivered"] = facts
+        listed = [*last_deliveries(first, stream), counts_of(facts)]
+        bookmark = bookmarks.setdefault(stream, {})
+        bookmark |= {"delivered": facts, "deliveries": listed[-MAX_DELIVERIES:]}
     before = _bookmarks(first)
     for stream in failed:
         if stream in before:
