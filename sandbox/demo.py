@@ -23,17 +23,14 @@ STATE_DIR = ROOT / "output" / "demo"
 BIN = Path(sys.executable).parent
 PEOPLE = 10_000
 START_TIMEOUT_SECONDS = 30
-WIDTH = 160
+WIDTH = 110
 
 NEXT_STEPS = """
 That was the whole way: a Lytics API and an SFTP server on this machine, both with invented people.
-To use your own account:
+README.md goes on with your own account:
 
-  .venv/bin/meltano config set tap-lytics api_token YOUR_TOKEN        # goes to .env
-  .venv/bin/meltano invoke tap-lytics --list-segments                 # what to choose from
-  edit meltano.yml where it says >>>                                  # audiences, columns, server
-  .venv/bin/meltano --environment=preview run lytics-to-mapp          # a local file, nothing sent
-  .venv/bin/meltano --environment=prod run lytics-to-mapp             # to Mapp's folder
+  .venv/bin/meltano config set tap-lytics api_token YOUR_TOKEN
+  .venv/bin/meltano --environment=preview invoke tap-lytics --list-segments
 """
 
 
