@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.errors import DataError, SourceError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
-    from target_mapp_sftp.contact_file import ContactFile, FinishedFile
+    from target_mapp_sftp.contact_file import ContactFile, Counts, FinishedFile
 
     class Destination(Protocol):
         """Where finished files go: a folder on a server, or a local one."""
@@ -51,6 +52,11 @@ class Export:
         stream: Name of the stream.
         contact_file: Takes the records.
         delivered_before: What the last run delivered, when the state tells.
+        audience: What people call it.
+
+    Attributes:
+        finished: The finished file, once there is one.
+        seconds: How long finishing and publishing took.
     """
 
     def __init__(
@@ -58,9 +64,13 @@ class Export:
         stream: str,
         contact_file: ContactFile,
         delivered_before: Mapping[str, Any] | None = None,
+        audience: str = "",
     ) -> None:
         self.stream = stream
+        self.audience = audience
         self.failure: TargetError | None = None
+        self.finished: FinishedFile | None = None
+        self.seconds: float | None = None
         self._file = contact_file
         self._rows_before = _rows(delivered_before)
         if delivered_before is not None:
@@ -75,6 +85,11 @@ class Export:
     def received(self) -> int:
         """How many records have come so far."""
         return self._file.received
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the records so far."""
+        return self._file.counts
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Go on with a changed schema."""
@@ -94,11 +109,16 @@ class Export:
         self.failure = error
         self._file.discard()
 
-    def deliver(self, destination: Destination) -> dict[str, Any] | None:
+    def deliver(
+        self,
+        destination: Destination,
+        look_at: Callable[[str, FinishedFile], object] | None = None,
+    ) -> dict[str, Any] | None:
         """Finish the file and publish it.
 
         Args:
             destination: Where to.
+            look_at: Gets the stream's name and the finished file before it is published.
 
         Returns:
             What stands in the state as `delivered`; nothing when there was nothing to deliver.
@@ -106,13 +126,17 @@ class Export:
         Raises:
             TargetError: When the file breaks a rule of the user's or could not be delivered.
         """
-        finished = self._file.finish(previous_rows=self._rows_before)
+        began_at = time.monotonic()
+        finished = self.finished = self._file.finish(previous_rows=self._rows_before)
         LOGGER.info("Stream '%s': %s", self.stream, finished.summary())
         if not finished.parts:
             return None
+        if look_at is not None:
+            look_at(self.stream, finished)
         names = destination.publish(
             [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts]
         )
+        self.seconds = time.monotonic() - began_at
         return _delivered(finished, names)
 
     def discard(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +24,10 @@ from target_mapp_sftp.scan_marks import ScanMarks
 from target_mapp_sftp.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from target_mapp_sftp.exports import Destination
+    from target_mapp_sftp.run_report import RunReport
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -41,10 +43,17 @@ class Outcome:
     Attributes:
         delivered: What stands in the state, by the stream's name in the tap.
         failures: Why the others were not published, by the same names.
+        details: Those of the failures as they were: the error that ends the run gets all of them.
     """
 
     delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: dict[str, TargetError] = field(default_factory=dict)
+    details: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def fail(self, name: str, error: TargetError) -> None:
+        """Note why a stream was not published."""
+        self.failures[name] = error
+        self.details[name] = error.details
 
 
 class Run:
@@ -53,12 +62,18 @@ class Run:
     Args:
         config: The target's settings.
 
+    Attributes:
+        first_state: The first STATE of the input, which may tell the last deliveries.
+        exports: What has been begun, by the stream's name.
+        marks: What the tap has announced and completed.
+        outcome: What became of the exports so far.
+
     Raises:
         SettingsError: With all problems of the settings at once.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._file_settings, self._server_settings = _read_settings(config)
+        self.file_settings, self._server_settings = _read_settings(config)
         self._config = config
         self._own_id = uuid.uuid4().hex
         self._started_at = datetime.now(UTC)
@@ -66,8 +81,11 @@ class Run:
         self._sources: dict[str, str] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
+        self._report: RunReport | None = None
+        self.first_state: dict[str, Any] | None = None
         self.exports: dict[str, Export] = {}
         self.marks = ScanMarks()
+        self.outcome = Outcome()
 
     @property
     def id(self) -> str:
@@ -80,7 +98,6 @@ class Run:
         source: str,
         schema: Mapping[str, Any],
         keys: Sequence[str],
-        state: Mapping[str, Any] | None,
     ) -> Export:
         """Begin the export of a stream, or go on with it under a changed schema.
 
@@ -89,7 +106,6 @@ class Run:
             source: Its name before.
             schema: JSON Schema of its records.
             keys: Its key properties.
-            state: The state so far, which may tell the last delivery.
 
         Raises:
             TargetError: When the spool, the lock or the server stand in the way.
@@ -101,11 +117,11 @@ class Run:
         spool = self._prepare()
         self._sources[stream] = source
         spool.lock_export(stream, *self._splits(source), self._folder())
-        spool.require_free(self._file_settings.max_file_bytes)
+        spool.require_free(self.file_settings.max_file_bytes)
         export = self.exports[stream] = Export(
             stream,
             ContactFile(
-                self._file_settings,
+                self.file_settings,
                 stream_name=stream,
                 schema=schema,
                 key_properties=tuple(keys),
@@ -115,14 +131,15 @@ class Run:
                 rejects_folder=spool.rejects_folder,
                 taken_names=self._taken_names,
             ),
-            last_delivery(state, self._bookmark(stream)),
+            last_delivery(self.first_state, self.bookmark(stream)),
+            str(schema.get("title") or ""),
         )
         return export
 
     def _prepare(self) -> Spool:
         """Make the spool and see that the destination answers, before the first record."""
         if self._spool is None:
-            for warning in self._file_settings.warnings:
+            for warning in self.file_settings.warnings:
                 LOGGER.warning(warning)
             self._spool = Spool(self._config.get("spool_dir"))
             self._destination = self._open_destination()
@@ -141,14 +158,14 @@ class Run:
         Args:
             broken: Why the input ended early; only what was declared complete is then published.
         """
-        outcome = Outcome()
+        outcome = self.outcome
         for stream, export in self.exports.items():
-            name = self._bookmark(stream)
+            name = self.bookmark(stream)
             try:
                 facts = self._deliver(stream, export, broken)
             except TargetError as error:
                 export.discard()
-                outcome.failures[name] = error
+                outcome.fail(name, error)
             else:
                 if facts is not None:
                     outcome.delivered[name] = facts
@@ -168,12 +185,12 @@ class Run:
             raise broken
         if self._destination is None:
             raise AssertionError("the destination is opened with the first export")
-        return export.deliver(self._destination)
+        return export.deliver(self._destination, self._report.look_at if self._report else None)
 
     def _add_streams_never_begun(self, outcome: Outcome) -> None:
         for name in self.marks.unfinished:
             if name not in outcome.failures:
-                outcome.failures[name] = IncompleteStreamError([name], 0)
+                outcome.fail(name, IncompleteStreamError([name], 0))
 
     def check(self, say: Callable[[str], object]) -> None:
         """Walk the way to the folder once and say a line for each step.
@@ -189,18 +206,43 @@ class Run:
             if not step.ok:
                 raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
 
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Write the report on what happens within, however it ends, where one is wanted."""
+        folder = self._config.get("report_dir")
+        if not folder:
+            yield
+            return
+        from target_mapp_sftp.run_report import RunReport  # noqa: PLC0415 only where it is wanted
+
+        self._report = RunReport(self, folder)
+        try:
+            yield
+        except BaseException as error:
+            self._report.write(error)
+            raise
+        self._report.write(None)
+
     def close(self) -> None:
         """Remove everything spooled and give up the locks."""
         if self._spool is not None:
             self._spool.remove()
 
-    def _bookmark(self, stream: str) -> str:
+    def bookmark(self, stream: str) -> str:
         """The name under which the state speaks of *stream*: the tap's, where it is plain."""
         source = self._sources.get(stream, stream)
         held_to = self.marks.held_to(source)
         name = held_to[0] if len(held_to) == 1 else source
         shared = sum(1 for other in self._sources.values() if other == source) > 1
         return stream if shared else name
+
+    @property
+    def destination_name(self) -> str:
+        """Where the files go, without the login."""
+        server = self._server_settings
+        if server is None:
+            return self._folder()
+        return f"{server.host}:{server.port}, folder {server.folder}"
 
     def _splits(self, source: str) -> tuple[str, ...]:
         mark = self.marks.announced.get(source)

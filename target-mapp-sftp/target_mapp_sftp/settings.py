@@ -167,6 +167,15 @@ DELIVERY = (
     ),
 )
 
+REPORT = (
+    th.Property(
+        "report_dir",
+        th.StringType,
+        title="Report folder",
+        description="Local folder for an HTML page about each run; it holds no personal data.",
+    ),
+)
+
 COLUMNS = (
     th.Property(
         "field_map",
@@ -300,7 +309,7 @@ RULES = (
     ),
 )
 
-SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY)
+SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY, *REPORT)
 
 
 def numbers_from_text(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,6 @@ class TargetMappSftp(Target):
         self.max_parallelism = 1
         self.run = Run(self.config)
         self.unopened_sinks: list[ContactSink] = []
-        self._first_state: dict[str, Any] | None = None
         self._source = ""
         self._exit_code_of_signal: int | None = None
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
@@ -87,8 +86,8 @@ class TargetMappSftp(Target):
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         """Private hook: the marks must be seen in the order they were sent."""
         super()._process_state_message(message_dict)
-        if self._first_state is None:
-            self._first_state = self._latest_state
+        if self.run.first_state is None:
+            self.run.first_state = self._latest_state
         self.run.marks.read(message_dict["value"])
 
     @override
@@ -107,7 +106,7 @@ class TargetMappSftp(Target):
 
     def open_export(self, stream: str, schema: Mapping[str, Any], keys: Sequence[str]) -> Export:
         """Begin the export of a stream whose SCHEMA is being processed, or go on with it."""
-        return self.run.open_export(stream, self._source, schema, keys, self._first_state)
+        return self.run.open_export(stream, self._source, schema, keys)
 
     @override
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
@@ -136,7 +135,7 @@ class TargetMappSftp(Target):
         outcome = self.run.deliver(broken)
         if outcome.delivered or not outcome.failures:
             self._latest_state = after_run(
-                first=self._first_state,
+                first=self.run.first_state,
                 latest=self._latest_state,
                 delivered=outcome.delivered,
                 failed=outcome.failures,
@@ -181,7 +180,7 @@ class TargetMappSftp(Target):
         if check:
             target.run.check(click.echo)
             return
-        with closing(target.run):
+        with closing(target.run), target.run.reported():
             target.listen(file_input)
 
     @override

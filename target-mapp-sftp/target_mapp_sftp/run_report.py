@@ -1,0 +1,191 @@
+"""The report on a run: gathers the facts and has the page written, however the run ended."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from target_mapp_sftp.contact_file.fullness import filled_cells
+from target_mapp_sftp.contact_file.names import safe_name
+from target_mapp_sftp.delivered_state import counts_of, last_deliveries
+from target_mapp_sftp.errors import TargetError
+from target_mapp_sftp.report import (
+    Delivery,
+    Failure,
+    RunFacts,
+    SentFile,
+    Status,
+    StreamFacts,
+    page,
+    write_page,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from target_mapp_sftp.contact_file import FinishedFile
+    from target_mapp_sftp.exports import Export
+    from target_mapp_sftp.run import Run
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+_SIGNALS_FROM = 128
+"""Exit codes above it stand for a signal."""
+
+
+class RunReport:
+    """What is told of one run. A report is never worth a delivery: its own failure is a warning.
+
+    Args:
+        run: The run.
+        folder: The setting *report_dir*.
+    """
+
+    def __init__(self, run: Run, folder: str) -> None:
+        self._run = run
+        self._folder = Path(folder)
+        self._started_at = datetime.now(UTC).astimezone(run.file_settings.zone)
+        self._began_at = time.monotonic()
+        self._filled: dict[str, Mapping[str, int]] = {}
+
+    def look_at(self, stream: str, finished: FinishedFile) -> None:
+        """Count how full the columns are, while the files are still there."""
+        try:
+            self._filled[stream] = filled_cells(self._run.file_settings, finished.parts)
+        except Exception as error:  # noqa: BLE001 a report is never worth a delivery
+            _warn("the columns of a file could not be counted", error)
+
+    def write(self, ended_by: BaseException | None) -> None:
+        """Write the page.
+
+        Args:
+            ended_by: What ended the run, when it did not end well.
+        """
+        name = f"report-{self._started_at:%Y%m%dT%H%M%S}-{safe_name(self._run.id)[:64]}.html"
+        try:
+            path = write_page(self._folder, name, page(self._facts(ended_by)))
+        except Exception as error:  # noqa: BLE001 a report is never worth a delivery
+            _warn(f"no report on this run could be written to {self._folder}", error)
+        else:
+            LOGGER.info("Report on this run: %s", path)
+
+    def _facts(self, ended_by: BaseException | None) -> RunFacts:
+        was_stopped = isinstance(ended_by, KeyboardInterrupt | SystemExit)
+        left = Status.STOPPED if was_stopped else Status.FAILED
+        streams = (*self._begun(left), *self._never_begun(left))
+        return RunFacts(
+            run_id=self._run.id,
+            started_at=self._started_at,
+            seconds=time.monotonic() - self._began_at,
+            destination=self._run.destination_name,
+            streams=streams,
+            failure=self._failure_of_the_run(ended_by, streams),
+            was_stopped=was_stopped,
+        )
+
+    def _begun(self, left: Status) -> Iterator[StreamFacts]:
+        for stream, export in self._run.exports.items():
+            name = self._run.bookmark(stream)
+            failure = self._failure_of(name, export)
+            counts = export.counts
+            delivered = self._run.outcome.delivered.get(name)
+            yield StreamFacts(
+                name=stream,
+                audience=export.audience or stream,
+                status=_status(export, delivered, failure, left),
+                failure=failure,
+                received=counts.received,
+                rows=counts.rows,
+                rejected=counts.rejected,
+                duplicates=counts.duplicates,
+                reject_reasons=counts.reject_reasons,
+                rejects_path=str(counts.rejects_path) if counts.rejects_path else None,
+                emptied=counts.emptied,
+                filled=self._filled.get(stream, {}),
+                files=_files(export.finished, delivered),
+                seconds=export.seconds,
+                deliveries=self._deliveries(name, delivered),
+                is_preview=counts.is_preview,
+            )
+
+    def _never_begun(self, left: Status) -> Iterator[StreamFacts]:
+        begun = {self._run.bookmark(stream) for stream in self._run.exports}
+        for name in self._run.marks.unfinished:
+            if name not in begun:
+                failure = self._failure_of(name)
+                yield StreamFacts(
+                    name=name,
+                    audience=name,
+                    status=left if failure is None else Status.FAILED,
+                    failure=failure,
+                    deliveries=self._deliveries(name, None),
+                )
+
+    def _failure_of(self, name: str, export: Export | None = None) -> Failure | None:
+        outcome = self._run.outcome
+        if name in outcome.failures:
+            return Failure(str(outcome.failures[name]), outcome.details[name])
+        if export is not None and export.failure is not None:
+            return Failure(str(export.failure), export.failure.details)
+        return None
+
+    def _failure_of_the_run(
+        self, ended_by: BaseException | None, streams: tuple[StreamFacts, ...]
+    ) -> Failure | None:
+        """What ended the run, unless the section of a stream says it."""
+        if ended_by is None or ended_by in self._run.outcome.failures.values():
+            return None
+        if not isinstance(ended_by, TargetError):
+            return Failure(_ending(ended_by))
+        failures = [each.failure for each in streams if each.failure]
+        said = {line for each in failures for line in (each.message, *each.details)}
+        return Failure(str(ended_by), tuple(each for each in ended_by.details if each not in said))
+
+    def _deliveries(self, name: str, delivered: Mapping[str, Any] | None) -> tuple[Delivery, ...]:
+        listed = last_deliveries(self._run.first_state, name)
+        if delivered is not None:
+            listed.append(counts_of(delivered))
+        return tuple(
+            Delivery(str(each.get("at")), each["rows"], each["rejected"])
+            for each in listed
+            if isinstance(each.get("rows"), int) and isinstance(each.get("rejected"), int)
+        )
+
+
+def _status(
+    export: Export, delivered: Mapping[str, Any] | None, failure: Failure | None, left: Status
+) -> Status:
+    if delivered is not None:
+        return Status.DELIVERED
+    if failure is not None:
+        return Status.FAILED
+    return Status.NOTHING if export.finished and not export.finished.parts else left
+
+
+def _files(
+    finished: FinishedFile | None, delivered: Mapping[str, Any] | None
+) -> tuple[SentFile, ...]:
+    if finished is None or delivered is None:
+        return ()
+    return tuple(
+        SentFile(name, part.rows, part.size_bytes, part.sha256)
+        for name, part in zip(delivered["files"], finished.parts, strict=True)
+    )
+
+
+def _ending(error: BaseException) -> str:
+    """An ending in words; the text of a foreign error may hold a record, so it is not repeated."""
+    code = error.code if isinstance(error, SystemExit) else None
+    if isinstance(code, int) and code > _SIGNALS_FROM:
+        name = signal.Signals(code - _SIGNALS_FROM).name
+        return f"Stopped by {name}: what was not yet delivered then was not."
+    return f"Ended by {type(error).__name__}; the log says more."
+
+
+def _warn(what: str, error: Exception) -> None:
+    # Not the error's own text, which may hold a cell.
+    reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+    LOGGER.warning("report_dir: %s (%s); the delivery is not concerned", what, reason)
