@@ -22,6 +22,13 @@ RULES = {
         "csv",
         "target_mapp_sftp.contact_file",
     },
+    "target-mapp-sftp/target_mapp_sftp/report": {
+        "singer_sdk",
+        "paramiko",
+        "csv",
+        "target_mapp_sftp.contact_file",
+        "target_mapp_sftp.delivery",
+    },
     "sandbox/sandbox": {"tap_lytics", "target_mapp_sftp", "export_scheduler", "singer_sdk"},
     "orchestrate/scheduler/export_scheduler": {"tap_lytics", "target_mapp_sftp", "sandbox"},
 }
