@@ -7,7 +7,8 @@ must stand at the same place on every worker, set up once by `make setup`. Airfl
 - `audiences` asks Lytics what there is to export; `export` is mapped over the answer.
 - An audience of LYTICS_SHARE_PEOPLE (5 million) or more is read in LYTICS_SHARES (4) shares of its
   buckets, by as many tasks, each of which delivers files of its own.
-- A task may be repeated at any moment: an export is published whole or not at all.
+- A task may be repeated at any moment: an export is published whole or not at all. A task that is
+  stopped ends its export.
 - Secrets come from the connections `lytics` (password: the API token) and `mapp_sftp` (host, port,
   login, password; `private_key` and `host_key` in extra) where these exist, else from .env.
 """
@@ -21,17 +22,26 @@ import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+from zoneinfo import ZoneInfo
 
 import yaml
 from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk import DAG, Connection, CronTriggerTimetable, task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[2]
 MELTANO = ROOT / ".venv" / "bin" / "meltano"
 SHARE_PEOPLE = int(os.environ.get("LYTICS_SHARE_PEOPLE", "5000000"))
 SHARES = int(os.environ.get("LYTICS_SHARES", "4"))
 BUCKETS = 100
+# Meltano's names that Airflow does not know.
+HOURS = {"@midnight": "0 0 * * *", "@annually": "0 0 1 1 *"}
+# Meltano's names for no hour of its own, and what Airflow calls them.
+NO_HOUR = {"@once": "@once", "@manual": None, "@none": None}
 
 Share = dict[str, Any]
 
@@ -75,20 +85,24 @@ def output_of(*command: str, env: dict[str, str]) -> str:
     ).stdout
 
 
-def shares_of(tap: str, target: str, env: dict[str, str]) -> list[Share]:
-    """What to export with a tap and a target: audiences, or shares of them.
+def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
+    """What to export with a tap, perhaps mappers, and a target: audiences, or shares of them.
 
     Returns:
-        The variables for each export: `state` (the suffix of the state's id) and `env`.
+        What tells the exports apart: `plugins`, `state` (the suffix of the state's id) and `env`.
     """
+    if len(plugins) == 1:  # a command, such as `target-mapp-sftp:check`
+        return [{"plugins": plugins, "state": plugins[0], "env": {}}]
+    tap, target = plugins[0], plugins[-1]
     catalog = json.loads(output_of("invoke", tap, "--discover", env=env))
     listing = output_of("invoke", tap, "--list-segments=json", env=env).splitlines()
     sizes = {facts["slug"]: facts["size"] or 0 for facts in map(json.loads, listing)}
     file_name = Path(_settings_of(target, env)["file_name"])
     shares: list[Share] = []
     for stream in (each["stream"] for each in catalog["streams"]):
-        whole = {"pair": [tap, target], "state": stream}
-        selected = {f"{_variable(tap)}__SELECT": json.dumps([f"{stream}.*"])}
+        whole = {"plugins": plugins, "state": stream}
+        # The user's own choice of fields stays: this only leaves the other audiences out.
+        selected = {f"{_variable(tap)}__SELECT_FILTER": json.dumps([stream])}
         if sizes.get(stream, 0) < SHARE_PEOPLE:
             shares.append({**whole, "env": selected})
             continue
@@ -123,12 +137,15 @@ def _variable(plugin: str) -> str:
 
 def run(share: Share, env: dict[str, str]) -> None:
     """Run one export to its end; when the task is stopped, so is the export."""
+    # A session of its own: Airflow kills what is left of a task's group after seconds, and an
+    # export that is ended tidies up behind itself.
     with subprocess.Popen(  # noqa: S603 Meltano's own command
-        [MELTANO, "run", *share["pair"], f"--state-id-suffix={share['state']}"],
+        [MELTANO, "run", *share["plugins"], f"--state-id-suffix={share['state']}"],
         cwd=ROOT,
         env={**env, **share["env"]},
         start_new_session=True,
     ) as process:
+        _stop_with_the_task()
         try:
             exit_code = process.wait()
         except BaseException:
@@ -138,15 +155,37 @@ def run(share: Share, env: dict[str, str]) -> None:
         raise RuntimeError(f"The export failed with exit code {exit_code}; its log stands above.")
 
 
+def _stop_with_the_task() -> None:
+    """Airflow's own handler of SIGTERM would let the wait go on, and the export with it."""
+
+    def stop(_: int, __: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise RuntimeError("The task was stopped; its export was ended, nothing is published.")
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def hour_of(schedule: dict[str, Any]) -> CronTriggerTimetable | str | None:
+    """When Airflow starts the schedule."""
+    interval = schedule["interval"]
+    zone = (schedule.get("env") or {}).get("EXPORT_TIMEZONE") or "UTC"
+    try:
+        ZoneInfo(zone)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"Schedule '{schedule['name']}': EXPORT_TIMEZONE names no time zone; "
+            "write an IANA name such as Europe/Berlin."
+        ) from error
+    if interval in NO_HOUR:
+        return NO_HOUR[interval]
+    return CronTriggerTimetable(HOURS.get(interval, interval), timezone=zone)
+
+
 def dag_of(schedule: dict[str, Any], tasks: list[str]) -> DAG:
     """The DAG of one schedule."""
-    zone = (schedule.get("env") or {}).get("EXPORT_TIMEZONE", "UTC")
-    interval = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}.get(
-        schedule["interval"], schedule["interval"]
-    )
     with DAG(
         dag_id=schedule["name"],
-        schedule=interval if interval == "@once" else CronTriggerTimetable(interval, timezone=zone),
+        schedule=hour_of(schedule),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
@@ -162,8 +201,7 @@ def dag_of(schedule: dict[str, Any], tasks: list[str]) -> DAG:
         @task
         def audiences() -> list[Share]:
             env = environment(schedule)
-            pairs = (shlex.split(words) for words in tasks)
-            return [share for pair in pairs for share in shares_of(pair[0], pair[-1], env)]
+            return [share for words in tasks for share in shares_of(shlex.split(words), env)]
 
         @task(map_index_template="{{ share['state'] }}")
         def export(share: Share) -> None:
@@ -173,8 +211,24 @@ def dag_of(schedule: dict[str, Any], tasks: list[str]) -> DAG:
     return dag
 
 
+def tasks_of(schedule: dict[str, Any], jobs: dict[str, Any]) -> list[str]:
+    """What the schedule runs, such as `tap-lytics target-mapp-sftp`."""
+    if "job" in schedule:
+        tasks = jobs[schedule["job"]]
+        return [" ".join(_flat(each)) for each in ([tasks] if isinstance(tasks, str) else tasks)]
+    return [f"{schedule['extractor']} {schedule['loader']}"]
+
+
+def _flat(tasks: Any) -> Iterator[str]:
+    """Meltano allows a task to be a list too, and lists within it."""
+    for each in [tasks] if isinstance(tasks, str) else tasks:
+        if isinstance(each, str):
+            yield each
+        else:
+            yield from _flat(each)
+
+
 project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
-jobs = {job["name"]: job["tasks"] for job in project.get("jobs", [])}
-for entry in project.get("schedules", []):
-    if entry.get("job") in jobs:
-        globals()[entry["name"]] = dag_of(entry, jobs[entry["job"]])
+job_tasks = {job["name"]: job["tasks"] for job in project.get("jobs") or ()}
+for entry in project.get("schedules") or ():
+    globals()[entry["name"]] = dag_of(entry, tasks_of(entry, job_tasks))

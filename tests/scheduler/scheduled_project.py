@@ -80,7 +80,7 @@ class ScheduledProject:
     @contextmanager
     def serving(self, **env: str) -> Iterator[subprocess.Popen[str]]:
         """Run the scheduler in the foreground; stop it at the end, which has to go well."""
-        with self._start(**env) as scheduler:
+        with self.start(**env) as scheduler:
             try:
                 yield scheduler
             finally:
@@ -90,11 +90,12 @@ class ScheduledProject:
 
     def call(self, *command: str, **env: str) -> tuple[int, str]:
         """Run one command of the scheduler to its end: exit code and output."""
-        with self._start(*command, **env) as process:
+        with self.start(*command, **env) as process:
             output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
         return process.returncode, output
 
-    def _start(self, *command: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
+        """Start one command of the scheduler; without one, the scheduler itself."""
         with (self.root / "scheduler.log").open("a") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "export_scheduler", *command],

@@ -211,8 +211,8 @@ def test_a_wrong_schedule_is_named(interval: str, zone: str, message: str) -> No
 
 
 def test_schedules_are_read_from_meltanos_listing() -> None:
-    """Interval, zone, variables and tasks; a zone that is not set is UTC."""
-    job = {"name": "j", "tasks": [["tap-a target-b"], "tap-c mapper target-b"]}
+    """Interval, zone and tasks; UTC where no zone is set; one that is never due is left out."""
+    job = {"name": "j", "tasks": [["tap-a", ["target-b"]], "tap-c mapper target-b"]}
     listing = {
         "schedules": {
             "job": [
@@ -224,10 +224,21 @@ def test_schedules_are_read_from_meltanos_listing() -> None:
                     "env": {"EXPORT_TIMEZONE": "Asia/Kolkata"},
                     "job": job,
                 },
-            ]
+                {"name": "c", "interval": "@manual", "cron_interval": None, "job": job},
+            ],
+            "elt": [
+                {
+                    "name": "d",
+                    "interval": "@hourly",
+                    "cron_interval": "0 * * * *",
+                    "extractor": "tap-a",
+                    "loader": "target-b",
+                }
+            ],
         }
     }
-    first, second = schedules_from(listing)
+    first, second, third = schedules_from(listing)
     assert (first.interval, first.timezone) == ("0 0 * * *", "UTC")
     assert (second.interval, second.timezone) == ("@once", "Asia/Kolkata")
     assert first.tasks == ("tap-a target-b", "tap-c mapper target-b")
+    assert (third.name, third.tasks) == ("d", ("tap-a target-b",))

@@ -41,11 +41,12 @@ def miss_a_run(project: ScheduledProject, interval: str) -> None:
     Ledger(project.state_dir).due(schedule, datetime.now(UTC) - timedelta(days=2))
 
 
-def test_meltano_tells_when_each_schedule_runs_next(project: ScheduledProject) -> None:
+@pytest.mark.parametrize("moment", ["2026-03-28T12:00:00+01:00", "2026-03-28T11:00"])
+def test_meltano_tells_when_each_schedule_runs_next(project: ScheduledProject, moment: str) -> None:
     """`meltano invoke scheduler next --at`: name, time with offset, zone, with tabs between."""
     project.write({DAILY: "30 6 * * *", "once-only": "@once"})
     done = subprocess.run(
-        [BIN / "meltano", "invoke", "scheduler", "next", "--at", "2026-03-28T12:00:00+0100"],
+        [BIN / "meltano", "invoke", "scheduler", "next", "--at", moment],
         env=project.env,
         cwd=project.root,
         capture_output=True,
@@ -97,6 +98,8 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
     assert exit_code == 1
     (line,) = project.lines()
     assert not line["ok"]
+    # Meltano's own id, by which its log is found.
+    assert f"run ID '{line['run_id']}'" in project.log
     assert "api_token" in line["error"]
     assert bodies == [line]
     assert "webhook_url answered 500" in project.log
@@ -107,6 +110,8 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
 
 def test_what_is_wrong_is_said_in_one_line(project: ScheduledProject) -> None:
     """An unknown schedule, and an interval that is none: exit code 2."""
+    assert project.call("next", "--at", "tomorrow")[0] == 2
+    assert "'tomorrow' is no time such as" in project.log
     assert project.call("run", "weekly")[0] == 2
     assert f"no schedule 'weekly'; it has: {DAILY}" in project.log
     project.write({DAILY: "61 6 * * *"})

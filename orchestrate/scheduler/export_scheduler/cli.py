@@ -20,7 +20,15 @@ from export_scheduler.project import Project
 from export_scheduler.run_log import RunLog, send, table
 
 LOGGER = logging.getLogger("scheduler")
-MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
+
+
+def moment_of(text: str) -> datetime:
+    """A moment in ISO 8601; in UTC when it names no offset."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no time such as 2027-03-28T06:30+01:00.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,11 @@ def main(ctx: click.Context) -> None:
 
 
 @main.command("next")
-@click.option("--at", type=MOMENT, help="Answer for this moment instead of now.")
+@click.option(
+    "--at",
+    type=moment_of,
+    help="Answer for this moment (ISO 8601) instead of now.",
+)
 def next_(at: datetime | None) -> None:
     """Print when each schedule runs next: name, time, zone."""
     places = Places.here()
@@ -87,7 +99,7 @@ def next_(at: datetime | None) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--due", type=MOMENT, help="The moment the run is for, instead of now.")
+@click.option("--due", type=moment_of, help="The moment the run is for, instead of now.")
 def run(name: str, due: datetime | None) -> None:
     """Run one schedule now, with run log and webhook; for cron, systemd and Kubernetes."""
     places = Places.here()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("scheduler")
 _STOPPING_SECONDS = 60
 _ERROR = re.compile(r"\[error +\] +(\S+) +(.*)")
+_RUN_ID = re.compile(r"run ID '([0-9a-f-]+)'")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -49,9 +50,8 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
     """
     begun = time.monotonic()
     started_at = datetime.now(UTC)
-    with ledger.running(schedule, due) as lock:
-        process = project.run(schedule, lock)
-        error = _follow(process)
+    with ledger.running(schedule, due) as lock, project.run(schedule, lock) as process:
+        meltano_run_id, error = _follow(process)
     facts: dict[str, Any] = {
         "at": _utc(datetime.now(UTC)),
         "schedule": schedule.name,
@@ -60,31 +60,44 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
     }
     lines = [Line(**facts, ok=True, **found) for found in _delivered(project, schedule, started_at)]
     if process.returncode != 0:
-        lines.append(Line(**facts, ok=False, error=error or f"exit code {process.returncode}"))
+        error = error or f"exit code {process.returncode}"
+        lines.append(Line(**facts, ok=False, run_id=meltano_run_id, error=error))
     return lines or [Line(**facts, ok=True)]
 
 
-def _follow(process: subprocess.Popen[str]) -> str | None:
-    """Pass the export's log on until it ends; return the first error a plugin spoke of."""
+def _follow(process: subprocess.Popen[str]) -> tuple[str | None, str | None]:
+    """Pass the export's log on until it ends.
+
+    Returns:
+        Meltano's id of the run, and the first error a plugin spoke of.
+    """
     _stop_with(process)
-    error = None
+    run_id = error = None
     if process.stdout is None:
         raise AssertionError("the log is always a pipe")
     for line in process.stdout:
         sys.stderr.write(line)
-        found = _ERROR.search(_COLOURS.sub("", line))
-        if found and error is None:
+        plain = _COLOURS.sub("", line)
+        if run_id is None and (found := _RUN_ID.search(plain)):
+            run_id = found[1]
+        if error is None and (found := _ERROR.search(plain)):
             error = f"{found[1]}: {found[2].strip()}"
+    # Its end is a fact from here on: a signal must not keep it from being noted.
+    _ignore_signals()
     process.wait()
-    return error
+    return run_id, error
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop_with(process: subprocess.Popen[str]) -> None:
     """End the export when this process is told to end."""
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)
+        _ignore_signals()
         LOGGER.warning("Stopped: ending the export; it stays due")
         os.killpg(process.pid, signal.SIGTERM)
         _wait_for_group(process)

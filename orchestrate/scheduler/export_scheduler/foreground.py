@@ -7,6 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("scheduler")
 # Short, so that a changed meltano.yml, a clock set anew and a machine that slept are seen soon.
 _LONGEST_WAIT_SECONDS = 15
+# After a run that failed; one that stays due would else be started again and again.
+_PAUSE_SECONDS = 60
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
@@ -39,6 +42,7 @@ class Foreground:
         self._version: object = None
         self._schedules: list[Schedule] = []
         self._runs: dict[str, subprocess.Popen[bytes]] = {}
+        self._paused_until: dict[str, float] = {}
 
     def serve(self) -> None:
         """Run until SIGTERM or SIGINT, which end the running exports too.
@@ -75,7 +79,7 @@ class Foreground:
 
     def _start_due(self, now: datetime) -> None:
         for schedule in self._schedules:
-            if schedule.name in self._runs:
+            if schedule.name in self._runs or self._is_paused(schedule):
                 continue
             due = self._ledger.due(schedule, now)
             if due is not None:
@@ -83,6 +87,9 @@ class Foreground:
                     "Schedule '%s': starting the run due %s", schedule.name, due.isoformat()
                 )
                 self._runs[schedule.name] = _start(schedule, due)
+
+    def _is_paused(self, schedule: Schedule) -> bool:
+        return time.monotonic() < self._paused_until.get(schedule.name, 0)
 
     def _wait_seconds(self, now: datetime) -> float:
         nexts = (self._ledger.next_due(schedule, now) for schedule in self._schedules)
@@ -93,6 +100,8 @@ class Foreground:
         for name, process in list(self._runs.items()):
             if process.poll() is not None:
                 del self._runs[name]
+                if process.returncode != 0:
+                    self._paused_until[name] = time.monotonic() + _PAUSE_SECONDS
                 said = "ended well" if process.returncode == 0 else "failed"
                 LOGGER.info("Schedule '%s': the run %s", name, said)
 

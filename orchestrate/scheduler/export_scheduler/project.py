@@ -59,17 +59,20 @@ class Project:
         return schedules_from(json.loads(self._output_of("schedule", "list", "--format=json")))
 
     def states_of(self, schedule: Schedule) -> Iterator[dict[str, Any]]:
-        """The Singer states of the pairs of plugins that the schedule's job runs."""
-        environment = schedule.env.get(_ENVIRONMENT) or os.environ.get(_ENVIRONMENT)
-        if not environment:
-            return
+        """The Singer states of the pairs of plugins that the schedule runs."""
         known = set(self._output_of("state", "list").split())
+        for name in self._state_ids(schedule):
+            if name in known:
+                state = json.loads(self._output_of("state", "get", name))
+                yield state.get("singer_state") or {}
+
+    def _state_ids(self, schedule: Schedule) -> Iterator[str]:
+        yield schedule.name  # of a schedule with extractor and loader instead of a job
+        environment = schedule.env.get(_ENVIRONMENT) or os.environ.get(_ENVIRONMENT)
         for task in schedule.tasks:
             tap, *others = shlex.split(task)
-            for name in (f"{environment}:{tap}-to-{other}" for other in others):
-                if name in known:
-                    state = json.loads(self._output_of("state", "get", name))
-                    yield state.get("singer_state") or {}
+            for other in others:
+                yield f"{environment}:{tap}-to-{other}"
 
     def version(self) -> tuple[tuple[str, int, int], ...]:
         """Changes whenever a file that Meltano reads schedules and settings from has changed."""
@@ -85,7 +88,9 @@ class Project:
             lock: A descriptor its processes inherit, so that the lock lasts as long as they do.
         """
         return subprocess.Popen(  # noqa: S603 Meltano's own command
-            [self.meltano, "schedule", "run", schedule.name],
+            # Meltano's record of a run that a power failure cut off would refuse this one for
+            # minutes. The lock, and the target's own, see to it that nothing runs twice.
+            [self.meltano, "schedule", "run", schedule.name, "--force"],
             cwd=self.root,
             env={**os.environ, **schedule.env},
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -29,7 +30,7 @@ class Line:
         due: ISO 8601: the moment the run was due.
         seconds: From start to end.
         ok: Whether the run succeeded.
-        run_id: The tap's id of the run; nothing when none became known.
+        run_id: The tap's id of the run; of a failed run Meltano's, by which its log is found.
         audience: The stream; nothing when the run failed before one was delivered.
         rows: People in the files.
         rejected: People left out.
@@ -130,5 +131,5 @@ def send(line: Line, url: str) -> None:
             pass
     except urllib.error.HTTPError as error:
         LOGGER.warning("webhook_url answered %s; the run itself is not touched", error.code)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         LOGGER.warning("webhook_url did not answer (%s)", type(error).__name__)

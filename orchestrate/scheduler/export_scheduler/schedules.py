@@ -90,8 +90,9 @@ def schedules_from(listing: Mapping[str, Any]) -> list[Schedule]:
     Raises:
         SchedulerError: An interval or a zone is wrong.
     """
-    jobs = listing.get("schedules", {}).get("job", [])
-    return [_schedule(entry) for entry in jobs if entry.get("cron_interval") or _is_once(entry)]
+    kinds = listing.get("schedules", {})
+    entries = [*kinds.get("job", ()), *kinds.get("elt", ())]
+    return [_schedule(entry) for entry in entries if entry.get("cron_interval") or _is_once(entry)]
 
 
 def _is_once(entry: Mapping[str, Any]) -> bool:
@@ -100,20 +101,28 @@ def _is_once(entry: Mapping[str, Any]) -> bool:
 
 def _schedule(entry: Mapping[str, Any]) -> Schedule:
     env = {name: str(value) for name, value in (entry.get("env") or {}).items()}
-    job = entry.get("job")
     return Schedule(
         name=entry["name"],
         interval=ONCE if _is_once(entry) else entry["cron_interval"],
         timezone=env.get(TIMEZONE_VARIABLE) or "UTC",
         env=env,
-        tasks=tuple(_flat(job.get("tasks", ()))) if isinstance(job, dict) else (),
+        tasks=tuple(_tasks(entry)),
     )
 
 
-def _flat(tasks: Any) -> Iterator[str]:
-    """Meltano allows a list of blocks within a list of tasks."""
-    for task in tasks:
-        if isinstance(task, str):
-            yield task
+def _tasks(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Those of its job; or the pair of a schedule that names extractor and loader instead."""
+    if "extractor" in entry:
+        yield f"{entry['extractor']} {entry['loader']}"
+    job = entry.get("job")
+    for task in job.get("tasks", ()) if isinstance(job, dict) else ():
+        yield " ".join(_flat(task))
+
+
+def _flat(task: Any) -> Iterator[str]:
+    """Meltano allows a task to be a list too, and lists within it."""
+    for each in [task] if isinstance(task, str) else task:
+        if isinstance(each, str):
+            yield each
         else:
-            yield from _flat(task)
+            yield from _flat(each)

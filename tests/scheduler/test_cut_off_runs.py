@@ -1,0 +1,96 @@
+"""Runs that end because a process is killed: the scheduler alone, or everything at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from scheduled_project import DAILY, ScheduledProject
+
+from sandbox import Faults, Sandbox
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+AUDIENCE = {"TAP_LYTICS_SEGMENTS": '["newsletter_subscribers"]'}
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    """A Lytics API that takes long, and an SFTP server."""
+    with Sandbox(people=1000, faults=Faults(delay_ms=3000)) as box:
+        yield box
+
+
+@pytest.fixture
+def project(tmp_path: Path, box: Sandbox) -> ScheduledProject:
+    """A project with one export to be made once."""
+    return ScheduledProject(tmp_path, box, {DAILY: "@once"})
+
+
+def descendants(pid: int) -> list[int]:
+    """A process, its children and theirs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in descendants(int(child)))]
+
+
+def kill(pids: list[int]) -> None:
+    """End them as a power failure does: none has a word to say."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def scheduler_in_mid_run(project: ScheduledProject, box: Sandbox) -> subprocess.Popen[str]:
+    """A scheduler whose export has begun to read."""
+    scheduler = project.start(**AUDIENCE)
+    project.wait_for(lambda: any(request.is_scan for request in box.requests))
+    return scheduler
+
+
+def test_a_run_cut_off_by_a_power_failure_is_made_again(
+    project: ScheduledProject, box: Sandbox
+) -> None:
+    """The next start makes it at once, although Meltano's own record says that it still runs."""
+    with scheduler_in_mid_run(project, box) as scheduler:
+        kill(descendants(scheduler.pid))
+    assert project.delivered() == []
+    box.set_faults(Faults())
+    with project.serving(**AUDIENCE):
+        project.wait_for(lambda: len(project.lines()) == 1)
+    assert project.lines()[0]["ok"], project.log
+    assert len(project.delivered()) == 1
+
+
+def test_a_run_outlives_its_scheduler_and_is_not_made_twice(
+    project: ScheduledProject, box: Sandbox
+) -> None:
+    """The scheduler that is started meanwhile lets it end, and does not repeat it."""
+    with scheduler_in_mid_run(project, box) as scheduler:
+        kill([scheduler.pid])
+        box.set_faults(Faults())
+        with project.serving(**AUDIENCE):
+            project.wait_for(lambda: len(project.lines()) == 1)
+            # Seen by the scheduler: it has looked at its schedules after the end of that run.
+            project.write({DAILY: "@once", "another": "@once"})
+            project.wait_for(lambda: len(project.lines()) == 2)
+    assert [line["schedule"] for line in project.lines()] == [DAILY, "another"]
+    assert len(project.delivered()) == 2
+
+
+def test_a_run_that_cannot_start_is_not_tried_without_end(
+    project: ScheduledProject, box: Sandbox
+) -> None:
+    """A meltano.yml that breaks at the due moment: one attempt, then a pause; others run."""
+    box.set_faults(Faults())
+    with project.serving():
+        project.wait_for(lambda: "starting the run due" in project.log)
+        project.write({DAILY: "nonsense"})
+        project.wait_for(lambda: f"Schedule '{DAILY}': the run failed" in project.log)
+        project.write({DAILY: "@once", "another": "@once"})
+        project.wait_for(lambda: "'another': starting" in project.log)
+        log = project.log
+    assert log.count(f"'{DAILY}': starting") == 1

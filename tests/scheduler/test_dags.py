@@ -1,0 +1,156 @@
+"""The DAG file in a real Airflow: what it makes of meltano.yml, and a task that is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from project import ROOT, Project
+from published import published
+from test_airflow import AIRFLOW_VERSION
+
+from sandbox import Faults, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT_SECONDS = 120
+DAG_FILE = ROOT / "orchestrate" / "dags" / "lytics_to_mapp.py"
+
+PARSE = """
+import json, runpy, sys
+from airflow.sdk import DAG
+
+def watch(event, facts):
+    # A DAG file is read every half minute: it may ask nobody for anything.
+    if event in ("socket.connect", "socket.getaddrinfo") or (
+        event == "subprocess.Popen" and "meltano" in str(facts)
+    ):
+        raise AssertionError(f"{event} while the file is read")
+
+sys.addaudithook(watch)
+facts = {}
+for name, dag in runpy.run_path(sys.argv[1]).items():
+    if isinstance(dag, DAG):
+        table = dag.timetable
+        facts[name] = {
+            "kind": type(table).__name__,
+            "expression": getattr(table, "expression", None),
+            "zone": str(getattr(table, "timezone", None)),
+            "catchup": dag.catchup,
+            "max_active_runs": dag.max_active_runs,
+            "retries": sorted({task.retries for task in dag.tasks}),
+            "tasks": sorted(task.task_id for task in dag.tasks),
+        }
+print(json.dumps(facts))
+"""
+
+RUN = """
+import json, os, runpy, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: None)  # Airflow's own handler ends nothing either
+share = {"plugins": ["tap-lytics", "target-mapp-sftp"], "state": "stopped", "env": {}}
+runpy.run_path(sys.argv[1])["run"](share, dict(os.environ))
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """The interpreter of an environment that has Airflow."""
+    return published("apache-airflow", AIRFLOW_VERSION) / "python"
+
+
+def parse(folder: Path, python: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Read the DAG file as Airflow does, beside a meltano.yml of *text*."""
+    dags = folder / "orchestrate" / "dags"
+    dags.mkdir(parents=True)
+    (folder / "meltano.yml").write_text(text)
+    return subprocess.run(
+        [python, "-c", PARSE, shutil.copy(DAG_FILE, dags)],
+        env={**os.environ, "AIRFLOW_HOME": str(folder / "airflow")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+
+
+def test_each_schedule_is_a_dag_in_its_zone(tmp_path: Path, python: Path) -> None:
+    """No catch-up, one run at a time, retries; nothing is asked of anybody meanwhile."""
+    done = parse(
+        tmp_path,
+        python,
+        """
+jobs:
+- {name: export, tasks: [tap-lytics target-mapp-sftp]}
+schedules:
+- {name: berlin, interval: "30 6 * * *", job: export, env: {EXPORT_TIMEZONE: Europe/Berlin}}
+- {name: midnight, interval: "@midnight", job: export}
+- {name: once, interval: "@once", job: export}
+- {name: by-hand, interval: "@manual", job: export}
+- {name: pair, interval: "@daily", extractor: tap-lytics, loader: target-mapp-sftp}
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    facts: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    assert {name: (dag["expression"], dag["zone"]) for name, dag in facts.items()} == {
+        "berlin": ("30 6 * * *", "Europe/Berlin"),
+        "midnight": ("0 0 * * *", "UTC"),
+        "once": (None, "None"),
+        "by-hand": (None, "None"),
+        "pair": ("0 0 * * *", "UTC"),
+    }
+    kinds = {name: dag["kind"] for name, dag in facts.items()}
+    assert kinds["berlin"] == "CronTriggerTimetable"
+    assert (kinds["once"], kinds["by-hand"]) == ("OnceTimetable", "NullTimetable")
+    for dag in facts.values():
+        assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
+        assert dag["retries"] == [2]
+        assert dag["tasks"] == ["audiences", "export"]
+
+
+def test_a_wrong_zone_is_named(tmp_path: Path, python: Path) -> None:
+    """Airflow shows this as the import error of the file."""
+    done = parse(
+        tmp_path,
+        python,
+        """
+jobs: [{name: export, tasks: [tap-lytics target-mapp-sftp]}]
+schedules:
+- {name: berlin, interval: "30 6 * * *", job: export, env: {EXPORT_TIMEZONE: Berlin}}
+""",
+    )
+    assert done.returncode != 0
+    assert "ValueError: Schedule 'berlin': EXPORT_TIMEZONE names no time zone" in done.stderr
+
+
+def test_a_task_that_is_stopped_ends_its_export(tmp_path: Path, python: Path) -> None:
+    """SIGTERM, as Airflow sends it: the task fails, and nothing is running or delivered."""
+    with Sandbox(people=1000, faults=Faults(delay_ms=3000)) as box:
+        project = Project(tmp_path, box)
+        env = {name: value for name, value in project.env.items() if value is not None}
+        task = subprocess.Popen(
+            [python, "-c", RUN, DAG_FILE],
+            env={**os.environ, **env, "AIRFLOW_HOME": str(tmp_path / "airflow")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        spool = tmp_path / "spool"
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not list(spool.rglob("*.csv")):
+            assert task.poll() is None, task.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        task.send_signal(signal.SIGTERM)
+        log, _ = task.communicate(timeout=TIMEOUT_SECONDS)
+        assert task.returncode == 1
+        assert "The task was stopped; its export was ended" in log
+        assert project.delivered() == []
+    # The list of rejects stays, for people to read.
+    assert [path for path in spool.rglob("*.csv") if path.parent.name != "rejects"] == []
