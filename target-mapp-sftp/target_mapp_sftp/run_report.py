@@ -46,7 +46,7 @@ class RunReport:
 
     def __init__(self, run: Run, folder: str) -> None:
         self._run = run
-        self._folder = Path(folder)
+        self._folder = Path(folder).absolute()
         self._started_at = datetime.now(UTC).astimezone(run.file_settings.zone)
         self._began_at = time.monotonic()
         self._filled: dict[str, Mapping[str, int]] = {}
