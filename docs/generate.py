@@ -1,8 +1,8 @@
-"""Writes what is said in more than one place: the settings, in meltano.yml and in the READMEs.
+"""Writes what is said in more than one place: settings and help texts.
 
-The one source is `config_jsonschema` of the tap and of the target; the definitions by which they
-are added to other projects are those of meltano.yml. `make docs` writes, a test holds that nothing
-was left to write.
+The one source of the settings is `config_jsonschema` of the tap and of the target, that of the help
+texts the commands; the definitions by which the plugins are added to other projects are those of
+meltano.yml. `make docs` writes, a test holds that nothing was left to write.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import yaml
 
+from export_scheduler.cli import main as export_scheduler
+from sandbox.cli import main as sandbox
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.attributes import attributes_table
 from target_mapp_sftp.target import TargetMappSftp
@@ -33,6 +36,7 @@ MELTANO_KINDS = {
 }
 
 STREAM_MAPS = "[stream maps](https://sdk.meltano.com/en/latest/stream_maps.html) and flattening"
+HELP_WIDTH = 100
 PLACE = "$LYTICS_TO_MAPP"
 """The variable by which another project says where this checkout, or its repository, is."""
 
@@ -105,6 +109,17 @@ def _scalar(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def help_text(command: click.Command, name: str) -> str:
+    """What `NAME --help` prints, and the help of its own commands below, as a block of Markdown."""
+    context = click.Context(command, info_name=name, terminal_width=HELP_WIDTH)
+    texts = [command.get_help(context)]
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            own = click.Context(each, context, each.name, terminal_width=HELP_WIDTH)
+            texts.append(each.get_help(own))
+    return "\n".join(["```", "\n\n".join(texts), "```"])
+
+
 def definition(kind: str, name: str) -> str:
     """The plugin as `meltano add --from-ref` takes it into another project."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
@@ -121,11 +136,19 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "Mapp's attributes": attributes_table,
     "meltano settings of tap-lytics": lambda: meltano_settings(TapLytics),
     "meltano settings of target-mapp-sftp": lambda: meltano_settings(TargetMappSftp),
+    "help of tap-lytics": lambda: help_text(TapLytics.get_singer_command(), "tap-lytics"),
+    "help of target-mapp-sftp": lambda: help_text(
+        TargetMappSftp.get_singer_command(), "target-mapp-sftp"
+    ),
+    "help of the scheduler": lambda: help_text(export_scheduler, "meltano invoke scheduler"),
+    "help of the sandbox": lambda: help_text(sandbox, "sandbox"),
 }
 FILES = (
     "README.md",
     "docs/field-to-value.md",
+    "docs/schedules.md",
     "meltano.yml",
+    "sandbox/README.md",
     "tap-lytics/README.md",
     "target-mapp-sftp/README.md",
 )
