@@ -83,7 +83,8 @@ def main() -> None:
         subprocess.run(  # noqa: S603 our own command
             [BIN / "meltano", "--environment=dev", "run", "tap-lytics", "target-mapp-sftp"],
             cwd=ROOT,
-            env=os.environ | facts,
+            # One cursor: the same people in the same order, so the same file, every time.
+            env=os.environ | facts | {"TAP_LYTICS_CONCURRENCY": "1"},
             check=True,
         )
     for file in sorted(set(inbox.glob("*.csv")) - before):
