@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
+IGNORED = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+PAGES = sorted(
+    path for path in ROOT.rglob("*.md") if not IGNORED & set(path.relative_to(ROOT).parts)
+)
+PACKAGES = sorted(
+    folder.parent
+    for pattern in ("*/*/__init__.py", "*/*/*/__init__.py")
+    for folder in ROOT.glob(pattern)
+    if not IGNORED & set(folder.relative_to(ROOT).parts)
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def generate() -> ModuleType:
@@ -36,3 +48,36 @@ def test_settings_and_attributes_are_those_of_the_code(name: str) -> None:
 def test_the_definitions_for_other_projects_are_those_of_meltano_yml(name: str) -> None:
     """`make docs` would change nothing."""
     assert (ROOT / name).read_text("utf-8") == generate().definition(*generate().DEFINITIONS[name])
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page leads to a file that is there, and to a heading in it."""
+    for link in LINK.findall(page.read_text("utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        leads_to = page.parent / name if name else page
+        assert leads_to.exists(), link
+        if anchor:
+            assert anchor in anchors(leads_to), link
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: str(package.relative_to(ROOT)))
+def test_the_house_names_its_rooms(package: Path) -> None:
+    """docs/architecture.md has a place for every package, and for the modules beside its rooms."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rooms = {room.parent.name for room in package.glob("*/__init__.py")}
+    if rooms:
+        modules = {module.name for module in package.glob("[a-z]*.py")}
+        assert all(name in page for name in {*modules, *(f"{room}/" for room in rooms)})
+    else:
+        assert package.name in page or package.parent.name in page
