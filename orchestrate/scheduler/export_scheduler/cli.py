@@ -87,6 +87,7 @@ def main(ctx: click.Context) -> None:
 @click.option(
     "--at",
     type=moment_of,
+    metavar="TIME",
     help="Answer for this moment (ISO 8601) instead of now.",
 )
 def next_(at: datetime | None) -> None:
@@ -99,7 +100,9 @@ def next_(at: datetime | None) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--due", type=moment_of, help="The moment the run is for, instead of now.")
+@click.option(
+    "--due", type=moment_of, metavar="TIME", help="The moment the run is for, instead of now."
+)
 def run(name: str, due: datetime | None) -> None:
     """Run one schedule now, with run log and webhook; for cron, systemd and Kubernetes."""
     places = Places.here()
