@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
@@ -132,8 +133,12 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
     Raises:
         SettingsError: With a line for each problem; lines name the setting, never its value.
     """
-    for name in [name for name, value in config.items() if value is None]:
-        del config[name]
+    for name, value in list(config.items()):
+        if value is None:
+            del config[name]
+        elif isinstance(value, Decimal):
+            # As the SDK reads 2.5 from a file; what waits and times out wants a float.
+            config[name] = float(value)
     problems = [_problem(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
     if not problems:
         problems = list(_further_problems(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
@@ -312,8 +313,11 @@ RULES = (
 SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY, *REPORT)
 
 
-def numbers_from_text(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn text into numbers where a setting is one: variables of `--config ENV` are text."""
+def plain_numbers(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Make floats of what the SDK has made of numbers.
+
+    A fraction in a configuration file comes as a Decimal, a variable of `--config ENV` as text.
+    """
     return {
         name: _number(value, schema["properties"].get(name, {})) for name, value in config.items()
     }
@@ -321,6 +325,8 @@ def numbers_from_text(config: Mapping[str, Any], schema: Mapping[str, Any]) -> d
 
 def _number(value: object, setting: Mapping[str, Any]) -> object:
     kinds = setting.get("type", ())
+    if isinstance(value, Decimal):
+        return float(value)
     if isinstance(value, str) and "number" in kinds and "string" not in kinds:
         with contextlib.suppress(ValueError):
             return float(value)

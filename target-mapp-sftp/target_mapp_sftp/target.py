@@ -20,7 +20,7 @@ from target_mapp_sftp.delivered_state import after_run
 from target_mapp_sftp.errors import SettingsError, TargetError
 from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
-from target_mapp_sftp.settings import SETTINGS, numbers_from_text, wrong_setting
+from target_mapp_sftp.settings import SETTINGS, plain_numbers, wrong_setting
 from target_mapp_sftp.sinks import ContactSink
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class TargetMappSftp(Target):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Private hook: the SDK's own messages repeat the value, which may be a password."""
         self.append_builtin_config(self.config_jsonschema)
-        self._config = numbers_from_text(self._config, self.config_jsonschema)
+        self._config = plain_numbers(self._config, self.config_jsonschema)
         # The validator also fills in the defaults.
         errors = JSONSchemaValidator(self.config_jsonschema).iter_errors(self._config)
         problems = tuple(wrong_setting(error) for error in errors)

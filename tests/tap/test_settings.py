@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -50,6 +51,15 @@ def test_null_is_as_good_as_absent() -> None:
     check_settings(config, PROPERTIES.to_dict())
 
     assert (config["splits"], config["concurrency"]) == ("0-99", 4)
+
+
+def test_a_fraction_in_a_file_is_a_number() -> None:
+    """The SDK reads 2.5 as a Decimal, which no time limit of a socket takes."""
+    config: dict[str, Any] = {"api_token": TOKEN, "request_timeout": Decimal("2.5")}
+
+    check_settings(config, PROPERTIES.to_dict())
+
+    assert type(config["request_timeout"]) is float
 
 
 def test_all_bad_settings_are_told_at_once() -> None:
