@@ -6,13 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PLUGINS = {"tap-lytics": "extractors", "target-mapp-sftp": "loaders"}
+REQUIRED = {"tap-lytics": ["api_token"], "target-mapp-sftp": ["field_map"]}
+DATA = {"tap-lytics": [], "target-mapp-sftp": ["target_mapp_sftp/contact_file/attributes.json"]}
 SETTING = {"tap-lytics": "segments", "target-mapp-sftp": "field_map"}
 TIMEOUT_SECONDS = 200
 
@@ -42,10 +48,16 @@ def test_somebody_elses_project_adds_a_plugin_by_its_definition(
     apart = {"MELTANO_PROJECT_ROOT": str(tmp_path), "LYTICS_TO_MAPP": str(ROOT)}
     run(BIN / "meltano", "add", "--from-ref", definition, plugin, cwd=tmp_path, **apart)
     about = json.loads(
-        run(BIN / "meltano", "invoke", plugin, "--about=json", cwd=tmp_path, **apart)
+        run(BIN / "meltano", "invoke", plugin, "--about", "--format=json", cwd=tmp_path, **apart)
     )
     assert about["name"] == plugin
-    listed = run(BIN / "meltano", "config", "list", plugin, cwd=tmp_path, **apart)
+    # The definition has the commands and capabilities of the plugin itself.
+    added = YAML(typ="safe").load(definition)
+    assert set(added["capabilities"]) == set(about["capabilities"])
+    assert {setting["name"] for setting in added["settings"]} == set(
+        about["settings"]["properties"]
+    )
+    listed = run(BIN / "meltano", "config", "list", "--all", plugin, cwd=tmp_path, **apart)
     assert SETTING[plugin] in listed
 
 
@@ -57,10 +69,26 @@ def test_a_wheel_works_alone(tmp_path: Path, plugin: str) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     run(BIN / "uv", "venv", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
     run(BIN / "uv", "pip", "install", "--python", python, wheel, cwd=tmp_path)
-    about = json.loads(run(python.parent / plugin, "--about=json", cwd=tmp_path))
-    assert about["capabilities"]
-    settings = about["settings"]["properties"]
-    assert settings[SETTING[plugin]]["description"]
-    assert all(setting.get("description") for setting in settings.values())
+    assert_complete(
+        json.loads(run(python.parent / plugin, "--about", "--format=json", cwd=tmp_path)), plugin
+    )
+    inside = set(zipfile.ZipFile(wheel).namelist())
     package = plugin.replace("-", "_")
-    assert (next((tmp_path / "venv").rglob(package)) / "py.typed").exists()
+    assert {f"{package}/py.typed", *DATA[plugin]} <= inside
+    (licence,) = (name for name in inside if name.endswith("/licenses/LICENSE"))
+    assert zipfile.ZipFile(wheel).read(licence) == (ROOT / "LICENSE").read_bytes()
+
+
+def assert_complete(about: dict[str, Any], plugin: str) -> None:
+    """Name, description, versions, capabilities, and every setting with its meaning."""
+    declared = tomllib.loads((ROOT / plugin / "pyproject.toml").read_text())["project"]
+    assert (about["name"], about["version"]) == (plugin, declared["version"])
+    assert about["description"]
+    assert about["supported_python_versions"][0] == declared["requires-python"].strip(">=")
+    assert {"about", "stream-maps", "structured-logging"} <= set(about["capabilities"])
+    settings = about["settings"]["properties"]
+    assert SETTING[plugin] in settings
+    for setting in settings.values():
+        assert setting["title"]
+        assert setting["description"]
+    assert about["settings"]["required"] == REQUIRED[plugin]
