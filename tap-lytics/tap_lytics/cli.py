@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import traceback
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_lytics.errors import LyticsError, SettingsError
+from tap_lytics.run_stamp import RUN_STAMP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +57,15 @@ class LyticsCommand(SingerCommand):
         # costs a tenth of the time and finds none.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        try:
-            return super().main(*args, **kwargs)
-        except Exception as error:
-            # Not even in a log may a traceback stand, for it can hold a person's data.
-            explained = _explained(error)
-            for line in (str(explained), *explained.details):
-                self.logger.error("%s", line)  # noqa: TRY400
-            raise SystemExit(explained.exit_code) from error
+        with RUN_STAMP.on_every_line(uuid.uuid4().hex):
+            try:
+                return super().main(*args, **kwargs)
+            except Exception as error:
+                # Not even in a log may a traceback stand, for it can hold a person's data.
+                explained = _explained(error)
+                for line in (str(explained), *explained.details):
+                    self.logger.error("%s", line)  # noqa: TRY400
+                raise SystemExit(explained.exit_code) from error
 
 
 def _explained(error: Exception) -> LyticsError:

@@ -29,10 +29,11 @@ class ScanMarks:
 
     Args:
         splits: The share of the audiences that this run reads; None means the whole.
+        run_id: The run's id; a new one unless given.
     """
 
-    def __init__(self, splits: str | None = None) -> None:
-        self.run_id = uuid.uuid4().hex
+    def __init__(self, splits: str | None = None, run_id: str | None = None) -> None:
+        self.run_id = run_id or uuid.uuid4().hex
         self._share = {} if splits is None else {"splits": splits}
         self._state: TapState = {}
 

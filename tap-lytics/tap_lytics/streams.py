@@ -180,6 +180,7 @@ class AudienceStream(Stream):
         keeps_undeclared = self.config["undeclared_fields"] == "keep"
         personal = self._account.personal
         shaping = Shaping(Shape(self._types, self.selected_fields, keeps_undeclared, personal))
+        self._say_what_is_read()
         marks.start(self.name)
         state_writer.write_state(self.tap_state)
         with Progress(self.logger, self.name) as progress:
@@ -191,6 +192,16 @@ class AudienceStream(Stream):
         if progress.people:
             shaping.report(self.logger)
         marks.complete(self.name, self._records_written(progress.people))
+
+    def _say_what_is_read(self) -> None:
+        size = self._audience.size
+        people = "an unknown number of" if size is None else f"{size:,}"
+        self.logger.info(
+            "%s: reading audience '%s', %s people at the last count of Lytics",
+            self.name,
+            self._audience.title,
+            people,
+        )
 
     def _records_written(self, people: int) -> int:
         """The records a target got of so many people, for a stream map may leave some out."""

@@ -22,6 +22,7 @@ from tap_lytics.cli import LyticsCommand
 from tap_lytics.errors import SettingsError
 from tap_lytics.listing import as_json_lines, as_table
 from tap_lytics.message_writer import MessageWriter
+from tap_lytics.run_stamp import RUN_STAMP
 from tap_lytics.scan_marks import ScanMarks
 from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
 from tap_lytics.streams import Audience, AudienceStream
@@ -71,7 +72,8 @@ class TapLytics(Tap):
     def scan_marks(self) -> ScanMarks:
         """The marks of this run."""
         splits: str = self.config["splits"]
-        return ScanMarks(None if parse_splits(splits) == ALL_BUCKETS else splits)
+        is_whole = parse_splits(splits) == ALL_BUCKETS
+        return ScanMarks(None if is_whole else splits, RUN_STAMP.run_id)
 
     @cached_property
     def field_names(self) -> list[str]:

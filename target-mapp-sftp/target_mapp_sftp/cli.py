@@ -8,6 +8,7 @@ import select
 import sys
 import time
 import traceback
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import SingerSDKError
@@ -16,6 +17,7 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 from typing_extensions import override
 
 from target_mapp_sftp.errors import SettingsError, SourceError, TargetError
+from target_mapp_sftp.run_stamp import RUN_STAMP
 
 if TYPE_CHECKING:
     import click
@@ -26,6 +28,11 @@ _READ_ON_SECONDS = 20
 
 class TargetCommand(SingerCommand):
     """Logs an error as one line with its details below, and exits with its code."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with RUN_STAMP.on_every_line(uuid.uuid4().hex):
+            return super().main(*args, **kwargs)
 
     @override
     def invoke(self, ctx: click.Context) -> Any:

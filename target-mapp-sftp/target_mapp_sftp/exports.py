@@ -71,6 +71,7 @@ class Export:
         self.failure: TargetError | None = None
         self.finished: FinishedFile | None = None
         self.seconds: float | None = None
+        self._opened_at = time.monotonic()
         self._file = contact_file
         self._rows_before = _rows(delivered_before)
         if delivered_before is not None:
@@ -137,6 +138,14 @@ class Export:
             [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts]
         )
         self.seconds = time.monotonic() - began_at
+        LOGGER.info(
+            "Stream '%s': delivered %s, %d rows, %.1f MB, in %.1f s since its first message",
+            self.stream,
+            ", ".join(names),
+            finished.rows,
+            sum(part.size_bytes for part in finished.parts) / 1_000_000,
+            time.monotonic() - self._opened_at,
+        )
         return _delivered(finished, names)
 
     def discard(self) -> None:

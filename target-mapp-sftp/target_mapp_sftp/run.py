@@ -20,6 +20,7 @@ from target_mapp_sftp.delivery import (
 )
 from target_mapp_sftp.errors import DeliveryError, SettingsError, TargetError
 from target_mapp_sftp.exports import Export, IncompleteStreamError
+from target_mapp_sftp.run_stamp import RUN_STAMP
 from target_mapp_sftp.scan_marks import ScanMarks
 from target_mapp_sftp.spool import Spool
 
@@ -75,7 +76,7 @@ class Run:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.file_settings, self._server_settings = _read_settings(config)
         self._config = config
-        self._own_id = uuid.uuid4().hex
+        self._own_id = RUN_STAMP.run_id or uuid.uuid4().hex
         self._started_at = datetime.now(UTC)
         self._taken_names: set[str] = set()
         self._sources: dict[str, str] = {}
@@ -91,6 +92,15 @@ class Run:
     def id(self) -> str:
         """The run's id: the tap's, when it announces one."""
         return self.marks.run_id or self._own_id
+
+    def read_marks(self, state: dict[str, Any]) -> None:
+        """Take in what a STATE says of the tap's run, and go on under that run's id."""
+        if self.first_state is None:
+            self.first_state = state
+        self.marks.read(state)
+        if RUN_STAMP.run_id not in (None, self.id):
+            LOGGER.info("Part of the tap's run %s, and logged as such from here on", self.id)
+            RUN_STAMP.use(self.id)
 
     def open_export(
         self,
@@ -146,6 +156,7 @@ class Run:
         return self._spool
 
     def _open_destination(self) -> Destination:
+        LOGGER.info("Delivering to %s", self._folder())
         if self._server_settings is None:
             return LocalDestination(Path(self._config["output_dir"]), run_id=self.id)
         destination = SftpDestination(self._server_settings, run_id=self.id)

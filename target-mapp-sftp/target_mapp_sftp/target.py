@@ -86,9 +86,7 @@ class TargetMappSftp(Target):
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         """Private hook: the marks must be seen in the order they were sent."""
         super()._process_state_message(message_dict)
-        if self.run.first_state is None:
-            self.run.first_state = self._latest_state
-        self.run.marks.read(message_dict["value"])
+        self.run.read_marks(message_dict["value"])
 
     @override
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:

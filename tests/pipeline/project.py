@@ -36,7 +36,9 @@ class Ending:
     @property
     def errors(self) -> list[str]:
         """What the plugins said at level error, without repetitions."""
-        lines = re.findall(r"\[error +\] +(?:tap-lytics|target-mapp-sftp) +(.*)", self.log)
+        lines = re.findall(
+            r"\[error +\] +(?:tap-lytics|target-mapp-sftp) +[0-9a-f]{8} (.*)", self.log
+        )
         return list(dict.fromkeys(line.strip() for line in lines))
 
 

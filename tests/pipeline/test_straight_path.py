@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 MEMBERSHIP = "user.CustomAttribute.SegmentMembership"
+LINES_OF_A_SCREEN = 25
 
 
 def field_map() -> dict[str, str]:
@@ -135,3 +136,24 @@ def test_several_audiences_become_several_files(project: Project, segments: str)
         assert len(names) > 2
     else:
         assert len(names) == 2
+
+
+def test_the_log_tells_the_story_of_a_run_on_one_screen(project: Project) -> None:
+    """Who, what, last delivery, rejects by reason, file, size and seconds; the id in each line."""
+    assert project.run().exit_code == 0
+    log = project.run().log
+    said = re.findall(
+        r"^\S+ \[(?:info|warning) +\] (?:tap-lytics|target-\S+) +(.*)", log, re.MULTILINE
+    )
+    lines = [line for line in said if not line.startswith("METRIC")]
+    assert len(lines) < LINES_OF_A_SCREEN
+    assert all(re.match(r"[0-9a-f]{8} ", line) for line in lines)
+    story = [
+        r"reading audience 'Newsletter subscribers', 500 people at the last count",
+        r"Delivering to mapp@127\.0\.0\.1:\d+/\.",
+        r"last delivered 2\d{3}-\S+Z, \d+ rows",
+        r"500 records in, \d+ rows out, \d+ rejected, .*rejected: user\.Email: missing \(\d+\)",
+        r"delivered export-lytics-\S+\.csv, \d+ rows, 0\.\d MB, in \d+\.\d s since",
+    ]
+    told = [next((line for line in lines if re.search(part, line)), part) for part in story]
+    assert len({line[:8] for line in told}) == 1, told

@@ -1,0 +1,60 @@
+"""The run's id at the head of every line of the log, whoever writes the line.
+
+Meltano shows the text of a line and drops its other fields unless told otherwise, so the id stands
+in the text. It is also the field `run_id` of the record, for logs that are kept as JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SHOWN_CHARACTERS = 8
+_METRIC = "METRIC: %s"
+"""The SDK knows its metrics by this text; they have the id as a field only."""
+
+
+class RunStamp:
+    """Puts the id of the run into what is logged.
+
+    Attributes:
+        run_id: The id; None outside of a run of the command.
+    """
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self._head = ""
+
+    @contextmanager
+    def on_every_line(self, run_id: str) -> Iterator[None]:
+        """Stamp all that this process logs meanwhile."""
+        self.use(run_id)
+        make = logging.getLogRecordFactory()
+
+        def stamped(*args: Any, **kwargs: Any) -> logging.LogRecord:
+            record = make(*args, **kwargs)
+            record.run_id = self.run_id
+            if record.msg != _METRIC:
+                record.msg = f"{self._head} {record.msg}"
+            return record
+
+        logging.setLogRecordFactory(stamped)
+        try:
+            yield
+        finally:
+            logging.setLogRecordFactory(make)
+            self.run_id = None
+
+    def use(self, run_id: str) -> None:
+        """Go on under another id."""
+        self.run_id = run_id
+        # What another program calls its run may hold anything.
+        self._head = re.sub(r"[^0-9A-Za-z._-]", "", run_id)[:_SHOWN_CHARACTERS]
+
+
+RUN_STAMP = RunStamp()
