@@ -20,8 +20,10 @@ import os
 import shlex
 import signal
 import subprocess
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -139,12 +141,15 @@ def run(share: Share, env: dict[str, str]) -> None:
     """Run one export to its end; when the task is stopped, so is the export."""
     # A session of its own: Airflow kills what is left of a task's group after seconds, and an
     # export that is ended tidies up behind itself.
-    with subprocess.Popen(  # noqa: S603 Meltano's own command
-        [MELTANO, "run", *share["plugins"], f"--state-id-suffix={share['state']}"],
-        cwd=ROOT,
-        env={**env, **share["env"]},
-        start_new_session=True,
-    ) as process:
+    with (
+        _own_system_folder() as own,
+        subprocess.Popen(  # noqa: S603 Meltano's own command
+            [MELTANO, "run", *share["plugins"], f"--state-id-suffix={share['state']}"],
+            cwd=ROOT,
+            env={**env, **share["env"], **own},
+            start_new_session=True,
+        ) as process,
+    ):
         _stop_with_the_task()
         try:
             exit_code = process.wait()
@@ -153,6 +158,19 @@ def run(share: Share, env: dict[str, str]) -> None:
             raise
     if exit_code:
         raise RuntimeError(f"The export failed with exit code {exit_code}; its log stands above.")
+
+
+@contextmanager
+def _own_system_folder() -> Iterator[dict[str, str]]:
+    """A variable that gives Meltano the checkout's system folder with a `run` of its own.
+
+    Meltano keeps a tap's catalog in `run`: two runs of one tap at once write over each other's.
+    """
+    shared = Path(os.environ.get("MELTANO_SYS_DIR_ROOT") or ROOT / ".meltano")
+    with TemporaryDirectory(prefix="lytics-to-mapp-") as folder:
+        for name in {"meltano.db", *(each.name for each in shared.iterdir())} - {"run"}:
+            (Path(folder) / name).symlink_to(shared / name)
+        yield {"MELTANO_SYS_DIR_ROOT": folder}
 
 
 def _stop_with_the_task() -> None:

@@ -58,6 +58,22 @@ share = {"plugins": ["tap-lytics", "target-mapp-sftp"], "state": "stopped", "env
 runpy.run_path(sys.argv[1])["run"](share, dict(os.environ))
 """
 
+RUN_ALL_AT_ONCE = """
+import os, runpy, sys
+dag = runpy.run_path(sys.argv[1])
+env = dict(os.environ)
+tasks = []
+for share in dag["shares_of"](["tap-lytics", "target-mapp-sftp"], env):
+    task = os.fork()
+    if task == 0:
+        try:
+            dag["run"](share, env)
+        finally:
+            os._exit(1 if sys.exc_info()[0] else 0)
+    tasks.append(task)
+sys.exit(any(os.waitpid(task, 0)[1] for task in tasks))
+"""
+
 
 @pytest.fixture(scope="module")
 def python() -> Path:
@@ -154,3 +170,29 @@ def test_a_task_that_is_stopped_ends_its_export(tmp_path: Path, python: Path) ->
         assert project.delivered() == []
     # The list of rejects stays, for people to read.
     assert [path for path in spool.rglob("*.csv") if path.parent.name != "rejects"] == []
+
+
+def test_shares_run_side_by_side(tmp_path: Path, python: Path) -> None:
+    """As an executor with several workers on one machine runs them: none disturbs another."""
+    with Sandbox(people=1000) as box:
+        project = Project(tmp_path, box)
+        env = {name: value for name, value in project.env.items() if value is not None}
+        own = {
+            "AIRFLOW_HOME": str(tmp_path / "airflow"),
+            "LYTICS_SHARE_PEOPLE": "400",
+            "LYTICS_SHARES": "3",
+            "TARGET_MAPP_SFTP_FILE_NAME": "{stream_name}.csv",
+        }
+        done = subprocess.run(
+            [python, "-c", RUN_ALL_AT_ONCE, DAG_FILE],
+            env={**os.environ, **env, **own},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+        assert done.returncode == 0, done.stdout
+        assert [path.name for path in project.delivered()] == [
+            f"newsletter_subscribers-share-{number}-of-3.csv" for number in (1, 2, 3)
+        ]

@@ -50,7 +50,11 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
     """
     begun = time.monotonic()
     started_at = datetime.now(UTC)
-    with ledger.running(schedule, due) as lock, project.run(schedule, lock) as process:
+    system_folder = ledger.folder_of(schedule)
+    with (
+        ledger.running(schedule, due) as lock,
+        project.run(schedule, lock, system_folder) as process,
+    ):
         meltano_run_id, error = _follow(process)
     facts: dict[str, Any] = {
         "at": _utc(datetime.now(UTC)),

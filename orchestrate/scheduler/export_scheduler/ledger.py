@@ -5,6 +5,7 @@ One file per schedule in the state folder::
     NAME.json   {"rule": "30 6 * * * Europe/Berlin", "handled": "2026-11-23T05:30:00+00:00",
                  "before": …, "running": false}
     NAME.lock   held by the process that runs the schedule, whatever becomes of the scheduler
+    NAME.run/   Meltano's system folder for that run
 
 *handled* is the last due moment that a run was started for; *before* the one before it, to which
 an interrupted run goes back.
@@ -106,6 +107,10 @@ class Ledger:
                 raise
             done = schedule.interval == ONCE
             self._write(schedule, replace(started, running=False, once_done=done))
+
+    def folder_of(self, schedule: Schedule) -> Path:
+        """A place for a run's own files; whoever holds *schedule* may do as it likes there."""
+        return self._path(schedule, "run")
 
     def is_running(self, schedule: Schedule) -> bool:
         """Whether a process holds *schedule*."""

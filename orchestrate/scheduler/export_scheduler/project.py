@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from export_scheduler.schedules import Schedule
 
 _LIST_TIMEOUT_SECONDS = 120
+_SYSTEM_FOLDER = "MELTANO_SYS_DIR_ROOT"
 _ENVIRONMENT = "MELTANO_ENVIRONMENT"
 
 
@@ -80,19 +81,21 @@ class Project:
         facts = ((file.name, file.stat()) for file in files if file.is_file())
         return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in facts)
 
-    def run(self, schedule: Schedule, lock: int) -> subprocess.Popen[str]:
+    def run(self, schedule: Schedule, lock: int, folder: Path) -> subprocess.Popen[str]:
         """Start the schedule's export, in a process group of its own, its log in a pipe.
 
         Args:
             schedule: What to run.
             lock: A descriptor its processes inherit, so that the lock lasts as long as they do.
+            folder: Becomes the system folder of this run.
         """
+        self._fill_system_folder(folder)
         return subprocess.Popen(  # noqa: S603 Meltano's own command
             # Meltano's record of a run that a power failure cut off would refuse this one for
             # minutes. The lock, and the target's own, see to it that nothing runs twice.
             [self.meltano, "schedule", "run", schedule.name, "--force"],
             cwd=self.root,
-            env={**os.environ, **schedule.env},
+            env={**os.environ, **schedule.env, _SYSTEM_FOLDER: str(folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -100,6 +103,17 @@ class Project:
             start_new_session=True,
             pass_fds=(lock,),
         )
+
+    def _fill_system_folder(self, folder: Path) -> None:
+        """Make *folder* the project's system folder with a `run` of its own.
+
+        Meltano keeps a tap's catalog in `run`: two runs of one tap at once write over each other's.
+        """
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        shared = _system_folder(self.root)
+        for name in {"meltano.db", *(each.name for each in shared.iterdir())} - {"run"}:
+            (folder / name).symlink_to(shared / name)
 
     def _output_of(self, *command: str) -> str:
         try:
@@ -122,10 +136,13 @@ class Project:
         return done.stdout
 
 
+def _system_folder(root: Path) -> Path:
+    return Path(os.environ.get(_SYSTEM_FOLDER) or root / ".meltano").resolve()
+
+
 def _meltano(root: Path) -> str:
     """Meltano keeps a link to itself in its system folder, for just this purpose."""
-    system = Path(os.environ.get("MELTANO_SYS_DIR_ROOT") or root / ".meltano")
-    for candidate in (system / "run" / "bin", root / ".venv" / "bin" / "meltano"):
+    for candidate in (_system_folder(root) / "run" / "bin", root / ".venv" / "bin" / "meltano"):
         if os.access(candidate, os.X_OK):
             return str(candidate)
     found = shutil.which("meltano")
