@@ -24,6 +24,7 @@ INSTEAD = {
     r"make demo": ("make --old-file=.venv/plugins demo", "what it would install is installed"),
     r"make setup && make demo": ("make --dry-run setup demo", "the README's own demo is made"),
     r"make (\w+)": (r"make --dry-run \1", "too long for a test, or this test is a part of it"),
+    r"(\.venv/bin/pytest tests/\S+)": (r"\1 --collect-only", "these tests are run by themselves"),
     r"pip install (\S+)": (r"test -f \1/pyproject.toml", "test_reuse.py installs the wheels"),
     r"(tap-lytics .*) \| target-jsonl": (r"\1 | cat", "test_published_targets.py has that target"),
     r"\.venv/bin/sandbox serve": (
