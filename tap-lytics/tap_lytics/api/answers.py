@@ -69,7 +69,7 @@ def failure(path: str, status: int, words: str, *, with_cursor: bool) -> LyticsE
         return RequestRefusedError(f"{said}, another address; check `api_url`", status)
     if with_cursor:
         return CursorRefusedError(f"{said}; the cursor may have expired")
-    return RequestRefusedError(said, status)
+    return RequestRefusedError(f"{said}; check `api_url`, `table` and `fields`", status)
 
 
 def printable(body: bytes, secret: str) -> str:

@@ -135,7 +135,7 @@ class LyticsClient:
                 if call.cursor and isinstance(error, AnswerLostError):
                     raise
                 if failures > self._retries(error):
-                    message = f"{error}; given up after {failures} attempts"
+                    message = f"{error}; given up after {failures} attempt{'s'[: failures > 1]}"
                     raise GivenUpError(message) from error
                 self.wait(failures, error)
 

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import (
+    ConnectionLostError,
     HostKeyError,
     LoginError,
     LoginLostError,
@@ -149,7 +150,9 @@ class SftpDestination:
 
 def _given_up(error: PassingError, retries: int) -> PassingError:
     times = f"{retries} reconnect{'' if retries == 1 else 's'}"
-    return type(error)(f"{error} Given up after {times} (max_retries).")
+    advice = "Run again later; if it stays so, ask the server's owner."
+    ending = f" {advice}" if isinstance(error, ConnectionLostError) else ""
+    return type(error)(f"{error} Given up after {times} (max_retries).{ending}")
 
 
 def _refused(error: LoginLostError) -> LoginError:

@@ -1,0 +1,91 @@
+"""The real commands, started on settings of a test's own, and what they say when they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+BIN = Path(sys.executable).parent
+TIMEOUT_SECONDS = 60
+FIELD_MAP = [{"email": "user.Email"}, {"name": "user.FirstName"}]
+_ERROR = re.compile(r"\| (?:ERROR|CRITICAL) +\| [^|]*\| \S+ (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ended.
+
+    Attributes:
+        exit_code: Its own.
+        log: All it wrote to stderr.
+    """
+
+    exit_code: int
+    log: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Its lines of level ERROR."""
+        return _ERROR.findall(self.log)
+
+
+def tap(folder: Path, config: dict[str, Any], stdout: int = subprocess.DEVNULL) -> Ending:
+    """Run the tap."""
+    path = folder / "tap.json"
+    path.write_text(json.dumps({"api_token": "sandbox-token", "max_retries": 0, **config}))
+    return _run([BIN / "tap-lytics", "--config", path], stdout=stdout)
+
+
+def target(
+    room: Path,
+    messages: Iterable[dict[str, Any] | str],
+    /,
+    *options: str,
+    before: str = "",
+    **config: Any,
+) -> Ending:
+    """Run the target on messages; a string stands for a line as it is.
+
+    Args:
+        room: For its files; the preview's folder is `out` in it.
+        messages: What the tap says.
+        options: Further options of the command.
+        before: What a shell is to do before, such as to set a limit.
+        config: Its settings; one of None is left out.
+    """
+    (room / "spool").mkdir(exist_ok=True)
+    own = {"spool_dir": str(room / "spool"), "field_map": FIELD_MAP, "max_retries": 0}
+    if "host" not in config:
+        own["output_dir"] = str(room / "out")
+    path = room / "target.json"
+    settings = {key: value for key, value in {**own, **config}.items() if value is not None}
+    path.write_text(json.dumps(settings))
+    lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
+    command = f'{before}exec "$0" "$@"'
+    words = ["/bin/bash", "-c", command, BIN / "target-mapp-sftp", "--config", path, *options]
+    return _run(words, "\n".join(lines))
+
+
+def _run(
+    words: Sequence[str | Path], text: str | None = None, stdout: int = subprocess.DEVNULL
+) -> Ending:
+    done = subprocess.run(
+        words,
+        input=text,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400"},
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+    return Ending(done.returncode, done.stderr)

@@ -1,0 +1,400 @@
+"""Every error of both packages, provoked through the real commands, says what the docs say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commands import BIN, FIELD_MAP, Ending, tap, target
+from scripted_lytics import Reply, ScriptedLytics
+from servers import SSHD, free_port, openssh_server
+from staged_server import Fault, PasswordLogin, staged_server
+from target_runs import mark, record, records, schema
+from typing_extensions import override
+
+import tap_lytics.tap as _tap
+import target_mapp_sftp.target as _target
+from sandbox import Faults, Sandbox
+from tap_lytics.api import errors as api
+from tap_lytics.errors import LyticsError, OutputError, SourceError
+from tap_lytics.errors import SettingsError as TapSettingsError
+from target_mapp_sftp import errors, exports, reader, run, spool
+from target_mapp_sftp.contact_file import errors as file_errors
+from target_mapp_sftp.delivery import errors as delivery
+from target_mapp_sftp.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Provoke = Callable[[Path], Ending]
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md").read_text("utf-8")
+SLUG = "newsletter_subscribers"
+WHOLE = [mark("pending"), schema(), mark("running"), *records(3), mark("complete")]
+CASES: dict[type[Exception], Provoke] = {}
+GROUPS = {
+    # Named for the exit code or for what is tried again; a user meets what derives from them.
+    SourceError,
+    api.RetryableError,
+    errors.SettingsError,
+    errors.SourceError,
+    errors.DataError,
+    errors.DeliveryError,
+    delivery.PassingError,
+    delivery.RefusedError,
+}
+WITHIN = {
+    # Tried again; a user sees it as the reason in the error that ends the tries.
+    api.NotSentError,
+    api.TooManyRequestsError,
+    api.AnswerLostError,
+    api.CursorRefusedError,
+    # A fault of this code, which no input brings about.
+    file_errors.LostRecordsError,
+}
+assert _tap
+assert _target
+
+
+def provokes(error: type[Exception]) -> Callable[[Provoke], Provoke]:
+    """Take a function up as the way to an error."""
+
+    def take(function: Provoke) -> Provoke:
+        assert error not in CASES
+        CASES[error] = function
+        return function
+
+    return take
+
+
+def derived(root: type[Exception]) -> set[type[Exception]]:
+    """All classes that derive from it, however far."""
+    children = root.__subclasses__()
+    return {each for child in children for each in {child, *derived(child)}}
+
+
+# tap-lytics
+
+
+def _sandbox(folder: Path, faults: Faults | None = None, **config: Any) -> Ending:
+    with Sandbox(people=1000, sftp=False) as box:
+        box.set_faults(faults or Faults())
+        return tap(folder, {"api_url": box.api_url, "segments": [SLUG], **config})
+
+
+@provokes(TapSettingsError)
+def _(folder: Path) -> Ending:
+    return tap(folder, {"page_size": 500})
+
+
+@provokes(api.AccessRefusedError)
+def _(folder: Path) -> Ending:
+    return _sandbox(folder, api_token="wrong-token")
+
+
+@provokes(api.AddressError)
+def _(folder: Path) -> Ending:
+    return tap(folder, {"api_url": "lytics"})
+
+
+@provokes(api.AudienceChoiceError)
+def _(folder: Path) -> Ending:
+    return _sandbox(folder, segments=["newsleter_subscribers"])
+
+
+@provokes(api.RequestRefusedError)
+def _(folder: Path) -> Ending:
+    with ScriptedLytics(lambda _: Reply({}, 404)) as lytics:
+        return tap(folder, {"api_url": lytics.url})
+
+
+@provokes(api.UnexpectedAnswerError)
+def _(folder: Path) -> Ending:
+    with ScriptedLytics(lambda _: Reply([1])) as lytics:
+        return tap(folder, {"api_url": lytics.url})
+
+
+@provokes(api.UnprovenShareError)
+def _(folder: Path) -> Ending:
+    return _sandbox(folder, Faults(splits="ignored"), splits="0-49")
+
+
+@provokes(api.IncompleteScanError)
+def _(folder: Path) -> Ending:
+    return _sandbox(folder, Faults(total_off=500), concurrency=1)
+
+
+@provokes(api.GivenUpError)
+def _(folder: Path) -> Ending:
+    return tap(folder, {"api_url": f"http://127.0.0.1:{free_port()}"})
+
+
+@provokes(OutputError)
+def _(folder: Path) -> Ending:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        with Sandbox(people=1000, sftp=False) as box:
+            return tap(folder, {"api_url": box.api_url, "segments": [SLUG]}, stdout=writing)
+    finally:
+        os.close(writing)
+
+
+# target-mapp-sftp: the input
+
+
+@provokes(reader.BrokenInputError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), '{"type": "RECORD", "stream": "buyers", "rec'])
+
+
+@provokes(exports.IncompleteStreamError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE[:-1])
+
+
+# … the settings
+
+
+@provokes(file_errors.MappingError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE, field_map=[{"email": "user.Email"}, {"nmae": "user.FirstName"}])
+
+
+@provokes(delivery.ServerSettingsError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE, host="127.0.0.1", field_map=[{"email": "user.Emial"}])
+
+
+@provokes(spool.SpoolDirError)
+def _(folder: Path) -> Ending:
+    (folder / "file").touch()
+    return target(folder, WHOLE, spool_dir=str(folder / "file"))
+
+
+# … the people
+
+
+@provokes(file_errors.InvalidRecordError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), record(1, email="nobody")], invalid_records="fail")
+
+
+@provokes(file_errors.TooManyRejectedError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), record(1, email="nobody")], max_rejected="0")
+
+
+@provokes(file_errors.DuplicateError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), record(1), record(1)], duplicates="fail")
+
+
+@provokes(file_errors.EmptyAudienceError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema()], empty_audience="fail")
+
+
+@provokes(file_errors.ShrunkError)
+def _(folder: Path) -> Ending:
+    before = {"rows": 100, "at": "2026-11-23T00:00:41Z"}
+    first = mark("pending", delivered=before)
+    return target(folder, [first, *WHOLE[1:]], max_shrink="20%")
+
+
+@provokes(file_errors.RowTooLongError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE, max_file_size_mb=0.0001)
+
+
+@provokes(file_errors.SpoolFullError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), *records(20_000)], before="ulimit -f 64; ")
+
+
+# … the delivery
+
+
+def _staged(folder: Path, *faults: Fault, login: Any = None, options: Any = None) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    with staged_server(remote, faults, login=login, **(options or {})) as server:
+        return target(folder, WHOLE, **server.config())
+
+
+@provokes(delivery.HostUnknownError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE, host="sftp.invalid", username="mapp", password="invented")
+
+
+@provokes(delivery.UnreachableError)
+def _(folder: Path) -> Ending:
+    login = {"username": "mapp", "password": "invented"}
+    return target(folder, WHOLE, host="127.0.0.1", port=free_port(), **login)
+
+
+@provokes(delivery.HostKeyError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    with staged_server(remote) as server:
+        known_hosts = folder / "known_hosts"
+        known_hosts.touch()
+        own = server.config(host_key=None, known_hosts_file=str(known_hosts))
+        return target(folder, WHOLE, **own)
+
+
+@provokes(delivery.AlgorithmError)
+def _(folder: Path) -> Ending:
+    return _staged(folder, options={"kex_algs": ["diffie-hellman-group1-sha1"]})
+
+
+@provokes(delivery.LoginError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    with staged_server(remote) as server:
+        return target(folder, WHOLE, **server.config(password="wrong"))
+
+
+class HangingUp(PasswordLogin):
+    """Says no by hanging up."""
+
+    @override
+    def validate_password(self, username: str, password: str) -> bool:
+        self._connection.abort()
+        return False
+
+
+@provokes(delivery.LoginLostError)
+def _(folder: Path) -> Ending:
+    return _staged(folder, login=HangingUp)
+
+
+@provokes(delivery.NoSftpError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    if not SSHD.exists():
+        pytest.skip("OpenSSH's server is not installed")
+    with openssh_server(remote, sftp="/nonexistent/sftp-server") as server:
+        return target(folder, WHOLE, **server.config())
+
+
+@provokes(delivery.FolderError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    with staged_server(remote) as server:
+        return target(folder, WHOLE, **server.config(folder="contacts"))
+
+
+@provokes(delivery.WriteRefusedError)
+def _(folder: Path) -> Ending:
+    return _staged(folder, Fault("write", code=4, text="No space left on device"))
+
+
+@provokes(delivery.RenameRefusedError)
+def _(folder: Path) -> Ending:
+    return _staged(folder, Fault("rename", code=3, text="Permission denied"))
+
+
+@provokes(delivery.NameTakenError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    (remote / "contacts.csv").touch()
+    with staged_server(remote) as server:
+        own = server.config(file_name="contacts.csv", name_taken="fail")
+        return target(folder, WHOLE, **own)
+
+
+@provokes(delivery.ConnectionLostError)
+def _(folder: Path) -> Ending:
+    return _staged(folder, Fault("write", "hang up"))
+
+
+@provokes(delivery.SizeMismatchError)
+def _(folder: Path) -> Ending:
+    def change() -> None:
+        for path in (folder / "remote").glob(".*.part"):
+            path.write_bytes(b"x")
+
+    return _staged(folder, Fault("lstat", "nothing", first=change))
+
+
+@provokes(delivery.UncertainError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+
+    def fetch() -> None:
+        for path in remote.glob(".*.part"):
+            path.unlink()
+
+    with staged_server(remote, [Fault("rename", "hang up", at=1, first=fetch)]) as server:
+        return target(folder, WHOLE, **server.config(max_retries=2))
+
+
+@provokes(delivery.LocalFolderError)
+def _(folder: Path) -> Ending:
+    (folder / "out").touch()
+    return target(folder, WHOLE)
+
+
+@provokes(run.CheckFailedError)
+def _(folder: Path) -> Ending:
+    login = {"username": "mapp", "password": "invented"}
+    return target(folder, [], "--check", host="127.0.0.1", port=free_port(), **login)
+
+
+@provokes(spool.ExportRunningError)
+def _(folder: Path) -> Ending:
+    (folder / "spool").mkdir()
+    path = folder / "first.json"
+    own = {"output_dir": str(folder / "out"), "spool_dir": str(folder / "spool")}
+    path.write_text(json.dumps({"field_map": FIELD_MAP, **own}))
+    with subprocess.Popen(
+        [BIN / "target-mapp-sftp", "--config", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as first:
+        assert first.stdin
+        assert first.stdout
+        for message in (schema(), {"type": "STATE", "value": {}}):
+            first.stdin.write(json.dumps(message).encode() + b"\n")
+        first.stdin.flush()
+        while not list((folder / "spool").rglob("contacts-*")):
+            assert first.poll() is None
+        try:
+            return target(folder, WHOLE)
+        finally:
+            first.stdin.close()
+
+
+def test_no_error_is_left_out() -> None:
+    """Each class of error has a way to it here; the page of the docs has an entry for each."""
+    assert derived(LyticsError) | derived(TargetError) == CASES.keys() | WITHIN | GROUPS
+    assert set(re.findall(r"<!-- error: (\w+)", PAGE)) == {_name(error) for error in CASES}
+
+
+def _name(error: type[Exception]) -> str:
+    return f"Tap{error.__name__}" if error is TapSettingsError else error.__name__
+
+
+@pytest.mark.parametrize("error", CASES, ids=_name)
+def test_an_error_says_what_the_page_says(error: type[Any], tmp_path: Path) -> None:
+    """One line first, as printed on the page, with the exit code of its kind and no traceback."""
+    found = re.search(rf"<!-- error: {_name(error)} -->\n+```\n(.*?)\n```", PAGE, re.DOTALL)
+    assert found
+    shown = ".*".join(map(re.escape, " ".join(found[1].split()).split("…")))
+    ending = CASES[error](tmp_path)
+    assert ending.exit_code == error.exit_code, ending.log
+    assert "Traceback" not in ending.log
+    assert re.fullmatch(shown, ending.errors[0]), ending.errors
