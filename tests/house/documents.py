@@ -18,7 +18,7 @@ DOCUMENTS = [
 """Those that a user types from."""
 
 BLOCK = re.compile(r"(?:`([\w-]+\.json)`:\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"`((?:(?:\.venv/bin/)?(?:meltano|make|pip|ssh-keyscan) )[^`\n]+)`")
+INLINE = re.compile(r"`((?:(?:\.venv/bin/)?(?:meltano|make|pip|ssh-keyscan)\s)[^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def commands(document: str) -> list[str]:
     for block in blocks(document):
         if block.language == "sh":
             lines = re.sub(r"\\\n\s*", "", block.text).splitlines()
-            found += [re.sub(r"\s+#.*", "", line) for line in lines]
+            found += [re.sub(r"\s+#.*", "", line).rstrip() for line in lines]
     text = BLOCK.sub("", (ROOT / document).read_text("utf-8"))
-    found += [command.removeprefix(".venv/bin/") for command in INLINE.findall(text)]
+    found += [" ".join(command.split()) for command in INLINE.findall(text)]
     return [command for command in dict.fromkeys(found) if command]

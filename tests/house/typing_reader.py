@@ -31,6 +31,8 @@ INSTEAD = {
         ".venv/bin/sandbox serve --api-port 0 --sftp-port 0",
         "its ports may be taken",
     ),
+    r"meltano (run|install)": (r"meltano \1 --help", "the name of a command, no line to type"),
+    r"meltano schedule run (\S+)": ("meltano schedule list", "`scheduler run` runs this command"),
     r"meltano run --force …": ("true", "test_interruptions.py kills Meltano and goes ahead"),
 }
 """Commands that cannot run here as they stand: what runs for them, and why."""
@@ -109,12 +111,18 @@ class Reader:
 
     def follow(self, document: str) -> None:
         """Save the files that a document shows, then type its commands; all must end well."""
+        self.save_files(document)
+        for command in commands(document):
+            if command.removeprefix(".venv/bin/") not in {
+                said.removeprefix(".venv/bin/") for said in self.said
+            }:
+                self.type(command)
+
+    def save_files(self, document: str) -> None:
+        """Save the files that a document shows, with what the reader has."""
         for block in blocks(document):
             if block.file:
                 (self.root / block.file).write_text(self.fill_in(block.text), "utf-8")
-        for command in commands(document):
-            if command not in self.said:
-                self.type(command)
 
     def type(self, command: str) -> None:
         """Type one command."""
