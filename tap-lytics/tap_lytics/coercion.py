@@ -68,6 +68,21 @@ def json_schema(declared: str) -> Schema:
     return dict(item)
 
 
+def decoded_types(types: Mapping[str, str]) -> dict[str, Any]:
+    """What a decoder should read the fields as, so that only dates are left to be coerced.
+
+    Args:
+        types: Declared type by field name.
+    """
+    return {name: _decoded_type(*_parse(declared)) for name, declared in types.items()}
+
+
+def _decoded_type(kind: str, inner: str) -> Any:
+    # A date goes out letter by letter as it came, or comes as a number of milliseconds.
+    item = str | int | float if inner == "date" else _COLUMN_TYPES.get(inner, Any)
+    return _cell_type(kind, item)
+
+
 class Coercion:
     """Brings the fields of records to their declared types, in place.
 
@@ -82,10 +97,16 @@ class Coercion:
             for name, declared in types.items()
             if _parse(declared) != ("scalar", "value")
         ]
+        self._dates = [column for column in self._columns if column.is_of_dates]
 
-    def apply(self, records: Sequence[Record]) -> None:
-        """Coerce all records; the value that cannot be coerced stays and is counted."""
-        for column in self._columns:
+    def apply(self, records: Sequence[Record], *, are_typed: bool = False) -> None:
+        """Coerce all records; the value that cannot be coerced stays and is counted.
+
+        Args:
+            records: A page of them.
+            are_typed: Whether they were read as `decoded_types` has it.
+        """
+        for column in self._dates if are_typed else self._columns:
             if failures := column.apply(records):
                 self.failures[column.name] += failures
 
@@ -95,11 +116,12 @@ class _Column:
 
     def __init__(self, name: str, kind: str, inner: str) -> None:
         self.name = name
+        self.is_of_dates = inner == "date"
         self._kind = kind
         self._inner = inner
         # A string or a date that is one already goes out letter by letter as it came.
         self._stays = inner in ("string", "date")
-        self._type = _column_type(kind, _COLUMN_TYPES.get(inner, Any))
+        self._type = list[_cell_type(kind, _COLUMN_TYPES.get(inner, Any))]  # type: ignore[misc]
 
     def apply(self, records: Sequence[Record]) -> int:
         """Convert all values in one step, or one by one where that fails; count what stays."""
@@ -137,14 +159,12 @@ class _Column:
         return failures
 
 
-def _column_type(kind: str, item: Any) -> Any:
-    """The type of a list of all values of a column, any of which may be null."""
-    cell: Any = item | None
+def _cell_type(kind: str, item: Any) -> Any:
+    """The type of a value of a column, which may be null, and so may the items in it."""
+    cell: Any = item | None if item is not Any else Any
     if kind == "list":
-        cell = list[cell] | None
-    elif kind == "map":
-        cell = dict[str, cell] | None
-    return list[cell]
+        return list[cell] | None
+    return dict[str, cell] | None if kind == "map" else cell
 
 
 def _parse(declared: str) -> tuple[str, str]:

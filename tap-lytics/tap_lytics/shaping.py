@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tap_lytics.api.scan_decoder import TypedPage
 from tap_lytics.coercion import Coercion
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 MEMBERSHIP = "segments"
 MEMBERSHIP_TYPE = "[]string"
+OTHER_MEMBERSHIP = "_segments"
+"""What some answers call the membership."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Shaping:
                 record.pop(name, None)
         if self._missing:
             self._missing -= _carried(page, self._missing & names)
-        self._coercion.apply(page)
+        self._coercion.apply(page, are_typed=isinstance(page, TypedPage))
 
     def report(self, logger: logging.Logger) -> None:
         """Say once per field what was not as declared, without any value."""
@@ -85,7 +88,6 @@ def _carried(page: Sequence[Record], names: frozenset[str]) -> set[str]:
 
 
 def _set_membership(page: Sequence[Record]) -> None:
-    """Some answers call the membership ``_segments``."""
     for record in page:
-        if "_segments" in record:
-            record[MEMBERSHIP] = record.pop("_segments")
+        if OTHER_MEMBERSHIP in record:
+            record[MEMBERSHIP] = record.pop(OTHER_MEMBERSHIP)

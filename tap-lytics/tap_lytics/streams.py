@@ -17,11 +17,12 @@ from tap_lytics.api.account_schema import SYSTEM_FIELDS
 from tap_lytics.api.people import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import Reading, Source
-from tap_lytics.coercion import json_schema
+from tap_lytics.api.scan_decoder import ScanDecoder
+from tap_lytics.coercion import decoded_types, json_schema
 from tap_lytics.message_writer import MessageWriter
 from tap_lytics.progress import Progress
 from tap_lytics.settings import parse_splits
-from tap_lytics.shaping import MEMBERSHIP, MEMBERSHIP_TYPE, Shape, Shaping
+from tap_lytics.shaping import MEMBERSHIP, MEMBERSHIP_TYPE, OTHER_MEMBERSHIP, Shape, Shaping
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -111,9 +112,20 @@ class AudienceStream(Stream):
                 table=config["table"],
                 fields=self._requested_fields(),
                 page_size=config["page_size"],
+                decode=self._decoder().decode,
             ),
             PersonKey(config["key_field"], self._account.identifiers),
         )
+
+    def _decoder(self) -> ScanDecoder:
+        """What reads the selected fields as their types, and passes over all others."""
+        key_field = self.config["key_field"]
+        if self.config["undeclared_fields"] == "keep":
+            return ScanDecoder()
+        types = {name: self._types[name] for name in self.selected_fields}
+        keys = dict.fromkeys((key_field, *self._account.identifiers), "")
+        both = {MEMBERSHIP: MEMBERSHIP_TYPE, OTHER_MEMBERSHIP: MEMBERSHIP_TYPE}
+        return ScanDecoder(decoded_types({**keys, **types, **both}), key_field)
 
     def reader(self) -> AudienceReader:
         """What reads the people of this audience."""

@@ -69,3 +69,19 @@ def test_the_pipe_to_the_target_is_wide() -> None:
         with redirect_stdout(output):
             MessageWriter()
         assert fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) == message_writer.PIPE_BYTES
+
+
+def test_a_page_has_a_message_for_each_record() -> None:
+    """Whatever stands in the records, line feeds and braces among it."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    people = [{"name": 'a\n}{"b"'}, {}, {"name": "Zoë\u2028", "scores": {"x": [None, 1.5]}}]
+    writer = MessageWriter()
+    with redirect_stdout(output):
+        writer.write_records('s"1\n', people, MOMENT)
+        writer.flush()
+
+    output.seek(0)
+    assert [json.loads(line) for line in output] == [
+        {"type": "RECORD", "stream": 's"1\n', "record": person, "time_extracted": MOMENT}
+        for person in people
+    ]

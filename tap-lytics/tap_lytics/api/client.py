@@ -33,7 +33,7 @@ from tap_lytics.api.errors import (
 from tap_lytics.api.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tap_lytics.api.connection import Access
 
@@ -46,7 +46,7 @@ ATTEMPTS_AT_A_NEW_HOST = 3
 
 Answer = TypeVar("Answer", bound=Envelope)
 
-_read_envelope = msgspec.json.Decoder(Envelope)
+_read_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class LyticsClient:
         """
         return self.send(Call(path, params, body), _read_envelope).data
 
-    def send(self, call: Call, decoder: msgspec.json.Decoder[Answer]) -> Answer:
+    def send(self, call: Call, decode: Callable[[bytes], Answer]) -> Answer:
         """Send a request, again where that is safe, and read its answer.
 
         Raises:
@@ -123,13 +123,13 @@ class LyticsClient:
             AnswerLostError: A page with a cursor is lost.
             CursorRefusedError: The cursor is no longer known.
             RequestRefusedError: Lytics refused for good.
-            UnexpectedAnswerError: The answer does not have the form of *decoder*.
+            UnexpectedAnswerError: The answer does not have the form that *decode* reads.
             AccessRefusedError: Lytics refused the token.
         """
         failures = 0
         while True:
             try:
-                return self._send_once(call, decoder)
+                return self._send_once(call, decode)
             except (NotSentError, TooManyRequestsError, AnswerLostError) as error:
                 failures += 1
                 if call.cursor and isinstance(error, AnswerLostError):
@@ -162,7 +162,7 @@ class LyticsClient:
             return min(self.max_retries, ATTEMPTS_AT_A_NEW_HOST - 1)
         return self.max_retries
 
-    def _send_once(self, call: Call, decoder: msgspec.json.Decoder[Answer]) -> Answer:
+    def _send_once(self, call: Call, decode: Callable[[bytes], Answer]) -> Answer:
         with self.throttle.slot() as turn:
             response = self._exchange(call)
         self._has_answered = True
@@ -171,7 +171,7 @@ class LyticsClient:
         self.throttle.answered()
         self._raise_for(call, response.status, response.data)
         try:
-            answer = decoder.decode(response.data)
+            answer = decode(response.data)
         except msgspec.ValidationError as error:
             message = f"{call.path}: the answer is not in the form of the Lytics API"
             raise UnexpectedAnswerError(f"{message}; check `api_url`") from error

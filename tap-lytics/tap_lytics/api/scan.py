@@ -14,9 +14,10 @@ from tap_lytics.api.attempt import Attempt
 from tap_lytics.api.client import Call
 from tap_lytics.api.errors import IncompleteScanError, RetryableError
 from tap_lytics.api.people import Emitted
+from tap_lytics.api.scan_decoder import TypedPage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_lytics.api.client import LyticsClient
     from tap_lytics.api.people import PersonKey, Record
@@ -59,6 +60,7 @@ class Source:
         table: ``user`` or ``content``.
         fields: Names of fields; none means whole profiles.
         page_size: People per page, 1 to 100.
+        decode: Reads an answer, as `ScanDecoder.decode` does.
     """
 
     label: str
@@ -67,6 +69,7 @@ class Source:
     table: str = "user"
     fields: tuple[str, ...] = ()
     page_size: int = 100
+    decode: Callable[[bytes], ScanAnswer] = msgspec.json.Decoder(ScanAnswer).decode
 
     def call(self, buckets: tuple[int, ...], cursor: str, limit: int) -> Call:
         """The request for a page (Lytics: ``/api/segment/{id}/scan``, or POST of the FilterQL)."""
@@ -83,9 +86,6 @@ class Source:
         return Call(path, params, self.filter_ql, cursor)
 
 
-_read_answer = msgspec.json.Decoder(ScanAnswer)
-
-
 def read_page(
     client: LyticsClient,
     source: Source,
@@ -98,7 +98,7 @@ def read_page(
     Raises:
         LyticsError: By kind, see `tap_lytics.api.errors`.
     """
-    answer = client.send(source.call(buckets, cursor, limit or source.page_size), _read_answer)
+    answer = client.send(source.call(buckets, cursor, limit or source.page_size), source.decode)
     next_cursor = str(answer.underscored or answer.plain or "")
     return Page(answer.data or [], next_cursor, whole_number(answer.total))
 
@@ -178,7 +178,7 @@ class BucketScan:
             self.total = self.total if page.total is None else page.total
             new, is_news = attempt.admit(page.people, page.total)
             if new:
-                yield new
+                yield TypedPage(new) if isinstance(page.people, TypedPage) else new
             stale = 0 if is_news else stale + 1
             if self._is_over(page, attempt, stale):
                 return

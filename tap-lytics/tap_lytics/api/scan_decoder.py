@@ -1,0 +1,72 @@
+"""Reads the answers of a scan, straight into the declared types where all values fit them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import msgspec
+
+from tap_lytics.api.answers import ScanAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LARGEST_TYPED_RECORD = 64
+"""Fields; in longer records msgspec would look too long for each name."""
+
+
+class TypedPage(list[dict[str, Any]]):
+    """Records whose values have the types they were to be read as."""
+
+
+class ScanDecoder:
+    """Reads the pages of one audience.
+
+    A type for each field spares the look at every value that would follow: the decoder checks and
+    converts at once, and passes over fields without a type. A page with a single value that does
+    not fit is read again as it came.
+
+    Args:
+        types: What msgspec is to read each field as; none leaves all values as they come.
+        key_field: A page with people who lack it is read as it came too, for the whole record may
+            be what tells them apart.
+    """
+
+    def __init__(self, types: Mapping[str, Any] | None = None, key_field: str = "") -> None:
+        self._read = msgspec.json.Decoder(ScanAnswer).decode
+        self._key_field = key_field
+        is_typed = types and key_field in types and len(types) <= LARGEST_TYPED_RECORD
+        self._read_typed = _typed_decoder(types).decode if types and is_typed else None
+
+    def decode(self, body: bytes) -> ScanAnswer:
+        """Read an answer; its data is a `TypedPage` where every value fitted.
+
+        Raises:
+            msgspec.ValidationError: It has not the form of an answer.
+            msgspec.DecodeError: It is no JSON.
+        """
+        return self._typed(body) or self._read(body)
+
+    def _typed(self, body: bytes) -> ScanAnswer | None:
+        # A decoder that takes "7" for 7 takes "null" for nothing too.
+        if self._read_typed is None or b'"null"' in body.lower():
+            return None
+        try:
+            answer = self._read_typed(body)
+        except msgspec.ValidationError:
+            return None
+        key_field = self._key_field
+        if not answer.data or not all(record.get(key_field) for record in answer.data):
+            return None
+        answer.data = TypedPage(answer.data)
+        return answer
+
+
+def _typed_decoder(types: Mapping[str, Any]) -> msgspec.json.Decoder[ScanAnswer]:
+    # The names are known at run time only.
+    person = TypedDict("person", dict(types), total=False)  # type: ignore[misc] # noqa: UP013
+    answer = msgspec.defstruct(
+        "TypedScanAnswer", [("data", list[person] | None, None)], bases=(ScanAnswer,)
+    )
+    # As values are coerced: numbers and booleans may come as strings.
+    return msgspec.json.Decoder(answer, strict=False)

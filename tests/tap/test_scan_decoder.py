@@ -1,0 +1,106 @@
+"""Pages read straight into their types are what pages read and then coerced are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_lytics.api.scan_decoder import LARGEST_TYPED_RECORD, ScanDecoder, TypedPage
+from tap_lytics.coercion import Coercion, decoded_types
+
+TYPES = {
+    "_id": "string",
+    "name": "string",
+    "visits": "int",
+    "score": "number",
+    "vip": "bool",
+    "born": "date",
+    "tags": "ts[]string",
+    "counts": "map[string]intsum",
+    "moments": "map[string]time",
+    "other": "value",
+}
+TEXTS = st.sampled_from(["", "null", "7", "-0.5", "1e3", "t", "FALSE", "0", "1988-02-29", "Zoë"])
+SCALARS = (
+    TEXTS
+    | st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([12.0, 1_764_000_000_000, "1764000000000", "2026-11-23T08:30:00-07:00"])
+)
+VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(TEXTS, SCALARS, max_size=3)
+RECORDS = st.fixed_dictionaries(
+    {"_id": st.integers(1, 9).map(str)},
+    optional={name: VALUES for name in TYPES if name != "_id"} | {"undeclared": VALUES},
+)
+
+
+def body_of(*records: dict[str, Any]) -> bytes:
+    """An answer with a page of them."""
+    return json.dumps({"status": 200, "data": records, "total": "7", "_next": "abc"}).encode()
+
+
+def page_of(decoder: ScanDecoder, body: bytes) -> list[dict[str, Any]]:
+    """The records of an answer."""
+    page = decoder.decode(body).data
+    assert page is not None
+    return page
+
+
+def coerced(page: list[dict[str, Any]]) -> tuple[list[str], dict[str, int]]:
+    """The records in the form of the schema, and how many values of each field did not take it."""
+    coercion = Coercion(TYPES)
+    coercion.apply(page, are_typed=isinstance(page, TypedPage))
+    records = [{name: record[name] for name in TYPES if name in record} for record in page]
+    return [repr(record) for record in records], coercion.failures
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=4))
+def test_reading_into_types_changes_nothing(records: list[dict[str, Any]]) -> None:
+    """Whatever the values: the records and the counted failures are those of the plain way."""
+    typed = ScanDecoder(decoded_types(TYPES), "_id")
+    body = body_of(*records)
+
+    assert coerced(page_of(typed, body)) == coerced(page_of(ScanDecoder(), body))
+
+
+def test_tidy_records_need_no_second_look() -> None:
+    """The cursor and the total come along."""
+    answer = ScanDecoder(decoded_types(TYPES), "_id").decode(body_of({"_id": "1", "visits": "12"}))
+
+    assert isinstance(answer.data, TypedPage)
+    assert (answer.data, answer.total, answer.underscored) == (
+        [{"_id": "1", "visits": 12}],
+        "7",
+        "abc",
+    )
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param([{"_id": "1", "visits": "often"}], id="a value of another type"),
+        pytest.param([{"_id": "1"}, {"name": "Ada", "undeclared": 1}], id="nobody's key"),
+        pytest.param([{"_id": "1"}, {"_id": "", "undeclared": 1}], id="an empty key"),
+        pytest.param([], id="nobody"),
+    ],
+)
+def test_other_pages_are_read_as_they_come(records: list[dict[str, Any]]) -> None:
+    """The whole record may be what tells people without a key apart."""
+    page = page_of(ScanDecoder(decoded_types(TYPES), "_id"), body_of(*records))
+
+    assert not isinstance(page, TypedPage)
+    assert page == records
+
+
+def test_long_records_are_read_as_they_come() -> None:
+    """Looking for each name among hundreds takes longer than a second look at the values."""
+    types = {"_id": "string"} | {f"field{number}": "int" for number in range(LARGEST_TYPED_RECORD)}
+    page = page_of(ScanDecoder(decoded_types(types), "_id"), body_of({"_id": "1", "field0": "7"}))
+
+    assert page == [{"_id": "1", "field0": "7"}]
