@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import traceback
 import uuid
 from pathlib import Path
@@ -42,6 +43,12 @@ class LyticsCommand(SingerCommand):
             expose_value=False,
         )
         assert isinstance(command, SingerCommand)  # noqa: S101 a fact about the SDK, not about input
+        for each in command.params:
+            if isinstance(each, click.Option) and each.name == "test":
+                each.help = (
+                    "Tell whether token, account, audiences and fields are right; nothing is read "
+                    "but one page of each audience. --test=schema shows the schemas."
+                )
         return cls(
             name=command.name,
             callback=command.callback,
@@ -57,6 +64,8 @@ class LyticsCommand(SingerCommand):
         # costs a tenth of the time and finds none.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        # At INFO it names every setting that it takes from a variable, and so buries what follows.
+        logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
         with RUN_STAMP.on_every_line(uuid.uuid4().hex):
             try:
                 return super().main(*args, **kwargs)

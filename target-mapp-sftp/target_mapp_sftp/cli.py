@@ -31,6 +31,8 @@ class TargetCommand(SingerCommand):
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        # At INFO it names every setting that it takes from a variable, and so buries what follows.
+        logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
         with RUN_STAMP.on_every_line(uuid.uuid4().hex):
             return super().main(*args, **kwargs)
 

@@ -213,7 +213,7 @@ class Run:
             say("ok    output_dir is set: files go to a local folder, there is no server to check")
             return
         for step in check_server(self._server_settings, run_id=self.id):
-            say(f"{'ok' if step.ok else 'FAILED':6s}{step.name}: {step.message}")
+            say(f"{'ok    ' if step.ok else 'FAILED '}{step.name}: {step.message}")
             if not step.ok:
                 raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
 

@@ -25,6 +25,8 @@ MOMENTS = ("start", "page", "last page", "upload", "rename")
 RUN = ("run", "--force", "tap-lytics", "target-mapp-sftp")
 STRIKES_PER_ROUND = 6
 ROUNDS = 11
+SWALLOWED = "'import warnings' failed"
+"""So Python ends a signal that meets it at its own start, and goes on as if there had been none."""
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_an_interrupted_run_leaves_whole_files_and_a_true_state(
         log = wait_for_all(run)
         case = f"{number.name} to {victim} at {name}\n{log}"
         rows = whole_files(project, box)
-        if struck and name in {"start", "page"}:
+        if struck and name in {"start", "page"} and SWALLOWED not in log:
             assert run.returncode != 0, case
         delivered = claimed(project)
         assert delivered is None or set(delivered["files"]) <= rows.keys(), case

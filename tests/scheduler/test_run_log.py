@@ -62,7 +62,12 @@ def test_a_webhook_that_answers_badly_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    "url", [unused_address(), f"http://127.0.0.1/{SECRET} with a space", f"http://[{SECRET}"]
+    "url",
+    [
+        pytest.param(unused_address(), id="nobody there"),
+        pytest.param(f"http://127.0.0.1/{SECRET} with a space", id="a space"),
+        pytest.param(f"http://[{SECRET}", id="a bracket"),
+    ],
 )
 def test_a_webhook_that_cannot_be_reached_is_a_warning(
     url: str, caplog: pytest.LogCaptureFixture

@@ -75,6 +75,7 @@ def test_a_run_is_noted_told_and_shown(project: ScheduledProject) -> None:
     assert bodies == [line]
     assert (project.state_dir / "runs.jsonl").stat().st_mode & 0o777 == 0o600
     _, table = project.call("history")
+    assert "No scheduler is running on this machine" in project.log
     heading, row = table.splitlines()
     assert heading.split() == [
         "at",

@@ -14,7 +14,7 @@ import click
 from export_scheduler.errors import SchedulerError
 from export_scheduler.export_run import StoppedError
 from export_scheduler.export_run import run as run_export
-from export_scheduler.foreground import Foreground, next_lines
+from export_scheduler.foreground import Foreground, is_served, next_lines
 from export_scheduler.ledger import AlreadyRunningError, Ledger
 from export_scheduler.project import Project
 from export_scheduler.run_log import RunLog, send, table
@@ -126,5 +126,8 @@ def run(name: str, due: datetime | None) -> None:
 @main.command()
 @click.option("--last", default=20, show_default=True, help="How many lines.")
 def history(last: int) -> None:
-    """Print what became of the last runs."""
-    click.echo(table(Places.here().run_log.last(last)))
+    """Print what became of the last runs, and say whether a scheduler is at work."""
+    places = Places.here()
+    click.echo(table(places.run_log.last(last)))
+    served = is_served(places.ledger)
+    LOGGER.info("%s scheduler is running on this machine", "A" if served else "No")

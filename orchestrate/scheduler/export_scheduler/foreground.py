@@ -15,6 +15,7 @@ from export_scheduler.errors import SchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from export_scheduler.ledger import Ledger
     from export_scheduler.project import Project
@@ -50,7 +51,7 @@ class Foreground:
         Raises:
             SchedulerError: Another scheduler serves the project, or meltano.yml cannot be read.
         """
-        with (self._ledger.folder / "scheduler.lock").open("a") as lock:
+        with _lock_file(self._ledger).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -148,3 +149,17 @@ def next_lines(schedules: Iterable[Schedule], ledger: Ledger, moment: datetime) 
         said = due.isoformat() if due is not None else "once"
         lines.append(f"{schedule.name}\t{said}\t{schedule.timezone}")
     return lines
+
+
+def is_served(ledger: Ledger) -> bool:
+    """Whether a scheduler is running on this machine, in this project."""
+    with _lock_file(ledger).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _lock_file(ledger: Ledger) -> Path:
+    return ledger.folder / "scheduler.lock"
