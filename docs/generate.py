@@ -18,8 +18,10 @@ import yaml
 
 from export_scheduler.cli import main as export_scheduler
 from sandbox.cli import main as sandbox
+from tap_lytics.settings import PROPERTIES
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.attributes import attributes_table
+from target_mapp_sftp.settings import SETTINGS
 from target_mapp_sftp.target import TargetMappSftp
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ PLACE = "$LYTICS_TO_MAPP"
 """The variable by which another project says where this checkout, or its repository, is."""
 
 Setting = dict[str, Any]
+DECLARED = {TapLytics: PROPERTIES, TargetMappSftp: SETTINGS}
 
 
 def settings_of(plugin: type[TapLytics | TargetMappSftp]) -> Mapping[str, Setting]:
@@ -53,8 +56,9 @@ def settings_of(plugin: type[TapLytics | TargetMappSftp]) -> Mapping[str, Settin
 
 def settings_table(plugin: type[TapLytics | TargetMappSftp]) -> str:
     """The plugin's own settings as a Markdown table, those of the SDK in its last row."""
-    required = plugin.config_jsonschema.get("required", [])
-    own = plugin.config_jsonschema["properties"]
+    # Not of the plugin: once a tap or target has run, its schema holds the SDK's settings too.
+    declared = DECLARED[plugin].to_dict()
+    required, own = declared.get("required", []), declared["properties"]
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for name, setting in own.items():
         marks = [

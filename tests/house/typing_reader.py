@@ -67,7 +67,8 @@ class Reader:
     said: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        apart = ("MELTANO_", "TAP_", "TARGET_", "SCHEDULER_")
+        # A make within a make says more than the reader's.
+        apart = ("MELTANO_", "TAP_", "TARGET_", "SCHEDULER_", "MAKE", "MFLAGS")
         self.env = {key: value for key, value in os.environ.items() if not key.startswith(apart)}
         self.env |= {
             "HOME": str(self.root.parent),
