@@ -39,7 +39,7 @@ demo: .venv/plugins
 	$(BIN)/python sandbox/demo.py
 
 test: .venv/dev .venv/plugins
-	$(BIN)/pytest -n 2 --dist=worksteal
+	$(BIN)/pytest -n 3 --dist=worksteal
 
 lint: .venv/dev
 	$(BIN)/ruff check .
