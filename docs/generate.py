@@ -42,6 +42,9 @@ HELP_WIDTH = 100
 PLACE = "$LYTICS_TO_MAPP"
 """The variable by which another project says where this checkout, or its repository, is."""
 
+SHOWN_MEASURES = ("`meltano run`", "pipe", "peak memory", "200 ms")
+"""How the measures begin that the README shows."""
+
 Setting = dict[str, Any]
 DECLARED = {TapLytics: PROPERTIES, TargetMappSftp: SETTINGS}
 
@@ -134,7 +137,17 @@ def definition(kind: str, name: str) -> str:
     return f"# Written by `make docs` from meltano.yml.\n{text}"
 
 
+def measured_ratios() -> str:
+    """What `make bench` measured of whole exports, without the aims."""
+    page = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8")
+    cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    shown = {row[0]: row[1] for row in cells if row[0].startswith(SHOWN_MEASURES)}
+    rows = [f"| {measure} | {ratio} |" for measure, ratio in shown.items()]
+    return "\n".join(["| measured | median (range) |", "|---|---|", *rows])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
+    "measured ratios": measured_ratios,
     "settings of tap-lytics": lambda: settings_table(TapLytics),
     "settings of target-mapp-sftp": lambda: settings_table(TargetMappSftp),
     "Mapp's attributes": attributes_table,
