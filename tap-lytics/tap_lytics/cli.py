@@ -85,9 +85,10 @@ def _explained(error: Exception) -> LyticsError:
         return SettingsError(f"`stream_maps`: {error}")
     if variable := _variable_at_fault(error):
         return SettingsError(f"{variable} is not in the form of its setting: a number, or JSON")
-    if isinstance(error, (OSError, JSONDecodeError)):
-        return SettingsError(_unreadable(error))
     kind, place = type(error).__name__, _place(error)
+    is_no_object = place.startswith("plugin_base.py") and isinstance(error, (TypeError, ValueError))
+    if is_no_object or isinstance(error, (OSError, JSONDecodeError)):
+        return SettingsError(_unreadable(error))
     if place.startswith("simpleeval.py"):
         return SettingsError(
             f"`stream_maps`: an expression fails on a record ({kind}); mind fields that are missing"
@@ -95,8 +96,10 @@ def _explained(error: Exception) -> LyticsError:
     return LyticsError(f"internal error {kind} at {place}; please report it with this line")
 
 
-def _unreadable(error: OSError | JSONDecodeError) -> str:
+def _unreadable(error: Exception) -> str:
     """A file given by --config, --catalog or --state that is missing or broken."""
+    if not isinstance(error, (OSError, JSONDecodeError)):
+        return "a file given by --config holds no JSON object"
     if isinstance(error, JSONDecodeError):
         return f"a file given by --config, --catalog or --state is no JSON: {error.msg}"
     return f"{error.filename} cannot be read: {error.strerror}" if error.filename else str(error)

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.plugin_base import SingerCommand
@@ -18,9 +18,6 @@ from typing_extensions import override
 
 from target_mapp_sftp.errors import SettingsError, SourceError, TargetError
 from target_mapp_sftp.run_stamp import RUN_STAMP
-
-if TYPE_CHECKING:
-    import click
 
 # A short audience is through by then; a long one is not waited for.
 _READ_ON_SECONDS = 20
@@ -34,27 +31,34 @@ class TargetCommand(SingerCommand):
         # At INFO it names every setting that it takes from a variable, and so buries what follows.
         logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
         with RUN_STAMP.on_every_line(uuid.uuid4().hex):
-            return super().main(*args, **kwargs)
+            try:
+                return super().main(*args, **kwargs)
+            except Exception as error:
+                raise SystemExit(self._say(_explained(error))) from error
 
-    @override
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except TargetError as error:
-            self._end(ctx, error)
-        except (InvalidInputLine, SingerSDKError) as error:
-            # The SDK's own message may repeat a line or a record, which is personal data.
-            name = type(error).__name__
-            self._end(ctx, SourceError(f"The input breaks the Singer protocol ({name})."))
-        except Exception as error:  # noqa: BLE001 a message may hold data; say type and place
-            self._end(ctx, _unreadable_variable(error) or _unexpected(error))
-
-    def _end(self, ctx: click.Context, error: TargetError) -> None:
+    def _say(self, error: TargetError) -> int:
+        """Log an error and what belongs to it; return the exit code."""
         for line in (str(error), *error.details):
             self.logger.error(line)
         if "MELTANO_PROJECT_ROOT" in os.environ:
             _read_on(_READ_ON_SECONDS)
-        ctx.exit(error.exit_code)
+        return error.exit_code
+
+
+def _explained(error: Exception) -> TargetError:
+    """The error for the user; the text of an unforeseen one may hold data, so it is left out."""
+    if isinstance(error, TargetError):
+        return error
+    if variable := _unreadable_variable(error):
+        return variable
+    if _was_raised_in(error, "from_cli_args"):
+        kind = type(error).__name__
+        return SettingsError(
+            f"A file given by --config is missing, or holds no JSON object ({kind}); correct it."
+        )
+    if isinstance(error, (InvalidInputLine, SingerSDKError)):
+        return SourceError(f"The input breaks the Singer protocol ({type(error).__name__}).")
+    return _unexpected(error)
 
 
 def _read_on(seconds: float) -> None:
@@ -71,6 +75,12 @@ def _read_on(seconds: float) -> None:
         ready, _, _ = select.select([descriptor], [], [], left)
         if not ready or not os.read(descriptor, 1 << 20):
             return
+
+
+def _was_raised_in(error: Exception, function: str) -> bool:
+    """Whether a function of that name was at work."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_name == function for frame, _ in frames)
 
 
 def _unreadable_variable(error: Exception) -> SettingsError | None:

@@ -42,7 +42,7 @@ def tap(folder: Path, config: dict[str, Any], stdout: int = subprocess.DEVNULL) 
     """Run the tap."""
     path = folder / "tap.json"
     path.write_text(json.dumps({"api_token": "sandbox-token", "max_retries": 0, **config}))
-    return _run([BIN / "tap-lytics", "--config", path], stdout=stdout)
+    return run_command([BIN / "tap-lytics", "--config", path], stdout=stdout)
 
 
 def target(
@@ -72,12 +72,13 @@ def target(
     lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
     command = f'{before}exec "$0" "$@"'
     words = ["/bin/bash", "-c", command, BIN / "target-mapp-sftp", "--config", path, *options]
-    return _run(words, "\n".join(lines))
+    return run_command(words, "\n".join(lines))
 
 
-def _run(
+def run_command(
     words: Sequence[str | Path], text: str | None = None, stdout: int = subprocess.DEVNULL
 ) -> Ending:
+    """Run any command to its end, on *text* as its input."""
     done = subprocess.run(
         words,
         input=text,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import BIN, FIELD_MAP, Ending, tap, target
+from commands import BIN, FIELD_MAP, Ending, run_command, tap, target
 from scripted_lytics import Reply, ScriptedLytics
 from servers import SSHD, free_port, openssh_server
 from staged_server import Fault, PasswordLogin, staged_server
@@ -398,3 +398,18 @@ def test_an_error_says_what_the_page_says(error: type[Any], tmp_path: Path) -> N
     assert ending.exit_code == error.exit_code, ending.log
     assert "Traceback" not in ending.log
     assert re.fullmatch(shown, ending.errors[0]), ending.errors
+
+
+@pytest.mark.parametrize("text", [None, "{", "[1]"], ids=["missing", "broken", "no object"])
+@pytest.mark.parametrize("command", ["tap-lytics", "target-mapp-sftp"])
+def test_a_file_of_settings_that_cannot_be_read_is_an_error_of_settings(
+    tmp_path: Path, command: str, text: str | None
+) -> None:
+    """Also where Meltano, being stopped, has just taken the file away."""
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text)
+    ending = run_command([BIN / command, "--config", path], "")
+    assert ending.exit_code == errors.SettingsError.exit_code
+    assert len(ending.errors) == 1
+    assert "Traceback" not in ending.log
