@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,13 +45,15 @@ _LARGEST_EPOCH_MS = 253_402_300_800_000
 
 _Int = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Float = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]  # no nan, no inf
+_Moment = Annotated[datetime, Meta(tz=True)]
 _COLUMN_TYPES: dict[str, Any] = {
     "string": str,
     "int": _Int,
     "number": _Int | _Float,
     "bool": bool,
-    "date": Annotated[datetime, Meta(tz=True)],
+    "date": _Moment,
 }
+_MOMENTS, _DAYS = list[_Moment], list[date]
 
 
 def json_schema(declared: str) -> Schema:
@@ -93,7 +95,9 @@ class Coercion:
     def __init__(self, types: Mapping[str, str]) -> None:
         self.failures: Counter[str] = Counter()
         self._columns = [
-            _Column(name, *_parse(declared))
+            (_DateColumn if _parse(declared) == ("scalar", "date") else _Column)(
+                name, *_parse(declared)
+            )
             for name, declared in types.items()
             if _parse(declared) != ("scalar", "value")
         ]
@@ -132,7 +136,7 @@ class _Column:
             return self._one_by_one(records)
         if not self._stays:
             for record, value in zip(records, values, strict=True):
-                if value is not None:
+                if value is not record.get(self.name):
                     record[self.name] = value
         return 0
 
@@ -157,6 +161,34 @@ class _Column:
                 except (ValueError, OverflowError):
                     failures += 1
         return failures
+
+
+class _DateColumn(_Column):
+    """One field of single dates: texts of one form, and perhaps milliseconds among them."""
+
+    def apply(self, records: Sequence[Record]) -> int:
+        """Look at all texts in one step; what is no text, or of another form, goes one by one."""
+        name = self.name
+        values = [record.get(name) for record in records]
+        texts = [value for value in values if value.__class__ is str]
+        if not _are(texts, _MOMENTS):
+            if not _are(texts, _DAYS):
+                return self._scalars(records)
+            for record in records:
+                value = record.get(name)
+                if value.__class__ is str:
+                    record[name] = f"{value}T00:00:00+00:00"
+        if len(texts) + values.count(None) == len(values):
+            return 0
+        return self._scalars([each for each in records if each.get(name).__class__ is not str])
+
+
+def _are(texts: list[str], kind: Any) -> bool:
+    try:
+        convert(texts, kind)
+    except ValidationError:
+        return False
+    return True
 
 
 def _cell_type(kind: str, item: Any) -> Any:
@@ -188,6 +220,8 @@ def _coerce(kind: str, inner: str, value: Any) -> tuple[Any, bool]:
 
     In a list or a map one bad item does not spoil the rest; a single value stands for a list of it.
     """
+    if _is_null(value):
+        return None, True
     if kind == "list":
         value = value if isinstance(value, list) else [value]
         items = [_coerce_item(inner, item) for item in value]
@@ -215,7 +249,14 @@ def _to_string(value: Any) -> str:
     raise ValueError("string")
 
 
+def _is_null(value: Any) -> bool:
+    """Whether it is a text that says null: nothing, where anything but a text is declared."""
+    return isinstance(value, str) and value.lower() == "null"
+
+
 def _to_number(inner: str, value: Any) -> Any:
+    if _is_null(value):
+        return None
     text = value.strip() if isinstance(value, str) else value
     try:
         return convert(text, _COLUMN_TYPES[inner], strict=False)
@@ -223,9 +264,11 @@ def _to_number(inner: str, value: Any) -> Any:
         raise ValueError(inner) from error
 
 
-def _to_bool(value: Any) -> bool:
+def _to_bool(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
+    if _is_null(value):
+        return None
     word = str(value).strip().lower()
     if word in _TRUE:
         return True

@@ -48,8 +48,7 @@ class ScanDecoder:
         return self._typed(body) or self._read(body)
 
     def _typed(self, body: bytes) -> ScanAnswer | None:
-        # A decoder that takes "7" for 7 takes "null" for nothing too.
-        if self._read_typed is None or b'"null"' in body.lower():
+        if self._read_typed is None:
             return None
         try:
             answer = self._read_typed(body)
