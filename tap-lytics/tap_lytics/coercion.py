@@ -1,88 +1,26 @@
-"""The declared types of Lytics: as JSON schema, and how values are brought to them."""
+"""Brings the values of records to the types that the account's schema declares."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Meta, ValidationError, convert
+from msgspec import ValidationError, convert
+
+from tap_lytics.declared_types import COLUMN_TYPES, Moment, cell_type, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Record = dict[str, Any]
-    Schema = dict[str, Any]
 
-_ALIASES = {
-    "integer": "int",
-    "long": "int",
-    "float": "number",
-    "double": "number",
-    "num": "number",
-    "intsum": "int",
-    "boolean": "bool",
-    "time": "date",
-    "datetime": "date",
-}
-_ANYTHING = ["string", "number", "integer", "boolean", "object", "array", "null"]
-
-# Where coercion fails the original goes out, so every type but a string allows a string beside.
-_SCALARS: dict[str, Schema] = {
-    "string": {"type": ["string", "null"]},
-    "int": {"type": ["integer", "string", "null"]},
-    "number": {"type": ["number", "string", "null"]},
-    "bool": {"type": ["boolean", "string", "null"]},
-    "date": {"type": ["string", "null"], "format": "date-time"},
-    "value": {"type": _ANYTHING},
-}
 _TRUE = frozenset(("t", "true", "1"))
 _FALSE = frozenset(("f", "false", "0"))
 _LARGEST_EPOCH_MS = 253_402_300_800_000
 """The end of the year 9999."""
-
-_Int = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-_Float = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]  # no nan, no inf
-_Moment = Annotated[datetime, Meta(tz=True)]
-_COLUMN_TYPES: dict[str, Any] = {
-    "string": str,
-    "int": _Int,
-    "number": _Int | _Float,
-    "bool": bool,
-    "date": _Moment,
-}
-_MOMENTS, _DAYS = list[_Moment], list[date]
-
-
-def json_schema(declared: str) -> Schema:
-    """The JSON schema of a declared type; unknown types may hold anything.
-
-    Lytics: "Fields & Mappings"; the names differ in letter case and by endpoint.
-    """
-    kind, inner = _parse(declared)
-    item = _SCALARS.get(inner, _SCALARS["value"])
-    if kind == "list":
-        return {"type": ["array", "null"], "items": dict(item)}
-    if kind == "map":
-        return {"type": ["object", "string", "null"], "additionalProperties": dict(item)}
-    return dict(item)
-
-
-def decoded_types(types: Mapping[str, str]) -> dict[str, Any]:
-    """What a decoder should read the fields as, so that only dates are left to be coerced.
-
-    Args:
-        types: Declared type by field name.
-    """
-    return {name: _decoded_type(*_parse(declared)) for name, declared in types.items()}
-
-
-def _decoded_type(kind: str, inner: str) -> Any:
-    # A date goes out letter by letter as it came, or comes as a number of milliseconds.
-    item = str | int | float if inner == "date" else _COLUMN_TYPES.get(inner, Any)
-    return _cell_type(kind, item)
+_MOMENTS, _DAYS = list[Moment], list[date]
 
 
 class Coercion:
@@ -95,11 +33,11 @@ class Coercion:
     def __init__(self, types: Mapping[str, str]) -> None:
         self.failures: Counter[str] = Counter()
         self._columns = [
-            (_DateColumn if _parse(declared) == ("scalar", "date") else _Column)(
-                name, *_parse(declared)
+            (_DateColumn if parsed(declared) == ("scalar", "date") else _Column)(
+                name, *parsed(declared)
             )
             for name, declared in types.items()
-            if _parse(declared) != ("scalar", "value")
+            if parsed(declared) != ("scalar", "value")
         ]
         self._dates = [column for column in self._columns if column.is_of_dates]
 
@@ -125,7 +63,7 @@ class _Column:
         self._inner = inner
         # A string or a date that is one already goes out letter by letter as it came.
         self._stays = inner in ("string", "date")
-        self._type = list[_cell_type(kind, _COLUMN_TYPES.get(inner, Any))]  # type: ignore[misc]
+        self._type = list[cell_type(kind, COLUMN_TYPES.get(inner, Any))]  # type: ignore[misc]
 
     def apply(self, records: Sequence[Record]) -> int:
         """Convert all values in one step, or one by one where that fails; count what stays."""
@@ -191,30 +129,6 @@ def _are(texts: list[str], kind: Any) -> bool:
     return True
 
 
-def _cell_type(kind: str, item: Any) -> Any:
-    """The type of a value of a column, which may be null, and so may the items in it."""
-    cell: Any = item | None if item is not Any else Any
-    if kind == "list":
-        return list[cell] | None
-    return dict[str, cell] | None if kind == "map" else cell
-
-
-def _parse(declared: str) -> tuple[str, str]:
-    """Split a declared type into scalar, list or map, and the scalar within."""
-    text = declared.strip().lower()
-    if text.startswith("map[string]"):
-        return "map", _scalar(text.removeprefix("map[string]"))
-    text = text.removeprefix("ts")
-    if text.startswith("[]"):
-        return "list", _scalar(text.removeprefix("[]"))
-    return "scalar", _scalar(text)
-
-
-def _scalar(text: str) -> str:
-    text = _ALIASES.get(text, text)
-    return text if text in _SCALARS else "value"
-
-
 def _coerce(kind: str, inner: str, value: Any) -> tuple[Any, bool]:
     """Bring one list or map to its type as far as that goes, and tell whether it went all the way.
 
@@ -259,7 +173,7 @@ def _to_number(inner: str, value: Any) -> Any:
         return None
     text = value.strip() if isinstance(value, str) else value
     try:
-        return convert(text, _COLUMN_TYPES[inner], strict=False)
+        return convert(text, COLUMN_TYPES[inner], strict=False)
     except ValidationError as error:
         raise ValueError(inner) from error
 

@@ -18,7 +18,7 @@ from tap_lytics.api.people import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import Reading, Source
 from tap_lytics.api.scan_decoder import ScanDecoder
-from tap_lytics.coercion import decoded_types, json_schema
+from tap_lytics.declared_types import decoded_types, json_schema
 from tap_lytics.message_writer import MessageWriter
 from tap_lytics.progress import Progress
 from tap_lytics.settings import parse_splits

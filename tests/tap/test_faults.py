@@ -131,6 +131,11 @@ def test_an_api_that_can_answer_is_read_completely(box: Sandbox, faults: Faults)
         (Faults(stuck=True, without_total=True), "only 100 of 1,300 people came"),
         (Faults(stuck=True, without_id=True), "of 1,300 people came"),
         (Faults(total_off=MISSING), "only 1,300 of 1,800 people came"),
+        (
+            Faults(stuck=True, without_total=True, sizes_zero=True),
+            "neither ends the scan nor counts",
+        ),
+        (Faults(endless=True, without_total=True, sizes_zero=True), "nobody knows whether 1,300"),
     ],
     ids=lambda value: name_of(value) if isinstance(value, Faults) else "",
 )
@@ -196,6 +201,7 @@ def can_answer(faults: Faults) -> bool:
         or faults.refuse is not None
         or faults.cursor_pages is not None
         or faults.stuck
+        or (faults.endless and faults.without_total and faults.sizes_zero)
         or faults.total_off == MISSING
     )
 

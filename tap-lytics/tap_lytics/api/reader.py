@@ -84,6 +84,11 @@ class AudienceReader:
         """Judge the number of people (a living audience drifts while it is read)."""
         label, people = self._reading.source.label, self._reading.emitted.count
         total = self._most_likely_total(people)
+        if people and not total and not all(scan.has_end for scan in self._scans):
+            raise IncompleteScanError(
+                f"{label}: Lytics neither ends the scan nor counts the people, so nobody knows "
+                f"whether {people:,} are all; run again when Lytics has counted the audience"
+            )
         if total is None:
             logger.warning("%s: Lytics gives no total to compare with", label)
         elif total - people > drift(total):

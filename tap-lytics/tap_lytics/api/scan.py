@@ -131,6 +131,11 @@ class BucketScan:
         reading: What is read.
         buckets: The buckets of this scan.
         first_page: The first page, where somebody has read it already.
+
+    Attributes:
+        total: People as Lytics counts them, as far as it has told.
+        restarts: How often the scan began anew.
+        has_end: Whether Lytics said where it ends; else it ended for want of new people.
     """
 
     def __init__(
@@ -138,6 +143,7 @@ class BucketScan:
     ) -> None:
         self.total: int | None = None
         self.restarts = 0
+        self.has_end = False
         self._reading = reading
         self._client = reading.client
         self._source = reading.source
@@ -187,6 +193,7 @@ class BucketScan:
     def _is_over(self, page: Page, attempt: Attempt, stale: int) -> bool:
         """Whether the scan ends here: no cursor, or nobody new where nobody is expected."""
         if not page.cursor:
+            self.has_end = True
             return True
         if self.total is not None and attempt.count > 2 * self.total + 1000:
             raise IncompleteScanError(

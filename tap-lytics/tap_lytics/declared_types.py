@@ -1,0 +1,100 @@
+"""The declared types of Lytics: as JSON schema, and as the types that values are read as."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Schema = dict[str, Any]
+
+_ALIASES = {
+    "integer": "int",
+    "long": "int",
+    "float": "number",
+    "double": "number",
+    "num": "number",
+    "intsum": "int",
+    "boolean": "bool",
+    "time": "date",
+    "datetime": "date",
+}
+_ANYTHING = ["string", "number", "integer", "boolean", "object", "array", "null"]
+
+# Where coercion fails the original goes out, so every type but a string allows a string beside.
+_SCALARS: dict[str, Schema] = {
+    "string": {"type": ["string", "null"]},
+    "int": {"type": ["integer", "string", "null"]},
+    "number": {"type": ["number", "string", "null"]},
+    "bool": {"type": ["boolean", "string", "null"]},
+    "date": {"type": ["string", "null"], "format": "date-time"},
+    "value": {"type": _ANYTHING},
+}
+_Int = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Float = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]  # no nan, no inf
+Moment = Annotated[datetime, Meta(tz=True)]
+COLUMN_TYPES: dict[str, Any] = {
+    "string": str,
+    "int": _Int,
+    "number": _Int | _Float,
+    "bool": bool,
+    "date": Moment,
+}
+
+
+def json_schema(declared: str) -> Schema:
+    """The JSON schema of a declared type; unknown types may hold anything.
+
+    Lytics: "Fields & Mappings"; the names differ in letter case and by endpoint.
+    """
+    kind, inner = parsed(declared)
+    item = _SCALARS.get(inner, _SCALARS["value"])
+    if kind == "list":
+        return {"type": ["array", "null"], "items": dict(item)}
+    if kind == "map":
+        return {"type": ["object", "string", "null"], "additionalProperties": dict(item)}
+    return dict(item)
+
+
+def decoded_types(types: Mapping[str, str]) -> dict[str, Any]:
+    """What a decoder should read the fields as, so that only dates are left to be coerced.
+
+    Args:
+        types: Declared type by field name.
+    """
+    return {name: _decoded_type(*parsed(declared)) for name, declared in types.items()}
+
+
+def _decoded_type(kind: str, inner: str) -> Any:
+    # A date goes out letter by letter as it came, or comes as a number of milliseconds.
+    item = str | int | float if inner == "date" else COLUMN_TYPES.get(inner, Any)
+    return cell_type(kind, item)
+
+
+def cell_type(kind: str, item: Any) -> Any:
+    """The type of a value of a column, which may be null, and so may the items in it."""
+    cell: Any = item | None if item is not Any else Any
+    if kind == "list":
+        return list[cell] | None
+    return dict[str, cell] | None if kind == "map" else cell
+
+
+def parsed(declared: str) -> tuple[str, str]:
+    """Split a declared type into scalar, list or map, and the scalar within."""
+    text = declared.strip().lower()
+    if text.startswith("map[string]"):
+        return "map", _scalar(text.removeprefix("map[string]"))
+    text = text.removeprefix("ts")
+    if text.startswith("[]"):
+        return "list", _scalar(text.removeprefix("[]"))
+    return "scalar", _scalar(text)
+
+
+def _scalar(text: str) -> str:
+    text = _ALIASES.get(text, text)
+    return text if text in _SCALARS else "value"
