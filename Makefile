@@ -61,7 +61,7 @@ docs: .venv/dev
 
 # The versions the tests were last seen green with; without index addresses, for any index will do.
 constraints: .venv/uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --no-header --no-annotate --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-header --no-annotate \
 		--python-version 3.11 --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
 
 clean:

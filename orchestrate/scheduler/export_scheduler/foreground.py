@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from export_scheduler.errors import SchedulerError
+from export_scheduler.ledger import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -153,12 +154,7 @@ def next_lines(schedules: Iterable[Schedule], ledger: Ledger, moment: datetime) 
 
 def is_served(ledger: Ledger) -> bool:
     """Whether a scheduler is running on this machine, in this project."""
-    with _lock_file(ledger).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+    return is_held(_lock_file(ledger))
 
 
 def _lock_file(ledger: Ledger) -> Path:

@@ -114,12 +114,7 @@ class Ledger:
 
     def is_running(self, schedule: Schedule) -> bool:
         """Whether a process holds *schedule*."""
-        with self._path(schedule, "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
+        return is_held(self._path(schedule, "lock"))
 
     def _entry(self, schedule: Schedule, now: datetime) -> Entry:
         path = self._path(schedule, "json")
@@ -143,6 +138,16 @@ class Ledger:
 
     def _path(self, schedule: Schedule, kind: str) -> Path:
         return self.folder / f"{quote(schedule.name, safe=' ')}.{kind}"
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock in that file."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _utc(moment: datetime) -> str:

@@ -35,8 +35,9 @@ class ScanDecoder:
     def __init__(self, types: Mapping[str, Any] | None = None, key_field: str = "") -> None:
         self._read = msgspec.json.Decoder(ScanAnswer).decode
         self._key_field = key_field
-        is_typed = types and key_field in types and len(types) <= LARGEST_TYPED_RECORD
-        self._read_typed = _typed_decoder(types).decode if types and is_typed else None
+        types = types or {}
+        is_typed = key_field in types and len(types) <= LARGEST_TYPED_RECORD
+        self._read_typed = _typed_decoder(types).decode if is_typed else None
 
     def decode(self, body: bytes) -> ScanAnswer:
         """Read an answer; its data is a `TypedPage` where every value fitted.
