@@ -12,7 +12,6 @@ fails when they change. They are needed because paramiko
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -39,10 +38,11 @@ from paramiko.sftp import (
 from paramiko.transport import ServiceRequestingTransport
 from typing_extensions import override
 
+from target_mapp_sftp.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_LONGEST_QUOTE = 200
 _SECONDS_BETWEEN_LOOKS = 0.01
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
 _KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
@@ -69,7 +69,7 @@ class StatusError(Exception):
 
 def quote(text: str) -> str:
     """Make a server's words safe for one line of a log."""
-    return re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()[:_LONGEST_QUOTE] or "no reason"
+    return printable(text) or "no reason"
 
 
 class Transport(ServiceRequestingTransport):
