@@ -51,6 +51,18 @@ class DataError(TargetError):
 
 
 class DeliveryError(TargetError):
-    """The files could not be delivered."""
+    """The files could not be delivered.
+
+    Where all could be taken back, the three are empty: nothing of the publication is with the
+    reader of the folder.
+
+    Attributes:
+        fetched: Final names that were published and are gone: most probably fetched.
+        left_in_folder: Final names that are published and could not be taken back.
+        in_doubt: Final names of which nobody can tell whether they were published.
+    """
 
     exit_code = 5
+    fetched: tuple[str, ...] = ()
+    left_in_folder: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()

@@ -22,9 +22,9 @@ from target_mapp_sftp.delivery.errors import (
     FolderError,
     LocalFolderError,
     NameTakenError,
+    OutcomeUnknownError,
     RenameRefusedError,
     SizeMismatchError,
-    UncertainError,
     WriteRefusedError,
 )
 from target_mapp_sftp.errors import DeliveryError
@@ -152,7 +152,7 @@ class TestBrokenConnections:
         fetched = Fault("rename", "hang up", at=1, first=temporary.unlink)
         with (
             staged_server(folder, [fetched]) as server,
-            pytest.raises(UncertainError, match="has been fetched"),
+            pytest.raises(OutcomeUnknownError, match="has been fetched"),
         ):
             destination(server).publish([file])
 

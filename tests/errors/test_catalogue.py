@@ -328,7 +328,7 @@ def _(folder: Path) -> Ending:
     return _staged(folder, Fault("lstat", "nothing", first=change))
 
 
-@provokes(delivery.UncertainError)
+@provokes(delivery.OutcomeUnknownError)
 def _(folder: Path) -> Ending:
     remote = folder / "remote"
     remote.mkdir()

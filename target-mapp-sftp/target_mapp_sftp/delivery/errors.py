@@ -17,7 +17,7 @@
     │   ├── WriteRefusedError      a file could not be written: permission, disk full
     │   ├── RenameRefusedError     a complete file could not be given its final name
     │   └── NameTakenError         the final name is taken
-    ├── UncertainError             an answer was lost and cannot be found out any more
+    ├── OutcomeUnknownError        nobody can tell whether it was delivered: never sent again
     └── LocalFolderError           the local folder of the preview refused a step
 
 A message names the server and the setting, never a password, a key or a line of a file.
@@ -101,8 +101,8 @@ class NameTakenError(RefusedError):
     """The final name is taken and *name_taken* says `fail`."""
 
 
-class UncertainError(DeliveryError):
-    """The answer to a rename was lost, and the folder no longer shows what happened."""
+class OutcomeUnknownError(DeliveryError):
+    """Whether a file was delivered cannot be found out any more; it is never sent again."""
 
 
 class LocalFolderError(DeliveryError):

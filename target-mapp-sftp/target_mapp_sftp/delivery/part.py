@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from target_mapp_sftp.delivery.errors import (
     NameTakenError,
+    OutcomeUnknownError,
     RenameRefusedError,
-    UncertainError,
 )
 from target_mapp_sftp.delivery.upload import Upload
 from target_mapp_sftp.delivery.wire import StatusError
@@ -71,7 +71,7 @@ class Part(ABC):
 
         Raises:
             StatusError: When the server refuses.
-            UncertainError: When nobody can tell what is there of it.
+            OutcomeUnknownError: When nobody can tell what is there of it.
         """
 
     @abstractmethod
@@ -167,7 +167,7 @@ class RenamedPart(Part):
         elif temporary.exists is None:
             self._be_published(name)
         else:
-            raise UncertainError(
+            raise OutcomeUnknownError(
                 f"The answer to renaming {self._file.name} was lost, and the file is now under "
                 "neither of its names: most probably it was published and has been fetched. Look "
                 "into Mapp's import before running again; nothing is sent twice by itself."
@@ -186,7 +186,7 @@ class RenamedPart(Part):
             folder.close_file(folder.open_existing(self._temporary_name))
         except StatusError as error:
             if not error.is_missing:
-                raise UncertainError(
+                raise OutcomeUnknownError(
                     f"The answer to renaming {self._file.name} was lost, and the server does not "
                     f'tell what became of it: "{error.text}". Look into the folder, or Mapp\'s '
                     "import, before running again."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.delivery.errors import UncertainError
+from target_mapp_sftp.delivery.errors import OutcomeUnknownError
 from target_mapp_sftp.delivery.part import InPlacePart, RenamedPart
 from target_mapp_sftp.delivery.progress import Progress
 from target_mapp_sftp.delivery.wire import StatusError
@@ -78,7 +78,7 @@ class Publication:
                 part.take_back(folder)
             except StatusError as error:
                 LOGGER.warning("The server refuses to remove what was begun: %s", error.text)
-            except UncertainError as error:
+            except OutcomeUnknownError as error:
                 LOGGER.warning("%s", error)
 
     def leftovers(self) -> tuple[str, ...]:
