@@ -7,11 +7,12 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from target_mapp_sftp.contact_file import PreviousDelivery
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.errors import DataError, SourceError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Protocol
 
     from target_mapp_sftp.contact_file import ContactFile, Counts, FinishedFile
@@ -73,13 +74,13 @@ class Export:
         self.seconds: float | None = None
         self._opened_at = time.monotonic()
         self._file = contact_file
-        self._rows_before = _rows(delivered_before)
+        self._previous = _previous(delivered_before)
         if delivered_before is not None:
             LOGGER.info(
                 "Stream '%s': last delivered %s, %s rows",
                 stream,
                 delivered_before.get("at"),
-                self._rows_before,
+                delivered_before.get("rows"),
             )
 
     @property
@@ -110,30 +111,23 @@ class Export:
         self.failure = error
         self._file.discard()
 
-    def deliver(
-        self,
-        destination: Destination,
-        look_at: Callable[[str, FinishedFile], object] | None = None,
-    ) -> dict[str, Any] | None:
+    def deliver(self, destination: Destination) -> dict[str, Any] | None:
         """Finish the file and publish it.
 
-        Args:
-            destination: Where to.
-            look_at: Gets the stream's name and the finished file before it is published.
-
         Returns:
-            What stands in the state as `delivered`; nothing when there was nothing to deliver.
+            What stands in the state as `delivered`; nothing when nothing is to be noted: there was
+            nobody to deliver, or it was a preview.
 
         Raises:
             TargetError: When the file breaks a rule of the user's or could not be delivered.
         """
         began_at = time.monotonic()
-        finished = self.finished = self._file.finish(previous_rows=self._rows_before)
+        finished = self.finished = self._file.finish(self._previous)
         LOGGER.info("Stream '%s': %s", self.stream, finished.summary())
+        for warning in finished.warnings:
+            LOGGER.warning("Stream '%s': %s", self.stream, warning)
         if not finished.parts:
             return None
-        if look_at is not None:
-            look_at(self.stream, finished)
         names = destination.publish(
             [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts]
         )
@@ -146,16 +140,21 @@ class Export:
             sum(part.size_bytes for part in finished.parts) / 1_000_000,
             time.monotonic() - self._opened_at,
         )
-        return _delivered(finished, names)
+        return None if finished.preview_rows is not None else _delivered(finished, names)
 
     def discard(self) -> None:
         """Remove what was spooled."""
         self._file.discard()
 
 
-def _rows(delivered: Mapping[str, Any] | None) -> int | None:
-    rows = delivered.get("rows") if delivered else None
-    return rows if isinstance(rows, int) else None
+def _previous(delivered: Mapping[str, Any] | None) -> PreviousDelivery | None:
+    """The last delivery, as far as the state tells; a state may hold anything."""
+    rows = (delivered or {}).get("rows")
+    if not isinstance(rows, int) or rows < 1:
+        return None
+    filled = (delivered or {}).get("filled")
+    counts = filled.items() if isinstance(filled, dict) else ()
+    return PreviousDelivery(rows, {name: n for name, n in counts if isinstance(n, int)})
 
 
 def _delivered(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:
@@ -167,5 +166,6 @@ def _delivered(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:
         "received": finished.received,
         "bytes": sum(part.size_bytes for part in finished.parts),
         "sha256": [part.sha256 for part in finished.parts],
+        "filled": dict(finished.filled),
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }

@@ -158,7 +158,11 @@ class Run:
     def _open_destination(self) -> Destination:
         LOGGER.info("Delivering to %s", self._folder())
         if self._server_settings is None:
-            return LocalDestination(Path(self._config["output_dir"]), run_id=self.id)
+            return LocalDestination(
+                Path(self._config["output_dir"]),
+                run_id=self.id,
+                replaces=self.file_settings.preview_rows is not None,
+            )
         destination = SftpDestination(self._server_settings, run_id=self.id)
         destination.preflight()
         return destination
@@ -196,7 +200,7 @@ class Run:
             raise broken
         if self._destination is None:
             raise AssertionError("the destination is opened with the first export")
-        return export.deliver(self._destination, self._report.look_at if self._report else None)
+        return export.deliver(self._destination)
 
     def _add_streams_never_begun(self, outcome: Outcome) -> None:
         for name in self.marks.unfinished:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.fullness import filled_cells
 from target_mapp_sftp.contact_file.names import safe_name
 from target_mapp_sftp.delivered_state import counts_of, last_deliveries
 from target_mapp_sftp.errors import TargetError
@@ -49,14 +48,6 @@ class RunReport:
         self._folder = Path(folder).absolute()
         self._started_at = datetime.now(UTC).astimezone(run.file_settings.zone)
         self._began_at = time.monotonic()
-        self._filled: dict[str, Mapping[str, int]] = {}
-
-    def look_at(self, stream: str, finished: FinishedFile) -> None:
-        """Count how full the columns are, while the files are still there."""
-        try:
-            self._filled[stream] = filled_cells(self._run.file_settings, finished.parts)
-        except Exception as error:  # noqa: BLE001 a report is never worth a delivery
-            _warn("the columns of a file could not be counted", error)
 
     def write(self, ended_by: BaseException | None) -> None:
         """Write the page.
@@ -104,11 +95,11 @@ class RunReport:
                 reject_reasons=counts.reject_reasons,
                 rejects_path=str(counts.rejects_path) if counts.rejects_path else None,
                 emptied=counts.emptied,
-                filled=self._filled.get(stream, {}),
+                filled=counts.filled if export.finished is not None else {},
                 files=_files(export.finished, delivered),
                 seconds=export.seconds,
                 deliveries=self._deliveries(name, delivered),
-                is_preview=counts.is_preview,
+                is_preview=counts.preview_rows is not None,
             )
 
     def _never_begun(self, left: Status) -> Iterator[StreamFacts]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
 
+from target_mapp_sftp.contact_file.lint import nearest
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
+VARIABLE_PREFIX = "TARGET_MAPP_SFTP_"
 _COUNT_OR_PERCENTAGE = {"type": ["string", "number", "null"]}
 
 SERVER = (
@@ -158,7 +162,10 @@ DELIVERY = (
         "preview_rows",
         th.IntegerType,
         title="Preview rows",
-        description="With output_dir: write only this many rows.",
+        description=(
+            "With output_dir: write only this many rows, count everybody, and note nothing as "
+            "delivered."
+        ),
     ),
     th.Property(
         "spool_dir",
@@ -284,7 +291,20 @@ RULES = (
         "max_rejected",
         th.CustomType(_COUNT_OR_PERCENTAGE),
         title="Max rejected",
-        description='A count or a percentage such as "5%"; more rejects fail the run.',
+        description=(
+            'A count or a percentage such as "5%"; more rejects fail the run. Not set: a run whose '
+            "every record was rejected fails."
+        ),
+    ),
+    th.Property(
+        "max_emptied",
+        th.CustomType(_COUNT_OR_PERCENTAGE),
+        title="Max emptied",
+        description=(
+            "The same bound for the values of each column that cannot be written and are left "
+            "empty. Not set: a warning from 20% on, and a column that was filled at the last "
+            "delivery and is empty in every row fails the run."
+        ),
     ),
     th.Property(
         "duplicates",
@@ -314,12 +334,14 @@ SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVE
 
 
 def plain_numbers(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Make floats of what the SDK has made of numbers.
+    """Make floats of what the SDK has made of numbers, and leave out what is null.
 
     A fraction in a configuration file comes as a Decimal, a variable of `--config ENV` as text.
     """
     return {
-        name: _number(value, schema["properties"].get(name, {})) for name, value in config.items()
+        name: _number(value, schema["properties"].get(name, {}))
+        for name, value in config.items()
+        if value is not None
     }
 
 
@@ -331,6 +353,51 @@ def _number(value: object, setting: Mapping[str, Any]) -> object:
         with contextlib.suppress(ValueError):
             return float(value)
     return value
+
+
+# Settings of the SDK that this target takes no notice of: Meltano or an older file may name them.
+WITHOUT_EFFECT = frozenset(
+    {
+        "add_record_metadata",
+        "batch_config",
+        "batch_size_rows",
+        "load_method",
+        "process_activate_version_messages",
+        "validate_records",
+    }
+)
+
+
+def unknown_settings(config: Iterable[str], schema: Mapping[str, Any]) -> Iterator[str]:
+    """Name the settings that nobody reads: a misspelt guard would be off without a word.
+
+    Names that begin with an underscore are left alone, as Meltano's own extras do.
+    """
+    known = schema["properties"].keys() | WITHOUT_EFFECT
+    for name in config:
+        if name not in known and not name.startswith("_"):
+            near = nearest(name, known)
+            advice = f"did you mean {near}?" if near else "remove it"
+            shown = name if name.isprintable() else ascii(name)
+            yield f"{shown}: there is no such setting; {advice}"
+
+
+def unknown_variables(environ: Iterable[str], schema: Mapping[str, Any]) -> Iterator[str]:
+    """Name the variables that look like a setting and are none.
+
+    Only those that nearly are one: a plugin that inherits from this one, such as
+    `target-mapp-sftp-de`, has variables that begin in the same way.
+    """
+    known = [name.upper() for name in schema["properties"]]
+    for variable in environ:
+        prefix, _, name = variable.partition(VARIABLE_PREFIX)
+        if prefix or not name or name in known:
+            continue
+        found = get_close_matches(name, known, n=1, cutoff=0.85)
+        if found and not name.endswith(f"_{found[0]}"):
+            yield (
+                f"{variable}: there is no such setting; did you mean {VARIABLE_PREFIX}{found[0]}?"
+            )
 
 
 def wrong_setting(error: ValidationError) -> str:

@@ -20,7 +20,13 @@ from target_mapp_sftp.delivered_state import after_run
 from target_mapp_sftp.errors import SettingsError, TargetError
 from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
-from target_mapp_sftp.settings import SETTINGS, plain_numbers, wrong_setting
+from target_mapp_sftp.settings import (
+    SETTINGS,
+    plain_numbers,
+    unknown_settings,
+    unknown_variables,
+    wrong_setting,
+)
 from target_mapp_sftp.sinks import ContactSink
 
 if TYPE_CHECKING:
@@ -74,10 +80,16 @@ class TargetMappSftp(Target):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Private hook: the SDK's own messages repeat the value, which may be a password."""
         self.append_builtin_config(self.config_jsonschema)
-        self._config = plain_numbers(self._config, self.config_jsonschema)
+        given = self._config
+        self._config = plain_numbers(given, self.config_jsonschema)
         # The validator also fills in the defaults.
         errors = JSONSchemaValidator(self.config_jsonschema).iter_errors(self._config)
-        problems = tuple(wrong_setting(error) for error in errors)
+        problems = (
+            *unknown_settings(given, self.config_jsonschema),
+            *(wrong_setting(error) for error in errors),
+        )
+        for problem in unknown_variables(os.environ, self.config_jsonschema):
+            self.logger.warning(problem)
         if problems and raise_errors:
             raise SettingsError("Some settings are wrong; nothing was read or sent.", problems)
         return list(problems)

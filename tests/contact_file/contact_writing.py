@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file import ContactFile, FileSettings
+from target_mapp_sftp.contact_file import ContactFile, FileSettings, PreviousDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,13 +65,15 @@ def write(
     records: Iterable[Mapping[str, Any]],
     *,
     previous_rows: int | None = None,
+    filled: Mapping[str, int] | None = None,
     **options: Any,
 ) -> Written:
     """Write *records* and finish."""
     file = contact_file(folder, **options)
     for record in records:
         file.add(record)
-    finished = file.finish(previous_rows=previous_rows)
+    before = None if previous_rows is None else PreviousDelivery(previous_rows, filled or {})
+    finished = file.finish(before)
     return Written(finished, b"".join(part.path.read_bytes() for part in finished.parts))
 
 

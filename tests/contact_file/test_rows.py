@@ -57,7 +57,7 @@ def test_rejects_are_listed_without_the_person(tmp_path: Path) -> None:
 
 def test_rejects_of_a_stream_without_keys(tmp_path: Path) -> None:
     """Where the stream has no key, only the record's number tells which it was."""
-    finished = write(tmp_path, [BAD], key_properties=()).finished
+    finished = write(tmp_path, [BAD], key_properties=(), max_rejected="100%").finished
 
     assert finished.rejects_path is not None
     assert finished.rejects_path.read_text("utf-8") == (
@@ -75,8 +75,8 @@ def test_no_rejects_no_list(tmp_path: Path) -> None:
 
 def test_two_lists_of_one_name(tmp_path: Path) -> None:
     """A second run in the same second keeps the first one's list."""
-    first = write(tmp_path, [BAD]).finished
-    second = write(tmp_path, [BAD]).finished
+    first = write(tmp_path, [BAD, person()]).finished
+    second = write(tmp_path, [BAD, person()]).finished
 
     assert first.rejects_path != second.rejects_path
 
@@ -85,7 +85,7 @@ def test_keys_of_rejects_cannot_break_the_list(tmp_path: Path) -> None:
     """Whatever a key holds, the list stays one line per record."""
     keys = ['a"\n\ud800', ["x"], math.nan]
 
-    finished = write(tmp_path, [{"_id": key} for key in keys]).finished
+    finished = write(tmp_path, [{"_id": key} for key in keys], max_rejected="100%").finished
 
     assert finished.rejects_path is not None
     rows = read_csv(finished.rejects_path.read_text("utf-8"))
@@ -246,7 +246,7 @@ def test_nobody_fails(tmp_path: Path) -> None:
         write(tmp_path, [BAD], empty_audience="fail")
 
 
-@pytest.mark.parametrize(("previous", "rows"), [(10, 8), (10, 12), (None, 1), (0, 1)])
+@pytest.mark.parametrize(("previous", "rows"), [(10, 8), (10, 12), (None, 1)])
 def test_as_much_shrink_as_allowed(previous: int | None, rows: int, tmp_path: Path) -> None:
     """*max_shrink* itself is still allowed; growth and a first export always are."""
     people = [person(number) for number in range(rows)]
@@ -308,21 +308,37 @@ def test_constant_column(tmp_path: Path) -> None:
     assert write(tmp_path, [person()], field_map=field_map).rows[1][1] == "prefer"
 
 
-def test_preview_writes_the_first_rows_only(tmp_path: Path) -> None:
-    """A preview stops at the number of rows asked for and holds no rule of the whole."""
-    people = [BAD, *(person(number) for number in range(10))]
+@pytest.mark.parametrize("wanted", [1, 3, 512, 513, 2000])
+def test_preview_writes_the_first_rows_and_counts_everybody(wanted: int, tmp_path: Path) -> None:
+    """What is wrong with the people behind the first rows is counted, too."""
+    people = [*(person(number) for number in range(1030)), person(3), BAD]
 
-    finished = write(
-        tmp_path,
-        people,
-        preview_rows=3,
-        output_dir="preview",
-        max_shrink="1%",
-        previous_rows=10,
-    ).finished
+    written = write(tmp_path, people, preview_rows=wanted, output_dir="preview")
 
-    assert (finished.received, finished.rows, finished.rejected) == (4, 3, 1)
-    assert "preview of the first rows only" in finished.summary()
+    assert [row[0] for row in written.rows[1:]] == [
+        f"person{number}@example.org" for number in range(min(wanted, 1030))
+    ]
+    counts = written.finished
+    assert (counts.received, counts.rows, counts.duplicates, counts.rejected) == (1032, 1030, 1, 1)
+    assert counts.filled == {"user.Email": 1030, "user.FirstName": 0}
+    assert f"preview: only the first {wanted} rows are in the file" in counts.summary()
+
+
+@pytest.mark.parametrize(
+    ("file_name", "name"),
+    [
+        ("export-{audience_name}-{timestamp}.csv", "export-newsletter-preview.csv"),
+        ("{date}/{stream_name}.csv".replace("/", "-"), "preview-newsletter.csv"),
+        ("{stream_name}.csv", "newsletter-preview.csv"),
+        ("contacts", "contacts-preview"),
+        ("{run_id}", "preview"),
+    ],
+)
+def test_preview_has_one_name(file_name: str, name: str, tmp_path: Path) -> None:
+    """A preview says in its name what it is, and never when it was made."""
+    options = {"preview_rows": 2, "output_dir": "preview", "file_name": file_name}
+    (part,) = write(tmp_path, [person()], **options).finished.parts
+    assert part.name == name
 
 
 def test_summary_is_one_line_without_a_person(tmp_path: Path) -> None:
@@ -341,7 +357,7 @@ def test_summary_is_one_line_without_a_person(tmp_path: Path) -> None:
 
 def test_lost_records_are_an_error() -> None:
     """Counts that do not add up never get published."""
-    with pytest.raises(LostRecordsError, match="3 records came, but 1 rows, 0 rejects and 1 dup"):
+    with pytest.raises(LostRecordsError, match="3 records came, but 1 rows, 0 rejects, 1 dup"):
         FinishedFile(parts=(), received=3, rows=1, rejected=0, duplicates=1)
 
 

@@ -190,6 +190,25 @@ def _(folder: Path) -> Ending:
     return target(folder, [schema(), record(1, email="nobody")], max_rejected="0")
 
 
+@provokes(file_errors.AllRejectedError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), record(1, email="nobody"), record(2, email=None)])
+
+
+@provokes(file_errors.TooManyEmptiedError)
+def _(folder: Path) -> Ending:
+    people = [record(1, name="1987-02-18"), record(2, name="soon")]
+    born = {"email": "user.Email", "name": "user.DateOfBirth"}
+    return target(folder, [schema(), *people], field_map=born, max_emptied="10%")
+
+
+@provokes(file_errors.ColumnLostError)
+def _(folder: Path) -> Ending:
+    before = {"rows": 60, "filled": {"user.Email": 60, "user.FirstName": 58}}
+    people = [record(number, name=None) for number in range(60)]
+    return target(folder, [mark("pending", delivered=before), schema(), *people, mark("complete")])
+
+
 @provokes(file_errors.DuplicateError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), record(1), record(1)], duplicates="fail")

@@ -2,12 +2,13 @@
 
 No Singer SDK and no SSH in here. Rooms: what is asked for (`settings`, `field_map`, `lint`), Mapp's
 rules (`attributes`, `checks`), a value's way to text (`field_types`, `values`, `tidy`, `cells`,
-`row`), and the file (`file`, `names`, `parts`, `rejects`, `seen`, `finished`, `fullness`).
+`row`), and the file (`file`, `names`, `parts`, `rejects`, `seen`, `finished`, `guards`).
 """
 
 from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.file import ContactFile
 from target_mapp_sftp.contact_file.finished import Counts, FinishedFile
+from target_mapp_sftp.contact_file.guards import PreviousDelivery
 from target_mapp_sftp.contact_file.parts import FilePart
 from target_mapp_sftp.contact_file.settings import FileSettings
 
@@ -18,4 +19,5 @@ __all__ = [
     "FileSettings",
     "FinishedFile",
     "MappingError",
+    "PreviousDelivery",
 ]

@@ -22,12 +22,24 @@ class TooManyRejectedError(DataError):
     """More records were left out than *max_rejected* allows."""
 
 
+class AllRejectedError(DataError):
+    """People came and none of them is acceptable, and no *max_rejected* allows that."""
+
+
+class TooManyEmptiedError(DataError):
+    """More values of a column cannot be written than *max_emptied* allows."""
+
+
+class ColumnLostError(DataError):
+    """A column that the last delivery filled is empty, and no *max_emptied* allows that."""
+
+
 class DuplicateError(DataError):
     """An identifier came twice, and *duplicates* is `fail`."""
 
 
 class EmptyAudienceError(DataError):
-    """Nobody is in the file, and *empty_audience* is `fail`."""
+    """Nobody is in the file, and *empty_audience* does not allow it."""
 
 
 class ShrunkError(DataError):

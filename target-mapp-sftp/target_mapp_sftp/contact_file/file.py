@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError
-from target_mapp_sftp.contact_file.finished import (
-    Counts,
-    FinishedFile,
-    require_allowed,
-    require_few_rejects,
+from target_mapp_sftp.contact_file.finished import Counts, FinishedFile
+from target_mapp_sftp.contact_file.guards import require_allowed, too_many_rejected, warnings_about
+from target_mapp_sftp.contact_file.names import (
+    file_name,
+    placeholders_of,
+    safe_name,
+    split_suffix,
+    take_names,
 )
-from target_mapp_sftp.contact_file.names import file_name, safe_name, take_names
 from target_mapp_sftp.contact_file.parts import PartsWriter
 from target_mapp_sftp.contact_file.rejects import Rejects
 from target_mapp_sftp.contact_file.row import RowCells, compile_row
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from target_mapp_sftp.contact_file.guards import PreviousDelivery
     from target_mapp_sftp.contact_file.settings import FileSettings
 
 
 _ROWS_AT_A_TIME = 512
+PREVIEW = "preview"
+"""Stands in the name of a preview where a delivery has its moment."""
 
 
 class ContactFile:
@@ -64,9 +70,11 @@ class ContactFile:
         key_properties: tuple[str, ...] = (),
     ) -> None:
         self.received = 0
+        self.filtered = 0
         self._settings = settings
         self._rows = 0
-        self._waiting: list[bytes] = []
+        self._waiting: list[list[str]] = []
+        self._filled = [0] * len(settings.columns)
         self._duplicates = 0
         self._emptied: Counter[tuple[str, str]] = Counter()
         self._stream_name = stream_name
@@ -83,7 +91,7 @@ class ContactFile:
         )
         self._rejects = Rejects(rejects_folder, self._name, key_properties)
         self._seen = None if settings.duplicates == "keep" else SeenIdentifiers()
-        self._rows_wanted = settings.preview_rows or float("inf")
+        self._rows_left = settings.preview_rows
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Go on with a changed schema; columns and file name stay.
@@ -102,8 +110,6 @@ class ContactFile:
         Raises:
             DataError: When the record breaks a rule that is to fail the run.
         """
-        if self._rows >= self._rows_wanted:
-            return
         self.received += 1
         identifier_key, identify, identifier_as_it_is, texts_of = self._cells
         try:
@@ -116,7 +122,7 @@ class ContactFile:
             if self._seen is not None and not self._seen.add(identifier):
                 self._count_duplicate()
                 return
-        self._waiting.append(self._row([identifier, *texts_of(record)]))
+        self._waiting.append([identifier, *texts_of(record)])
         self._rows += 1
         if len(self._waiting) == _ROWS_AT_A_TIME:
             self._write_waiting()
@@ -130,9 +136,21 @@ class ContactFile:
         except UnicodeEncodeError:
             return self._encoded(cells)
 
+    def count_filtered(self) -> None:
+        """Count a record that a filter of the user's left out."""
+        self.received += 1
+        self.filtered += 1
+
     def _write_waiting(self) -> None:
-        self._parts.write(self._waiting)
+        rows = [self._row(cells) for cells in self._waiting]
+        for place, cells in enumerate(zip(*self._waiting, strict=True)):
+            self._filled[place] += len(cells) - cells.count("")
         self._waiting.clear()
+        if self._rows_left is not None:
+            # A preview: everybody is counted, and only the first rows are written.
+            rows = rows[: self._rows_left]
+            self._rows_left -= len(rows)
+        self._parts.write(rows)
 
     def _keeps(self, record: Mapping[str, Any], reason: str) -> bool:
         """Whether a record with a bad identifier is written all the same."""
@@ -148,9 +166,11 @@ class ContactFile:
         self._rejects.add(self.received, record, f"{column}: {reason}")
         bound = self._settings.max_rejected
         if bound is not None and not bound.is_percentage:
-            require_few_rejects(
+            error = too_many_rejected(
                 self._settings, self._rejects.count, self.received, self._rejects.path
             )
+            if error is not None:
+                raise error
         return False
 
     def _count_duplicate(self) -> None:
@@ -172,14 +192,14 @@ class ContactFile:
         text = self._between.join([quoted(cell) for cell in cells])
         return f'"{text}{self._end}'.encode(self._encoding)
 
-    def finish(self, previous_rows: int | None = None) -> FinishedFile:
-        """Close the file and hold it against the rules.
+    def finish(self, previous: PreviousDelivery | None = None) -> FinishedFile:
+        """Close the file and hold it against the guards.
 
         Args:
-            previous_rows: Rows of the last delivery, for *max_shrink*.
+            previous: The last delivery, which some guards compare with.
 
         Raises:
-            DataError: When the file breaks a rule; discard it then.
+            DataError: When the file breaks a guard; discard it then.
         """
         self._rejects.close()
         self._write_waiting()
@@ -192,8 +212,8 @@ class ContactFile:
         if skipped:
             self._parts.discard()
         finished = FinishedFile(parts=parts, **self._counted())
-        require_allowed(self._settings, finished, previous_rows)
-        return finished
+        require_allowed(self._settings, finished, previous)
+        return replace(finished, warnings=tuple(warnings_about(self._settings, finished)))
 
     @property
     def counts(self) -> Counts:
@@ -206,10 +226,15 @@ class ContactFile:
             "rows": self._rows,
             "rejected": self._rejects.count,
             "duplicates": self._duplicates,
+            "filtered": self.filtered,
             "reject_reasons": self._rejects.reasons,
             "emptied": self._emptied,
+            "filled": {
+                column.header: count
+                for column, count in zip(self._settings.columns, self._filled, strict=True)
+            },
             "rejects_path": self._rejects.path,
-            "is_preview": self._settings.preview_rows is not None,
+            "preview_rows": self._settings.preview_rows,
         }
 
     def discard(self) -> None:
@@ -226,18 +251,23 @@ def _file_name(
     started_at: datetime,
 ) -> str:
     local = started_at.astimezone(settings.zone)
+    moment = {
+        "timestamp": local.strftime(settings.timestamp_format),
+        "date": f"{local:%Y-%m-%d}",
+        "run_id": run_id,
+    }
+    template = settings.file_name
+    if settings.preview_rows is not None:
+        # The same name every time, so that a preview replaces the one before it and nothing else.
+        moment = dict.fromkeys(moment, PREVIEW)
+        if not any(name in moment for name in placeholders_of(template)):
+            template = f"-{PREVIEW}".join(split_suffix(template))
     title = schema.get("title")
     audience = safe_name(title) if isinstance(title, str) else ""
     if not any(sign.isalnum() for sign in audience):
         # Nothing of a name in another script survives; the stream's name tells it apart.
         audience = safe_name(stream_name) or "audience"
     return file_name(
-        settings.file_name,
-        {
-            "audience_name": audience[:120],
-            "stream_name": stream_name[:120],
-            "timestamp": local.strftime(settings.timestamp_format),
-            "date": f"{local:%Y-%m-%d}",
-            "run_id": run_id,
-        },
+        template,
+        {"audience_name": audience[:120], "stream_name": stream_name[:120], **moment},
     )

@@ -103,6 +103,7 @@ class FileSettings:
     max_file_bytes: int
     invalid_records: str
     max_rejected: Bound | None
+    max_emptied: Bound | None
     duplicates: str
     empty_audience: str
     max_shrink: Bound | None
@@ -137,6 +138,7 @@ class _Reading:
         ]
         zone = self._zone()
         max_rejected = self._bound("max_rejected", always_percentage=False)
+        max_emptied = self._bound("max_emptied", always_percentage=False)
         max_shrink = self._bound("max_shrink", always_percentage=True)
         max_file_bytes = self._max_file_bytes()
         preview_rows = self._preview_rows()
@@ -155,6 +157,7 @@ class _Reading:
             preview_rows=preview_rows,
             warnings=tuple(warnings_of(columns)),
             max_rejected=max_rejected,
+            max_emptied=max_emptied,
             max_shrink=max_shrink,
             **{name: config[name] for name in plain},
         )

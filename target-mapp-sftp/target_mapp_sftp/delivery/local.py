@@ -21,16 +21,19 @@ class LocalDestination:
     Args:
         output_dir: The folder; it is made when missing, for its owner alone.
         run_id: Stands in the names of unfinished files.
+        replaces: Whether a file of the same name is replaced, as a preview replaces the last one.
     """
 
-    def __init__(self, output_dir: Path, *, run_id: str) -> None:
+    def __init__(self, output_dir: Path, *, run_id: str, replaces: bool = False) -> None:
         self._folder = output_dir
         self._run_id = run_id
+        self._replaces = replaces
 
     def publish(self, files: Sequence[OutgoingFile]) -> tuple[str, ...]:
         """Make all *files* appear, complete and readable by their owner alone, or none.
 
-        A file that is there already is never replaced; the new one gets another name.
+        Unless it was asked to, it never replaces a file that is there already; the new one gets
+        another name.
 
         Returns:
             Their final names.
@@ -59,6 +62,8 @@ class LocalDestination:
         return tuple(path.name for path in written[len(files) :])
 
     def _name(self, file: OutgoingFile, temporary: Path) -> Path:
+        if self._replaces:
+            return temporary.replace(self._folder / file.name)
         for name in file.final_names():
             final = self._folder / name
             try:

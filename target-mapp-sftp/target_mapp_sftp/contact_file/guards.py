@@ -1,0 +1,188 @@
+"""Holds a finished file against the bounds that guard a list in Mapp.
+
+Every guard answers one question: may this file replace what was delivered last? A file that
+breaks one is not published, and the state stays as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from target_mapp_sftp.contact_file.errors import (
+    AllRejectedError,
+    ColumnLostError,
+    EmptyAudienceError,
+    ShrunkError,
+    TooManyEmptiedError,
+    TooManyRejectedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from target_mapp_sftp.contact_file.finished import FinishedFile
+    from target_mapp_sftp.contact_file.settings import FileSettings
+    from target_mapp_sftp.errors import DataError
+
+MIN_ROWS_TO_COMPARE = 50
+"""Below it, a column may be empty by chance."""
+WARNING_PERCENT = 20
+"""From this share on, rejects, duplicates and emptied values without a bound are a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousDelivery:
+    """What was delivered last.
+
+    Attributes:
+        rows: Its rows.
+        filled: How many of them had a value, by column.
+    """
+
+    rows: int
+    filled: Mapping[str, int] = field(default_factory=dict)
+
+
+def require_allowed(
+    settings: FileSettings, finished: FinishedFile, previous: PreviousDelivery | None
+) -> None:
+    """Hold a finished file against all guards.
+
+    Raises:
+        DataError: Of the first guard that it breaks, with the others as its details.
+    """
+    broken = list(_broken_guards(settings, finished, previous))
+    if broken:
+        first, *others = broken
+        first.details += tuple(str(error) for error in others)
+        raise first
+
+
+def _broken_guards(
+    settings: FileSettings, finished: FinishedFile, previous: PreviousDelivery | None
+) -> Iterator[DataError]:
+    if error := too_many_rejected(
+        settings, finished.rejected, finished.received, finished.rejects_path
+    ):
+        yield error
+    elif finished.rows == 0:
+        yield from _nobody_left(settings, finished)
+    yield from _too_many_emptied(settings, finished)
+    if previous is not None:
+        yield from _lost_columns(settings, finished, previous)
+        yield from _shrunk(settings, finished, previous)
+
+
+def too_many_rejected(
+    settings: FileSettings, rejected: int, received: int, rejects_path: Path | None
+) -> TooManyRejectedError | None:
+    """Hold the number of rejects against *max_rejected*."""
+    bound = settings.max_rejected
+    if bound is None or not bound.is_passed(rejected, received):
+        return None
+    return TooManyRejectedError(
+        f"max_rejected: {rejected} of {received} records were rejected, more than {bound}. "
+        f"The reasons are listed in {rejects_path}."
+    )
+
+
+def _nobody_left(settings: FileSettings, finished: FinishedFile) -> Iterator[DataError]:
+    """People came and no row is left: a wrong map, or a token that may not see the identifier."""
+    if settings.empty_audience == "fail":
+        yield EmptyAudienceError(
+            f"empty_audience: {finished.received} records came and no row is in the file. Look at "
+            "the audience in Lytics, or set empty_audience to write or skip."
+        )
+    elif finished.rejected and settings.max_rejected is None:
+        yield AllRejectedError(
+            f"max_rejected: all {finished.received} records were left out, {finished.rejected} "
+            f"of them for a bad {settings.columns[0].header}. Check identifier, field_map and "
+            "whether the token may see that field; the reasons are listed in "
+            f"{finished.rejects_path}. To deliver a file without rows, set max_rejected to 100%."
+        )
+    elif finished.filtered and not finished.rejected and settings.empty_audience == "write":
+        yield EmptyAudienceError(
+            f"empty_audience: the filter in stream_maps left out all {finished.filtered} records. "
+            "Correct the filter, or set empty_audience to skip if nobody may pass it."
+        )
+
+
+def _too_many_emptied(settings: FileSettings, finished: FinishedFile) -> Iterator[DataError]:
+    bound = settings.max_emptied
+    for header, (emptied, values) in _emptied_by_column(finished).items():
+        if bound is not None and bound.is_passed(emptied, values):
+            yield TooManyEmptiedError(
+                f"max_emptied: {emptied} of {values} values of {header} cannot be written and "
+                f"were left empty, more than {bound}. Correct them in Lytics, map another field, "
+                "or raise max_emptied."
+            )
+
+
+def _lost_columns(
+    settings: FileSettings, finished: FinishedFile, previous: PreviousDelivery
+) -> Iterator[DataError]:
+    """Columns that the last delivery filled and that hold nothing now.
+
+    Whether an empty value clears the one that Mapp has stored is not documented, so it is taken
+    for clearing.
+    """
+    bound = settings.max_emptied
+    if finished.rows < MIN_ROWS_TO_COMPARE:
+        return
+    if bound is not None and not bound.is_passed(finished.rows, finished.rows):
+        return
+    for header, filled in finished.filled.items():
+        before = previous.filled.get(header, 0)
+        if filled == 0 and before >= MIN_ROWS_TO_COMPARE:
+            yield ColumnLostError(
+                f"max_emptied: {header} is empty in all {finished.rows} rows; the last delivery "
+                f"had {before} values in it. Check the field in Lytics and whether the token may "
+                "see it; if it is right, set max_emptied to 100% for one run."
+            )
+
+
+def _shrunk(
+    settings: FileSettings, finished: FinishedFile, previous: PreviousDelivery
+) -> Iterator[DataError]:
+    bound = settings.max_shrink
+    if bound is not None and bound.is_passed(previous.rows - finished.rows, previous.rows):
+        yield ShrunkError(
+            f"max_shrink: {finished.rows} rows where the last delivery had {previous.rows}, more "
+            f"than {bound} fewer. Look at the audience in Lytics; if it is right, raise max_shrink "
+            "for one run."
+        )
+
+
+def warnings_about(settings: FileSettings, finished: FinishedFile) -> Iterator[str]:
+    """What no bound forbids and somebody should look at, one line each."""
+    if settings.max_rejected is None and _is_much(finished.rejected, finished.received):
+        yield (
+            f"max_rejected: {finished.rejected} of {finished.received} records were rejected; set "
+            "a bound to fail such a run"
+        )
+    if _is_much(finished.duplicates, finished.received):
+        yield (
+            f"duplicates: {finished.duplicates} of {finished.received} records have a "
+            f"{settings.columns[0].header} that another one has; check the identifier"
+        )
+    if settings.max_emptied is None:
+        for header, (emptied, values) in _emptied_by_column(finished).items():
+            if _is_much(emptied, values):
+                yield (
+                    f"max_emptied: {emptied} of {values} values of {header} cannot be written and "
+                    "were left empty; set a bound to fail such a run"
+                )
+
+
+def _emptied_by_column(finished: FinishedFile) -> dict[str, tuple[int, int]]:
+    """Values left empty and values that came, by column."""
+    counts: dict[str, int] = {}
+    for (header, _), count in finished.emptied.items():
+        counts[header] = counts.get(header, 0) + count
+    return {header: (n, n + finished.filled.get(header, 0)) for header, n in counts.items()}
+
+
+def _is_much(count: int, whole: int) -> bool:
+    return count > 0 and count * 100 >= WARNING_PERCENT * whole
