@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 
 from target_mapp_sftp.contact_file.lint import nearest
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -378,8 +379,7 @@ def unknown_settings(config: Iterable[str], schema: Mapping[str, Any]) -> Iterat
         if name not in known and not name.startswith("_"):
             near = nearest(name, known)
             advice = f"did you mean {near}?" if near else "remove it"
-            shown = name if name.isprintable() else ascii(name)
-            yield f"{shown}: there is no such setting; {advice}"
+            yield f"{printable(name)}: there is no such setting; {advice}"
 
 
 def unknown_variables(environ: Iterable[str], schema: Mapping[str, Any]) -> Iterator[str]:
