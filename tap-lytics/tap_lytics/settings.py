@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,14 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
+from tap_lytics.unknown_settings import OF_A_COLUMN, unknown_settings, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
-_COLUMN_KEYS = {"field", "header", "type", "join", "default"}
-"""What an entry of the target's field map has in its long form."""
+VARIABLE_PREFIX = "TAP_LYTICS_"
 _FIELD_NAMES = {
     "type": ["array", "object"],
     "items": {"type": ["string", "object"]},
@@ -130,6 +131,10 @@ PROPERTIES = th.PropertiesList(
 def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Check *config* against its JSON schema and fill in the defaults; null is as good as absent.
 
+    Args:
+        config: The settings as given, changed in place.
+        schema: Declares all settings, those of the SDK included.
+
     Raises:
         SettingsError: With a line for each problem; lines name the setting, never its value.
     """
@@ -139,9 +144,13 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
         elif isinstance(value, Decimal):
             # As the SDK reads 2.5 from a file; what waits and times out wants a float.
             config[name] = float(value)
-    problems = [_problem(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
-    if not problems:
-        problems = list(_further_problems(config))
+    declared = schema["properties"]
+    problems = [*unknown_settings(config, declared)]
+    problems += unknown_variables(os.environ, VARIABLE_PREFIX, declared)
+    errors = list(JSONSchemaValidator(schema).iter_errors(config))
+    problems += map(_problem, errors)
+    wrong = {error.absolute_path[0] for error in errors if error.absolute_path}
+    problems += _further_problems({n: v for n, v in config.items() if n not in wrong})
     if problems:
         raise SettingsError(problems[0], tuple(problems[1:]))
 
@@ -177,7 +186,7 @@ def field_names(fields: Any) -> list[str]:
 def _names_of(entry: Any) -> Iterable[Any]:
     if not isinstance(entry, dict):
         return [entry]
-    return [entry.get("field")] if entry.keys() & _COLUMN_KEYS else entry
+    return [entry.get("field")] if entry.keys() & OF_A_COLUMN else entry
 
 
 def _is_entry(entry: Any) -> bool:
@@ -189,15 +198,18 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """What a JSON schema cannot say."""
+    """What a JSON schema cannot say, of the settings that it finds right."""
     try:
-        parse_splits(config["splits"])
+        parse_splits(config.get("splits", "0"))
     except ValueError:
         yield "`splits` must be bucket numbers from 0 to 99, such as 0-49 or 3,7,9"
-    fields = config["fields"]
+    fields = config.get("fields")
     if isinstance(fields, list) and not all(map(_is_entry, fields)):
         yield "`fields`: every entry must be a name, or an entry of the target's field map"
-    token = config["api_token"]
+    for name, filter_ql in config.get("ad_hoc_segments", {}).items():
+        if not name.strip() or not filter_ql.strip():
+            yield f"`ad_hoc_segments.{name}` must be FilterQL, such as FILTER INCLUDE vip FROM user"
+    token = config.get("api_token", "")
     if not token.isascii() or not token.isprintable() or token != token.strip():
         yield "`api_token` holds spaces or other characters that no token has"
     if token.lower().startswith("bearer "):

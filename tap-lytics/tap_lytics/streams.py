@@ -25,7 +25,7 @@ from tap_lytics.settings import parse_splits
 from tap_lytics.shaping import MEMBERSHIP, MEMBERSHIP_TYPE, OTHER_MEMBERSHIP, Shape, Shaping
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context
     from singer_sdk.singerlib import MetadataMapping
@@ -141,6 +141,10 @@ class AudienceStream(Stream):
         # The SDK announces every failure as unhandled; the command says what it is.
         if level < logging.ERROR:
             super().log(message, *args, level=level, **kwargs)
+
+    @override
+    def get_batch_config(self, config: Mapping[str, Any]) -> None:
+        """No BATCH messages, whatever `batch_config` says: the marks count RECORD messages."""
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:

@@ -148,6 +148,25 @@ def test_bad_input_ends_in_one_line(
 
 
 @pytest.mark.parametrize(
+    "arguments", [[], ["--discover"], ["--test"], ["--test=schema"], ["--list-segments"]], ids=str
+)
+def test_an_unknown_setting_ends_every_command_before_anything_is_read(
+    box: Sandbox, run: Run, arguments: list[str]
+) -> None:
+    """A misspelt `segments` would else export every audience of the account."""
+    before = len(box.requests)
+    config = {**config_of(box), "segmets": ["vip"], "feilds": ["email"]}
+    code, output, errors = run(config, *arguments)
+
+    assert (code, output) == (2, "")
+    assert [line.partition(" ")[2] for line in errors] == [
+        "`segmets`: there is no such setting; did you mean `segments`?",
+        "`feilds`: there is no such setting; did you mean `fields`?",
+    ]
+    assert len(box.requests) == before
+
+
+@pytest.mark.parametrize(
     ("expression", "line"),
     [
         pytest.param("foo(", "`stream_maps`: Failed to parse expression foo(.", id="no expression"),

@@ -34,6 +34,7 @@ from tap_lytics.tap import TapLytics
         pytest.param({"fields": [{"header": "hush"}]}, "`fields`: every entry", id="no field"),
         pytest.param({"undeclared_fields": "hush"}, "must be one of", id="no choice"),
         pytest.param({"ad_hoc_segments": {"a": 1}}, "`ad_hoc_segments.a` must be", id="no text"),
+        pytest.param({"ad_hoc_segments": {"a": " "}}, "`ad_hoc_segments.a` must", id="no FilterQL"),
     ],
 )
 def test_a_bad_setting_is_named_and_its_value_is_not(settings: dict[str, Any], line: str) -> None:
@@ -73,6 +74,109 @@ def test_all_bad_settings_are_told_at_once() -> None:
         "`concurrency` must be at least 1",
         "`page_size` must be at least 1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        pytest.param(
+            {"segmets": ["hush"]},
+            "`segmets`: there is no such setting; did you mean `segments`?",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"start_at": "hush"},
+            "`start_at`: there is no such setting; remove it",
+            id="of another tap",
+        ),
+        pytest.param(
+            {"flattening_maxdepth": 1},
+            "`flattening_maxdepth`: there is no such setting; did you mean `flattening_max_depth`?",
+            id="of the SDK",
+        ),
+        pytest.param(
+            {"stream_maps": {"vip": {"__fitler__": "hush"}}},
+            "`stream_maps.vip.__fitler__`: there is no such operator; did you mean `__filter__`?",
+            id="in a stream map",
+        ),
+        pytest.param(
+            {"stream_maps": {"vip": {"_filter_": "hush"}}},
+            "`stream_maps.vip._filter_`: there is no such operator; did you mean `__filter__`?",
+            id="too few underscores",
+        ),
+        pytest.param(
+            {"fields": [{"field": "city", "haeder": "hush"}]},
+            "`fields.0.haeder`: there is no such key of a column; did you mean `header`?",
+            id="in a column",
+        ),
+    ],
+)
+def test_a_name_that_no_setting_has_is_told_with_the_nearest(
+    settings: dict[str, Any], line: str
+) -> None:
+    """Else its setting would stay at its default, and nobody would know."""
+    with pytest.raises(SettingsError) as caught:
+        TapLytics(config={"api_token": TOKEN, **settings})
+
+    assert [str(caught.value), *caught.value.details] == [line]
+
+
+def test_unknown_names_are_told_together_with_wrong_values() -> None:
+    """One run shows everything there is to mend, of every kind."""
+    with pytest.raises(SettingsError) as caught:
+        TapLytics(
+            config={"api_tokn": TOKEN, "segmets": [], "page_size": 0, "splits": "x", "fields": [1]}
+        )
+
+    lines = " ".join([str(caught.value), *caught.value.details])
+    for name in ("api_tokn", "segmets", "api_token", "page_size", "splits", "fields"):
+        assert f"`{name}" in lines
+
+
+def test_names_that_the_sdk_or_meltano_add_are_known() -> None:
+    """What other SDK taps may be given, extras of Meltano, and what flattening and maps have."""
+    config: dict[str, Any] = {
+        "api_token": TOKEN,
+        "_select": ["*.*"],
+        "batch_config": {"encoding": {"format": "jsonl", "compression": "gzip"}},
+        "emit_activate_version_messages": False,
+        "faker_config": {"seed": 1},
+        "flattening_enabled": True,
+        "flattening_max_depth": 1,
+        "stream_map_config": {"anything": 1},
+        "stream_maps": {"vip": {"__filter__": "True", "anything": "city"}, "__else__": None},
+    }
+    schema = PROPERTIES.to_dict()
+    TapLytics.append_builtin_config(schema)
+
+    check_settings(config, schema)
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_misspelt"),
+    [
+        ("TAP_LYTICS_SEGMETS", True),
+        ("TAP_LYTICS_SEGMENTS", False),
+        ("TAP_LYTICS_LOGLEVEL", False),
+        ("TAP_LYTICS_EU_API_TOKEN", False),
+        ("TAP_LYTICS__SELECT", False),
+        ("TAP_LYTIC_SEGMETS", False),
+    ],
+)
+def test_a_misspelt_variable_is_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, is_misspelt: bool
+) -> None:
+    """Only what is surely meant for this tap, for the environment belongs to everybody."""
+    monkeypatch.setenv(variable, "hush")
+    config: dict[str, Any] = {"api_token": TOKEN}
+    if not is_misspelt:
+        check_settings(config, PROPERTIES.to_dict())
+        return
+    with pytest.raises(SettingsError) as caught:
+        check_settings(config, PROPERTIES.to_dict())
+    assert str(caught.value) == (
+        "TAP_LYTICS_SEGMETS: there is no such setting; did you mean TAP_LYTICS_SEGMENTS?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -285,3 +285,15 @@ def test_a_stream_map_that_filters_is_counted_as_sent(box: Sandbox) -> None:
     sent = len(records_in(messages, SLUG))
     assert 0 < sent < 13
     assert messages[-1]["value"]["bookmarks"][SLUG]["scan"]["records"] == sent
+
+
+def test_batch_config_changes_nothing(box: Sandbox) -> None:
+    """The marks count RECORD messages, so there are no files of records beside them."""
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": "file:///nonexistent"},
+    }
+    messages = messages_from(box, SLUG, batch_config=batch_config)
+
+    assert len(records_in(messages, SLUG)) == 13
+    assert {m["type"] for m in messages} == {"STATE", "SCHEMA", "RECORD"}
