@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 from simplejson import JSONDecodeError  # type: ignore[import-untyped]  # the SDK reads with it
-from singer_sdk.exceptions import MappingError
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_lytics.errors import LyticsError, SettingsError
 from tap_lytics.run_stamp import RUN_STAMP
+from tap_lytics.stream_maps import failed_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,18 +81,14 @@ def _explained(error: Exception) -> LyticsError:
     """The error as one line for the user, without the text of unforeseen ones."""
     if isinstance(error, LyticsError):
         return error
-    if isinstance(error, MappingError):
-        return SettingsError(f"`stream_maps`: {error}")
+    if failed := failed_map(error):
+        return SettingsError(f"`stream_maps`: {failed}")
     if variable := _variable_at_fault(error):
         return SettingsError(f"{variable} is not in the form of its setting: a number, or JSON")
     kind, place = type(error).__name__, _place(error)
     is_no_object = place.startswith("plugin_base.py") and isinstance(error, (TypeError, ValueError))
     if is_no_object or isinstance(error, (OSError, JSONDecodeError)):
         return SettingsError(_unreadable(error))
-    if place.startswith("simpleeval.py"):
-        return SettingsError(
-            f"`stream_maps`: an expression fails on a record ({kind}); mind fields that are missing"
-        )
     return LyticsError(f"internal error {kind} at {place}; please report it with this line")
 
 

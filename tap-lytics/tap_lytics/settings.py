@@ -11,6 +11,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
+from tap_lytics.stream_maps import problems_of
 from tap_lytics.unknown_settings import OF_A_COLUMN, unknown_settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -147,10 +148,15 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
     declared = schema["properties"]
     problems = [*unknown_settings(config, declared)]
     problems += unknown_variables(os.environ, VARIABLE_PREFIX, declared)
+    map_problems = [f"`{place}`: {what}" for place, what in problems_of(config.get("stream_maps"))]
+    if map_problems:
+        # The SDK's schema would say no more than "anyOf", or fail on it.
+        del config["stream_maps"]
     errors = list(JSONSchemaValidator(schema).iter_errors(config))
     problems += map(_problem, errors)
     wrong = {error.absolute_path[0] for error in errors if error.absolute_path}
     problems += _further_problems({n: v for n, v in config.items() if n not in wrong})
+    problems += map_problems
     if problems:
         raise SettingsError(problems[0], tuple(problems[1:]))
 

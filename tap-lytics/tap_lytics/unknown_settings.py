@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 OF_THE_SDK = {"batch_config", "emit_activate_version_messages"}
 """What SDK taps may be given and this one declares not, for it writes neither message."""
 
-OF_A_STREAM_MAP = {"__alias__", "__else__", "__filter__", "__key_properties__", "__source__"}
-"""What the SDK reads in a stream map (https://sdk.meltano.com/en/latest/stream_maps.html)."""
-
 OF_A_COLUMN = {"field", "header", "type", "join", "default", "values"}
 """What an entry of the target's field map has in its long form."""
 
@@ -34,7 +31,6 @@ def unknown_settings(config: Mapping[str, Any], declared: Iterable[str]) -> Iter
     for name in config:
         if name not in known and not name.startswith("_"):
             yield f"`{name}`: there is no such setting; {_hint(name, known)}"
-    yield from _unknown_in_stream_maps(config.get("stream_maps"))
     yield from _unknown_in_columns(config.get("fields"))
 
 
@@ -58,18 +54,6 @@ def unknown_variables(
             continue
         if near := difflib.get_close_matches(name, known, n=1, cutoff=_VERY_NEAR):
             yield f"{variable}: there is no such setting; did you mean {prefix}{near[0].upper()}?"
-
-
-def _unknown_in_stream_maps(stream_maps: Any) -> Iterator[str]:
-    """Misspelt operators: to the SDK ``__fitler__`` is one more property."""
-    if not isinstance(stream_maps, dict):
-        return
-    for stream, stream_map in stream_maps.items():
-        for name in stream_map if isinstance(stream_map, dict) else ():
-            near = difflib.get_close_matches(name, OF_A_STREAM_MAP, n=1, cutoff=_VERY_NEAR)
-            if near and name not in OF_A_STREAM_MAP:
-                place = f"`stream_maps.{stream}.{name}`"
-                yield f"{place}: there is no such operator; did you mean `{near[0]}`?"
 
 
 def _unknown_in_columns(fields: Any) -> Iterator[str]:

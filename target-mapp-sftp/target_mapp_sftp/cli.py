@@ -16,8 +16,9 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from typing_extensions import override
 
-from target_mapp_sftp.errors import SettingsError, SourceError, TargetError
+from target_mapp_sftp.errors import SettingsError, SourceError, StreamMapError, TargetError
 from target_mapp_sftp.run_stamp import RUN_STAMP
+from target_mapp_sftp.stream_maps import failed_map
 
 # A short audience is through by then; a long one is not waited for.
 _READ_ON_SECONDS = 20
@@ -49,6 +50,8 @@ def _explained(error: Exception) -> TargetError:
     """The error for the user; the text of an unforeseen one may hold data, so it is left out."""
     if isinstance(error, TargetError):
         return error
+    if failed := failed_map(error):
+        return StreamMapError(f"stream_maps: {failed}")
     if variable := _unreadable_variable(error):
         return variable
     if _was_raised_in(error, "from_cli_args"):

@@ -38,6 +38,10 @@ class SettingsError(TargetError):
     exit_code = 2
 
 
+class StreamMapError(SettingsError):
+    """A stream map fails on a record or does not fit the stream's schema."""
+
+
 class SourceError(TargetError):
     """The input ended too early or cannot be read as Singer messages."""
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 from target_mapp_sftp.cli import TargetCommand
 from target_mapp_sftp.delivered_state import after_run
 from target_mapp_sftp.errors import SettingsError, TargetError
+from target_mapp_sftp.printable import printable
 from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
 from target_mapp_sftp.settings import (
@@ -28,6 +29,7 @@ from target_mapp_sftp.settings import (
     wrong_setting,
 )
 from target_mapp_sftp.sinks import ContactSink
+from target_mapp_sftp.stream_maps import problems_of, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,11 +84,16 @@ class TargetMappSftp(Target):
         self.append_builtin_config(self.config_jsonschema)
         given = self._config
         self._config = plain_numbers(given, self.config_jsonschema)
+        map_problems = [f"{place}: {what}" for place, what in problems_of(given.get("stream_maps"))]
+        if map_problems:
+            # The SDK's schema would say no more than "anyOf", or fail on it.
+            del self._config["stream_maps"]
         # The validator also fills in the defaults.
         errors = JSONSchemaValidator(self.config_jsonschema).iter_errors(self._config)
         problems = (
             *unknown_settings(given, self.config_jsonschema),
             *(wrong_setting(error) for error in errors),
+            *map_problems,
         )
         for problem in unknown_variables(os.environ, self.config_jsonschema):
             self.logger.warning(problem)
@@ -142,6 +149,8 @@ class TargetMappSftp(Target):
         if self._exit_code_of_signal is not None:
             sys.exit(self._exit_code_of_signal)
         broken = self.message_reader.broken
+        if broken is None:
+            self._warn_of_unmatched_maps()
         outcome = self.run.deliver(broken)
         if outcome.delivered or not outcome.failures:
             self._latest_state = after_run(
@@ -153,6 +162,16 @@ class TargetMappSftp(Target):
             self.drain_all(is_endofpipe=True)
         causes = [broken, *outcome.failures.values()] if broken else outcome.failures.values()
         _raise_first(list(dict.fromkeys(causes)))
+
+    def _warn_of_unmatched_maps(self) -> None:
+        streams = list(self.mapper.stream_maps)
+        for name in unmatched(self.config.get("stream_maps"), streams):
+            self.logger.warning(
+                "stream_maps: '%s' matches no stream of the input (%s), so nothing was mapped or "
+                "filtered by it; correct the name if one of them is meant",
+                printable(name),
+                printable(", ".join(streams)),
+            )
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> NoReturn:

@@ -166,6 +166,11 @@ def _(folder: Path) -> Ending:
     return target(folder, WHOLE, field_map=[{"email": "user.Email"}, {"nmae": "user.FirstName"}])
 
 
+@provokes(errors.StreamMapError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE, stream_maps={"buyers": {"name": "nick.upper()"}})
+
+
 @provokes(delivery.ServerSettingsError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, host="127.0.0.1", field_map=[{"email": "user.Emial"}])

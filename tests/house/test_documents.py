@@ -50,6 +50,13 @@ def test_the_definitions_for_other_projects_are_those_of_meltano_yml(name: str) 
     assert (ROOT / name).read_text("utf-8") == generate().definition(*generate().DEFINITIONS[name])
 
 
+def test_the_two_plugins_read_stream_maps_alike() -> None:
+    """Each has the module, for neither may import the other."""
+    folders = ("tap-lytics/tap_lytics", "target-mapp-sftp/target_mapp_sftp")
+    tap, target = (ROOT / folder / "stream_maps.py" for folder in folders)
+    assert tap.read_text("utf-8") == target.read_text("utf-8")
+
+
 def anchors(page: Path) -> set[str]:
     """The names of a page's headings, as GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)

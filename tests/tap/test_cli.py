@@ -169,9 +169,19 @@ def test_an_unknown_setting_ends_every_command_before_anything_is_read(
 @pytest.mark.parametrize(
     ("expression", "line"),
     [
-        pytest.param("foo(", "`stream_maps`: Failed to parse expression foo(.", id="no expression"),
-        pytest.param("foo(email)", "`stream_maps`: Failed to evaluate", id="an unknown function"),
-        pytest.param("int(record['remarks'])", "(ValueError); mind fields that", id="a value"),
+        pytest.param("foo(", ".x`: foo( is not a valid expression", id="no expression"),
+        pytest.param(
+            "foo(email)",
+            ": stream 'newsletter_subscribers', field 'x': foo(email) failed on a record: "
+            "there is no function 'foo'; correct it",
+            id="an unknown function",
+        ),
+        pytest.param(
+            "int(record['remarks'])",
+            ": stream 'newsletter_subscribers', field 'x': int(record['remarks']) failed on a "
+            "record: ValueError; mind values that",
+            id="a value",
+        ),
     ],
 )
 def test_a_stream_map_that_fails_is_told_without_values(
@@ -184,6 +194,15 @@ def test_a_stream_map_that_fails_is_told_without_values(
     assert code == 2
     assert len(errors) == 1
     assert line in errors[0]
+
+
+def test_a_misspelt_filter_is_an_error_of_settings(box: Sandbox, run: Run) -> None:
+    """The SDK takes it for a field, so that nobody would be filtered."""
+    stream_maps = {"*": {"__fliter__": "record.get('consent')"}}
+    code, _, errors = run(config_of(box, "newsletter_subscribers", stream_maps=stream_maps))
+
+    assert code == 2
+    assert "did you mean __filter__?" in errors[0]
 
 
 def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(box: Sandbox, run: Run) -> None:

@@ -1,0 +1,171 @@
+"""The setting *stream_maps*: what is wrong with it, and which of its expressions failed.
+
+The SDK takes a misspelt operator for a field, so that a filter would be off without a word, and its
+errors name neither the stream nor the field. The tap and the target each have this module; a test
+holds the two equal.
+"""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from collections.abc import Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import FrameType
+
+    Problem = tuple[str, str]
+    """Where in the setting, and what is wrong there with what to do."""
+
+OPERATORS = ("__filter__", "__source__", "__alias__", "__key_properties__", "__else__")
+"""Keys of a stream's map that are no fields: https://sdk.meltano.com/en/latest/stream_maps.html."""
+
+_REMOVED = (None, "__NULL__")
+_MAPPER_MODULE = "singer_sdk.mapper"
+_LONGEST_TEXT = 200
+_NEAR = 0.7
+_VERY_NEAR = 0.8
+"""Ratio of `difflib` from which a name is taken for a misspelt operator, not for a field."""
+
+
+def problems_of(stream_maps: Any) -> Iterator[Problem]:
+    """Everything that is wrong with the setting by itself."""
+    if not isinstance(stream_maps, Mapping):
+        return
+    for stream, fields in stream_maps.items():
+        name = f"stream_maps.{stream}"
+        if stream == "__else__":
+            if fields not in _REMOVED:
+                yield name, "can only be null, which removes all other streams; set it to null"
+        elif stream.startswith("__"):
+            yield name, "is not an option of stream maps; the only one is __else__"
+        elif isinstance(fields, Mapping):
+            yield from _problems_of_fields(name, fields)
+        elif fields not in _REMOVED:
+            yield name, "must be an object of field to expression, or null; write it as one"
+
+
+def _problems_of_fields(stream: str, fields: Mapping[str, Any]) -> Iterator[Problem]:
+    for field, value in fields.items():
+        name = f"{stream}.{field}"
+        if field in OPERATORS:
+            yield from _problems_of_operator(name, field, value)
+        elif near := get_close_matches(field, OPERATORS, n=1, cutoff=_VERY_NEAR):
+            yield name, f"is not an operator of stream maps; did you mean {near[0]}?"
+        elif field.startswith("__") and field.endswith("__"):
+            yield name, f"is not an operator of stream maps; use {', '.join(OPERATORS)}"
+        elif isinstance(value, str):
+            yield from _syntax_problems(name, value)
+        elif value is not None:
+            yield name, "must be an expression, or null to remove the field; write it in quotes"
+
+
+def _problems_of_operator(name: str, operator: str, value: Any) -> Iterator[Problem]:
+    if operator == "__else__":
+        if value not in _REMOVED:
+            yield name, "can only be null, which removes all other fields; set it to null"
+    elif operator == "__key_properties__":
+        if value is not None and not _is_list_of_text(value):
+            yield name, "must be a list of field names, or null; write it as one"
+    elif not isinstance(value, str):
+        yield name, "must be text; write it in quotes"
+    elif operator != "__source__":
+        yield from _syntax_problems(name, value)
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _syntax_problems(name: str, expression: str) -> Iterator[Problem]:
+    if expression in _REMOVED:
+        return
+    if not expression.strip():
+        yield name, "is empty; write an expression, or null to remove the field"
+        return
+    shown = _shown(expression)
+    try:
+        statements = ast.parse(expression).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        place = f" at character {error.offset}" if isinstance(error, SyntaxError) else ""
+        yield name, f"{shown} is not a valid expression{place}; correct it"
+        return
+    if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
+        yield name, f"{shown} must be one expression that gives a value; correct it"
+
+
+def unmatched(stream_maps: Any, streams: Iterable[str]) -> list[str]:
+    """The maps that match none of *streams*, so that what they filter or hide stays as it is."""
+    names = list(streams)
+    if not isinstance(stream_maps, Mapping):
+        return []
+    return [
+        stream
+        for stream, fields in stream_maps.items()
+        if not stream.startswith("__")
+        and not any(fnmatch(name, _source(stream, fields)) for name in names)
+    ]
+
+
+def _source(stream: str, fields: Any) -> str:
+    source = fields.get("__source__") if isinstance(fields, Mapping) else None
+    return source if isinstance(source, str) else stream
+
+
+def failed_map(error: Exception) -> str | None:
+    """Say which map failed, where one did: stream, field, expression, and never a value.
+
+    Args:
+        error: Any error; its traceback tells where it was raised.
+
+    Returns:
+        What is wrong and what to do; nothing where no stream map was at work.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    at_work = [each for each in frames if each.f_globals.get("__name__") == _MAPPER_MODULE]
+    for frame in at_work:
+        if frame.f_code.co_name == "_eval":
+            return _failed_expression(frame, error)
+    if isinstance(error, MappingError):
+        # Its text is made of the setting and of the names in the schema.
+        return f"{_shown(str(error).rstrip('.'))}; correct it"
+    return None
+
+
+def _failed_expression(frame: FrameType, error: Exception) -> str:
+    stream_map, field = frame.f_locals["self"], frame.f_locals["property_name"]
+    place = f"field '{_shown(field)}'" if field else "__filter__"
+    expression = _shown(frame.f_locals["expr"])
+    reason = _reason(error.__cause__ or error, stream_map.raw_schema.get("properties") or {})
+    stream = _shown(stream_map.stream_name)
+    return f"stream '{stream}', {place}: {expression} failed on a record: {reason}"
+
+
+def _reason(cause: BaseException, fields: Iterable[str]) -> str:
+    """Why, without the text of the error, which may hold a person's value."""
+    kind = type(cause).__name__
+    if kind == "NameNotDefined":
+        name = getattr(cause, "name", "")
+        if name in fields:
+            return f"it has no '{name}'; write _.get('{name}') where a record may lack it"
+        near = get_close_matches(name, fields, n=1, cutoff=_NEAR)
+        advice = f"did you mean '{near[0]}'?" if near else "correct it, or select it in the tap"
+        return f"there is no field '{name}'; {advice}"
+    if kind == "FunctionNotDefined":
+        return f"there is no function '{getattr(cause, 'func_name', '')}'; correct it"
+    attribute = getattr(cause, "attr", "")
+    what = f"a value has no '{attribute}'" if attribute else kind
+    return f"{what}; mind values that are missing, null or of another type"
+
+
+def _shown(text: str) -> str:
+    """A text of the settings or of the input on one line, and not too much of it."""
+    is_long = len(text) > _LONGEST_TEXT
+    signs = [sign if sign.isprintable() else " " for sign in text[:_LONGEST_TEXT]]
+    return " ".join("".join(signs).split()) + ("…" if is_long else "")
