@@ -277,6 +277,18 @@ FORMAT = (
         title="Max file size",
         description="A bigger export is split into numbered files; 0: never.",
     ),
+    th.Property(
+        "too_long",
+        th.StringType,
+        default="cut",
+        allowed_values=["cut", "empty"],
+        title="Too long texts",
+        description=(
+            "A text longer than Mapp stores: cut as Mapp would, a list and the membership behind "
+            "their last whole value; or leave it empty. Counted either way. Numbers, dates, codes "
+            "and identifiers are never cut."
+        ),
+    ),
 )
 
 RULES = (

@@ -12,10 +12,9 @@ import yaml
 
 from target_mapp_sftp.contact_file import FileSettings
 from target_mapp_sftp.contact_file.attributes import attributes_table
-from target_mapp_sftp.contact_file.cells import careful_cell
-from target_mapp_sftp.contact_file.fast_cells import with_fast_way
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
+from target_mapp_sftp.contact_file.fast_cells import with_fast_path
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
-from target_mapp_sftp.contact_file.field_types import FieldType
 from target_mapp_sftp.contact_file.values import TYPES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,8 +26,8 @@ decode = msgspec.json.Decoder(float_hook=Decimal).decode
 @pytest.mark.parametrize(("name", "value", "text"), CONVERSIONS)
 def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
     """Every line of the table of types is true."""
-    column, kind = Column("field", "user.CustomAttribute.X"), FieldType(name, strict=True)
-    cell = with_fast_way(column, kind, careful_cell(column, kind))
+    column, options = resolved(Column("field", "user.CustomAttribute.X", type=name)), CellOptions()
+    cell = with_fast_path(column, options, compile_cell(column, options))
 
     assert cell(decode(value)) == text
 

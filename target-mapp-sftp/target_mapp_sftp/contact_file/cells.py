@@ -1,116 +1,295 @@
-"""Makes the function that turns a field's value into the text of a cell.
+"""Resolves a column against a stream's schema, and compiles the function that writes its cells.
 
-This is the careful way, which takes any value of any form; `fast_cells` puts the few tests before
-it that let a tidy value through at once.
+A value goes through the stages of its column one after the other: converted by its type, tidied,
+checked against Mapp's rules, fitted to Mapp's length. `fast_cells` puts a test before them that
+lets a tidy value through at once.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.attributes import attribute_of
+from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, attribute_of
 from target_mapp_sftp.contact_file.checks import checks_of
-from target_mapp_sftp.contact_file.field_types import FieldType
+from target_mapp_sftp.contact_file.field_types import FieldType, covering, field_type, split_path
 from target_mapp_sftp.contact_file.tidy import TIDY
-from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, to_json, to_string
+from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, keep_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from target_mapp_sftp.contact_file.field_map import Column
 
     Cell = Callable[[Any], str]
     """A value to its text; raises BadValueError when the column cannot hold it."""
 
+    Stage = Callable[[Any], Any]
+    """A single value to what the next stage takes; raises BadValueError when it is wrong."""
+
+    Note = Callable[[str], None]
+    """Takes the reason for which a part of a value was left out."""
+
+_ONE_VALUE, _WHOLE = {"pattern", "enum", "format"}, {"x-identifies", "x-whole"}
+# Texts of which a part says something else: numbers, dates, JSON, addresses of pages.
+_WHOLE_ONLY = re.compile(r"[\dTZ\s.,:;+/()_-]+|[{\[].*[}\]]|[A-Za-z]+://\S+", re.DOTALL).fullmatch
+
+
 UNTYPED = FieldType()
 
 
-def rules_of(column: Column) -> Mapping[str, Any]:
-    """Mapp's rules for the column's values; none for a header that Mapp does not know."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOptions:
+    """The settings on which the text of a value depends.
+
+    Attributes:
+        list_separator: Between the values of a list, where the column does not say.
+        too_long: What becomes of a text over Mapp's length: `cut` or `empty`.
+    """
+
+    list_separator: str = ","
+    too_long: str = "cut"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedColumn:
+    """A column, and what Mapp and a stream's schema say of its values.
+
+    Attributes:
+        column: The column.
+        key: The record's key under which the value is found.
+        path: The path within that value; empty for the value itself.
+        type: The type values are read as: the user's, else Mapp's, else the schema's.
+        keeps_text: Whether a value that is not of the type is text all the same.
+        rules: Mapp's rules; none for a header that Mapp does not know.
+        is_membership: Whether it lists segments, in the order of the alphabet.
+    """
+
+    column: Column
+    key: str
+    path: str
+    type: str
+    keeps_text: bool
+    rules: Mapping[str, Any]
+    is_membership: bool
+
+    @property
+    def takes_one_value(self) -> bool:
+        """Whether Mapp's rules describe a single value, which a list of several cannot be."""
+        return bool(self.rules.keys() & _ONE_VALUE)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a part of a value would be a wrong value."""
+        return self.takes_one_value or bool(self.rules.keys() & _WHOLE) or self.type == "json"
+
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether a tidy value may skip the stages, for it would come out of them as it is."""
+        declares_other = self.column.type not in {None, self.rules.get("x-type")}
+        return not (self.takes_one_value and declares_other)
+
+    @property
+    def text_limit(self) -> int:
+        """The length up to which any text is written as it stands; 0 where each needs a look."""
+        needs_look = self.takes_one_value or "x-tidy" in self.rules or self.is_membership
+        is_plain = self.type == "string" and not needs_look and self.has_fast_path
+        return self.max_length if is_plain else 0
+
+    @property
+    def max_length(self) -> int:
+        """The most characters Mapp stores."""
+        length: int = self.rules.get("maxLength", 1 << 62)
+        return length
+
+
+def resolve(
+    column: Column, schema: Mapping[str, Any], *, is_membership: bool = False
+) -> ResolvedColumn | None:
+    """Look a column up in a stream's schema; None where the schema rules its field out."""
+    found = covering(schema, column.field) if column.field else {}
+    if found is None and not is_membership:
+        return None
+    key, path = split_path(column.field, schema.get("properties") or {})
+    kind = UNTYPED if is_membership else field_type(found or {})
+    return replace(resolved(column, kind), key=key, path=path, is_membership=is_membership)
+
+
+def resolved(column: Column, kind: FieldType = UNTYPED) -> ResolvedColumn:
+    """A column whose field is of a type.
+
+    The schema's type counts only for attributes of the user's own: what Mapp documents of a header
+    holds whatever a tap believes.
+    """
     attribute = attribute_of(column.header)
-    return attribute.rules if attribute else {}
+    rules = attribute.rules if attribute else {}
+    declared = column.type or rules.get("x-type")
+    is_own = attribute is None or column.header.startswith(FREE_PREFIXES)
+    type_ = kind if is_own else UNTYPED
+    return ResolvedColumn(
+        column=column,
+        key=column.field,
+        path="",
+        type=declared or type_.name,
+        keeps_text=not declared and not type_.strict and type_.name != "string",
+        rules=rules,
+        is_membership=False,
+    )
 
 
-def type_name(column: Column, field_type: FieldType) -> str:
-    """The type a column's values are read as: the user's, else Mapp's, else the schema's."""
-    return column.type or rules_of(column).get("x-type") or field_type.name
+def stages_of(column: ResolvedColumn, options: CellOptions) -> list[Stage]:  # noqa: ARG001
+    """What is done to a single value, in order: the one place where this is put together.
+
+    A stage is not asked for nothing: what one of them makes nothing of stays empty. One that may
+    change a tidy value needs `has_fast_path` to be false.
+    """
+    convert = CONVERTERS[column.type]
+    tidy = column.rules.get("x-tidy")
+    return [
+        partial(keep_text, convert) if column.keeps_text else convert,
+        *([TIDY[tidy]] if tidy else []),
+        *(_checking(passes, reason) for passes, reason in checks_of(column.rules)),
+    ]
 
 
-def careful_cell(
-    column: Column, field_type: FieldType = UNTYPED, list_separator: str = ","
-) -> Cell:
-    """Compile a column for a field.
+def _checking(passes: Callable[[str], object], reason: str) -> Stage:
+    def check(text: str) -> str:
+        if not passes(text):
+            raise BadValueError(reason)
+        return text
+
+    return check
+
+
+def compile_cell(column: ResolvedColumn, options: CellOptions, note: Note = lambda _: None) -> Cell:
+    """Compile a column: all its stages, for a single value, a list or a map.
 
     Args:
         column: The column.
-        field_type: What the stream's schema says of the field's values.
-        list_separator: Between the values of a list, where the column does not say.
+        options: The settings.
+        note: Told why, when a part of a value is left out.
 
     Raises:
         BadValueError: When the column's default breaks its own rules.
     """
-    text_of = _checked(column, _to_text(column, field_type, list_separator))
+    single, fit = _in_a_row(column, options), _fitting(column, options, note)
+    items_of = _items(column, single, note)
+    default = _default(column.column)
+
+    def cell(value: Any) -> str:
+        if column.is_membership and isinstance(value, str):
+            value = value.split(",")
+        is_list = isinstance(value, (list, tuple)) and column.type != "json"
+        texts = items_of(value) if is_list else [single(value)]
+        return fit(texts) or default
+
+    return cell
+
+
+def _default(column: Column) -> str:
+    """The text of a column's default, which is never cut and which no schema types."""
     if not column.default:
-        return text_of
-    # The schema types the field's values, not what the user writes in their place.
-    default = _checked(column, _to_text(column, UNTYPED, list_separator))(column.default)
-    return lambda value: text_of(value) or default
+        return ""
+    plain = resolved(replace(column, default=""))
+    options = CellOptions(too_long="empty")
+    single, fit = _in_a_row(plain, options), _fitting(plain, options, lambda _: None)
+    return fit([single(column.default)])
 
 
-def _checked(column: Column, to_text: Cell) -> Cell:
-    """Conversion, tidying and checks of a column; "" for nothing."""
-    rules = rules_of(column)
-    tidy = TIDY.get(rules.get("x-tidy", ""))
-    checks = checks_of(rules)
+def _in_a_row(column: ResolvedColumn, options: CellOptions) -> Cell:
+    """All stages of a column as one function of a single value; nothing stays nothing."""
+    stages = stages_of(column, options)
+    nothing: tuple[Any, ...] = (None, "") if column.type == "json" else (None, "", {}, [])
 
-    def text_of(value: Any) -> str:
-        text = "" if value is None else to_text(value)
-        if tidy and text:
-            text = tidy(text)
-        if text:
-            for passes, reason in checks:
-                if not passes(text):
-                    raise BadValueError(reason)
+    def single(value: Any) -> str:
+        for stage in stages:
+            if value in nothing:
+                return ""
+            value = stage(value)
+        text: str = value
         return text
 
-    return text_of
+    return single
 
 
-def _to_text(column: Column, field_type: FieldType, list_separator: str) -> Cell:
-    """The conversion of a column, without tidying and checks."""
-    name = type_name(column, field_type)
-    if name == "json":
-        return to_json
-    # What the user or Mapp declares must hold; a schema that also allows text keeps text.
-    is_declared = bool(column.type or rules_of(column).get("x-type"))
-    is_strict = is_declared or field_type.strict
-    scalar = CONVERTERS[name] if is_strict else _lenient(CONVERTERS[name])
-    join = list_separator if column.join is None else column.join
+def _items(
+    column: ResolvedColumn, single: Cell, note: Note
+) -> Callable[[Sequence[Any]], list[str]]:
+    """The texts of a list; a bad item costs itself and not the others.
 
-    def to_text(value: Any) -> str:
-        if value == "":
-            return ""
-        if isinstance(value, dict):
-            return to_json(value)
-        if isinstance(value, (list, tuple)):
-            return join.join([_item(each, scalar) for each in value if each is not None])
-        return scalar(value)
+    Where Mapp takes one value, all items must be that value.
+    """
 
-    return to_text
+    def items_of(values: Sequence[Any]) -> list[str]:
+        texts, refusals = _texts_of(values, single)
+        several = column.takes_one_value and len({*texts}) + len(refusals) > 1
+        if refusals and (several or not texts):
+            raise refusals[0]
+        if several:
+            raise BadValueError("more than one value")
+        for refusal in refusals:
+            note(f"an item: {refusal.reason}")
+        if column.is_membership:
+            texts.sort()
+        return texts[:1] if column.takes_one_value else texts
+
+    return items_of
 
 
-def _lenient(convert: Cell) -> Cell:
-    def scalar(value: Any) -> str:
+def _texts_of(values: Sequence[Any], single: Cell) -> tuple[list[str], list[BadValueError]]:
+    """The texts of a list's items that have one, and why others were refused."""
+    texts, refusals = [], []
+    for value in values:
         try:
-            return convert(value)
-        except BadValueError:
-            if isinstance(value, (str, int, float, Decimal)):
-                return to_string(value)
-            raise
+            text = single(value)
+        except BadValueError as error:
+            refusals.append(error)
+        else:
+            if text and not text.isspace():
+                texts.append(text)
+    return texts, refusals
 
-    return scalar
+
+def _fitting(
+    column: ResolvedColumn, options: CellOptions, note: Note
+) -> Callable[[list[str]], str]:
+    """Joins texts to one of Mapp's length: what is too long is cut, or refused.
+
+    A part of a number, a date, a code, an address or an identifier would be a wrong value, so none
+    of them is cut; of a list, whole items go.
+    """
+    separator = separator_of(column, options)
+    limit, reason = column.max_length, f"longer than {column.max_length} characters"
+    may_cut = options.too_long == "cut" and not column.is_whole
+
+    def fit(texts: list[str]) -> str:
+        text = separator.join(texts)
+        if len(text) <= limit:
+            return text
+        if may_cut and (text := _cut(texts, separator, limit)):
+            note(reason)
+            return text
+        raise BadValueError(reason)
+
+    return fit
 
 
-def _item(value: Any, scalar: Cell) -> str:
-    return to_json(value) if isinstance(value, (dict, list)) else scalar(value)
+def separator_of(column: ResolvedColumn, options: CellOptions) -> str:
+    """What stands between the values of a list."""
+    if column.is_membership:
+        return ","
+    join = column.column.join
+    return options.list_separator if join is None else join
+
+
+def _cut(texts: Sequence[str], separator: str, limit: int) -> str:
+    """As many of the first texts as there is room for; of a single one, its first characters."""
+    if len(texts) == 1:
+        (text,) = texts
+        return "" if _WHOLE_ONLY(text) else text[:limit]
+    ends = accumulate(len(text) + len(separator) for text in texts)
+    return separator.join(texts[: bisect_right([*ends], limit + len(separator))])

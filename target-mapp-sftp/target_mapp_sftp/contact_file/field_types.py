@@ -15,8 +15,7 @@ class FieldType:
 
     Attributes:
         name: One of the types a column may declare.
-        strict: Whether a value that is not of the type is wrong; a schema that allows text beside
-            it keeps such a value as text.
+        strict: Whether a value that is not of the type is wrong, and not text all the same.
     """
 
     name: str = "string"
@@ -24,7 +23,11 @@ class FieldType:
 
 
 def field_type(schema: Mapping[str, Any]) -> FieldType:
-    """Read the type of a field's values; of a list's items, where it is a list."""
+    """Read the type of a field's values; of a list's items, where it is a list.
+
+    Only what changes how a value is written is a type here. Numbers are not: a number goes out as
+    what it is, and a text among numbers, such as `01067`, stays the text that it is.
+    """
     options = list(_options(schema))
     names = {name for name, _ in options} - {"null"}
     if "array" in names:
@@ -34,12 +37,7 @@ def field_type(schema: Mapping[str, Any]) -> FieldType:
     if formats & {"date-time", "date"}:
         # Text without the format beside it, and the value may be any text.
         return FieldType("date-time" if "date-time" in formats else "date", None not in formats)
-    scalars = names - {"string", "object"}
-    if scalars == {"integer", "number"}:
-        scalars = {"number"}
-    if len(scalars) == 1 and scalars <= {"boolean", "integer", "number"}:
-        return FieldType(scalars.pop(), "string" not in names)
-    return FieldType()
+    return FieldType("boolean") if names - {"string", "object"} == {"boolean"} else FieldType()
 
 
 def _options(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

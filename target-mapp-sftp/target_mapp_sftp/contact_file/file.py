@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from target_mapp_sftp.contact_file.names import (
 )
 from target_mapp_sftp.contact_file.parts import PartsWriter
 from target_mapp_sftp.contact_file.rejects import Rejects
-from target_mapp_sftp.contact_file.row import RowCells, compile_row
+from target_mapp_sftp.contact_file.row import Losses, RowCells, compile_row
 from target_mapp_sftp.contact_file.seen import SeenIdentifiers
 from target_mapp_sftp.contact_file.text import clean, quoted
 from target_mapp_sftp.contact_file.values import BadValueError
@@ -76,7 +75,7 @@ class ContactFile:
         self._waiting: list[list[str]] = []
         self._filled = [0] * len(settings.columns)
         self._duplicates = 0
-        self._emptied: Counter[tuple[str, str]] = Counter()
+        self._losses = Losses()
         self._stream_name = stream_name
         self._cells = self._compiled(schema)
         self._name = _file_name(settings, stream_name, schema, run_id, started_at)
@@ -102,7 +101,7 @@ class ContactFile:
         self._cells = self._compiled(schema)
 
     def _compiled(self, schema: Mapping[str, Any]) -> RowCells:
-        return compile_row(self._settings, schema, self._stream_name, self._emptied)
+        return compile_row(self._settings, schema, self._stream_name, self._losses)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write a record as a row, or count it as a reject or a duplicate.
@@ -111,15 +110,15 @@ class ContactFile:
             DataError: When the record breaks a rule that is to fail the run.
         """
         self.received += 1
-        identifier_key, identify, identifier_as_it_is, texts_of = self._cells
+        identifier_key, identify, compared_as, identifier_unchecked, texts_of = self._cells
         try:
             identifier = identify(record.get(identifier_key))
         except BadValueError as error:
             if not self._keeps(record, error.reason):
                 return
-            identifier = identifier_as_it_is(record.get(identifier_key))
+            identifier = identifier_unchecked(record.get(identifier_key))
         else:
-            if self._seen is not None and not self._seen.add(identifier):
+            if self._seen is not None and not self._seen.add(compared_as(identifier)):
                 self._count_duplicate()
                 return
         self._waiting.append([identifier, *texts_of(record)])
@@ -187,7 +186,7 @@ class ContactFile:
         for place, (cell, column) in enumerate(zip(cells, self._settings.columns, strict=True)):
             if not holds(clean(cell), self._encoding):
                 reason = f"has a character that {self._settings.encoding} does not have"
-                self._emptied[column.header, reason] += 1
+                self._losses.emptied[column.header, reason] += 1
                 cells[place] = ""
         text = self._between.join([quoted(cell) for cell in cells])
         return f'"{text}{self._end}'.encode(self._encoding)
@@ -228,11 +227,12 @@ class ContactFile:
             "duplicates": self._duplicates,
             "filtered": self.filtered,
             "reject_reasons": self._rejects.reasons,
-            "emptied": self._emptied,
             "filled": {
                 column.header: count
                 for column, count in zip(self._settings.columns, self._filled, strict=True)
             },
+            "emptied": self._losses.emptied,
+            "cut": self._losses.cut,
             "rejects_path": self._rejects.path,
             "preview_rows": self._settings.preview_rows,
         }

@@ -27,6 +27,7 @@ class Counts:
         reject_reasons: Rejects by reason.
         emptied: Values left empty, by header and reason.
         filled: Rows that have a value, by header, in the order of the file.
+        cut: Values of which a part was left out, by header and reason.
         rejects_path: The list of the rejects, when there are any.
         preview_rows: How many rows were wanted, when not all were.
     """
@@ -39,6 +40,7 @@ class Counts:
     reject_reasons: Mapping[str, int] = field(default_factory=dict)
     emptied: Mapping[tuple[str, str], int] = field(default_factory=dict)
     filled: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rejects_path: Path | None = None
     preview_rows: int | None = None
 
@@ -76,9 +78,10 @@ class FinishedFile(Counts):
             words.append(f"rejected: {_counted(self.reject_reasons)}")
         if self.rejects_path is not None:
             words.append(f"rejects listed in {self.rejects_path}")
-        if self.emptied:
-            by_name = {f"{header} {reason}": n for (header, reason), n in self.emptied.items()}
-            words.append(f"emptied: {_counted(by_name)}")
+        for what, losses in (("emptied", self.emptied), ("cut", self.cut)):
+            if losses:
+                by_name = {f"{header} {reason}": n for (header, reason), n in losses.items()}
+                words.append(f"{what}: {_counted(by_name)}")
         if not self.parts:
             words.append("nobody in it, no file (empty_audience)")
         return "; ".join(words)

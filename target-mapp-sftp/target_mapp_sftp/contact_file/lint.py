@@ -13,7 +13,7 @@ from target_mapp_sftp.contact_file.attributes import (
     attribute_of,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import careful_cell, rules_of
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
@@ -107,12 +107,12 @@ def _long_form_problems(column: Column) -> Iterator[str]:
         advice = f"did you mean '{near}'?" if near else f"use one of {', '.join(TYPES)}"
         yield f"{column.entry}: '{column.type}' is no type; {advice}"
         return
-    own_type = rules_of(column).get("x-type")
+    own_type = resolved(column).rules.get("x-type")
     if own_type and column.type not in {None, own_type}:
         yield f"{column.entry}: '{column.header}' is always of type {own_type}; remove the type"
     elif column.default:
         try:
-            careful_cell(column)
+            compile_cell(resolved(column), CellOptions())
         except BadValueError as error:
             yield f"{column.entry}: its default is refused ({error.reason}); change it"
 

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_mapp_sftp.contact_file.cells import UNTYPED, careful_cell, rules_of
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolve
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import MappingError
-from target_mapp_sftp.contact_file.fast_cells import text_limit, with_fast_way
-from target_mapp_sftp.contact_file.field_types import (
-    FieldType,
-    covering,
-    field_type,
-    reach,
-    split_path,
-)
+from target_mapp_sftp.contact_file.fast_cells import with_fast_path
+from target_mapp_sftp.contact_file.field_types import covering, reach
 from target_mapp_sftp.contact_file.lint import nearest
 from target_mapp_sftp.contact_file.text import clean
+from target_mapp_sftp.contact_file.tidy import SAME
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from target_mapp_sftp.contact_file.cells import Cell
+    from target_mapp_sftp.contact_file.cells import Cell, ResolvedColumn
     from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.settings import FileSettings
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What the rows do not have of the records, counted by header and reason.
+
+    Attributes:
+        emptied: Values that were left empty.
+        cut: Values of which a part was left out.
+    """
+
+    emptied: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cut: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class RowCells(NamedTuple):
@@ -38,13 +47,15 @@ class RowCells(NamedTuple):
     Attributes:
         identifier_key: The record's key under which the identifier is found.
         identify: Makes the identifier's text of what is found there, or raises BadValueError.
-        identifier_as_it_is: Makes a text of it whatever it is, and never raises.
+        compared_as: Makes of that text what is the same for two texts of one contact.
+        identifier_unchecked: Makes a text of it whatever it is, and never raises.
         texts_of: Makes the texts of the other columns, in order, and never raises.
     """
 
     identifier_key: str
     identify: Cell
-    identifier_as_it_is: Cell
+    compared_as: Callable[[str], str]
+    identifier_unchecked: Cell
     texts_of: Callable[[Mapping[str, Any]], list[str]]
 
 
@@ -63,10 +74,7 @@ class KeyedCell(NamedTuple):
 
 
 def compile_row(
-    settings: FileSettings,
-    schema: Mapping[str, Any],
-    stream_name: str,
-    emptied: Counter[tuple[str, str]],
+    settings: FileSettings, schema: Mapping[str, Any], stream_name: str, losses: Losses
 ) -> RowCells:
     """Compile the columns.
 
@@ -74,12 +82,36 @@ def compile_row(
         settings: The columns and how lists are joined.
         schema: JSON Schema of the records.
         stream_name: For the message.
-        emptied: Where values that must be left empty are counted, by header and reason.
+        losses: Where values that cannot be written as they are get counted.
 
     Raises:
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
+    options = CellOptions(list_separator=settings.list_separator, too_long=settings.too_long)
+    first, *others = _resolved(settings, schema, stream_name)
+    cells = [_keyed(column, _counted(column, options, losses)) for column in others]
+    key, identify, _ = _keyed(first, _identifying(first, options, settings.encoding))
+    _, unchecked, _ = _keyed(first, _unchecked)
+    compared_as = SAME.get(first.rules.get("x-tidy", ""), str)
+    return RowCells(key, identify, compared_as, unchecked, texts_function(cells))
+
+
+def _resolved(
+    settings: FileSettings, schema: Mapping[str, Any], stream_name: str
+) -> list[ResolvedColumn]:
+    """Look all columns up in the schema."""
     membership = settings.columns[-1] if settings.segment_membership else None
+    found, problems = [], []
+    for column in settings.columns:
+        resolved = resolve(column, schema, is_membership=column is membership)
+        if resolved is not None:
+            found.append(resolved)
+        else:
+            problems.append(_missing_field(column, schema))
+    if problems:
+        raise MappingError(
+            f"Stream '{stream_name}' does not have every field that is mapped.", tuple(problems)
+        )
     if membership is not None and covering(schema, membership.field) is None:
         LOGGER.warning(
             "segment_membership: stream '%s' has no field '%s', so %s stays empty; set "
@@ -88,83 +120,52 @@ def compile_row(
             membership.field,
             membership.header,
         )
-    mapped = [column for column in settings.columns if column is not membership]
-    _require_fields(mapped, schema, stream_name)
-    first, *others = mapped
-    cells = [_counted(column, schema, settings, emptied) for column in others]
-    if membership is not None:
-        cells.append(_keyed(membership.field, schema, _membership(membership, emptied)))
-    key, identify, _ = _identifier(first, schema, settings)
-    _, as_it_is, _ = _keyed(first.field, schema, _as_it_is)
-    return RowCells(key, identify, as_it_is, texts_function(cells))
+    return found
+
+
+def _missing_field(column: Column, schema: Mapping[str, Any]) -> str:
+    near = nearest(column.field, schema.get("properties") or ())
+    advice = f"did you mean '{near}'?" if near else "remove it, or select it in the tap"
+    return f"{column.entry}: the stream has no field '{column.field}'; {advice}"
 
 
 def texts_function(cells: Sequence[KeyedCell]) -> Callable[[Mapping[str, Any]], list[str]]:
-    """Make one function of the cells, in which each has an expression of its own.
+    """Make one function of the cells; a plain text is written without the call of its cell."""
+    keys = [each.key for each in cells]
+    others = [(each.cell, each.text_limit) for each in cells]
 
-    A loop over the cells would take twice as long: Python learns what is called at a place in the
-    code, and in a loop that is always something else. The source holds no name from outside.
-    """
-    names: dict[str, Any] = {f"key_{n}": each.key for n, each in enumerate(cells)}
-    names |= {f"cell_{n}": each.cell for n, each in enumerate(cells)}
-    texts = ", ".join(_text_source(n, each.text_limit) for n, each in enumerate(cells))
-    exec(f"def texts_of(record):\n    get = record.get\n    return [{texts}]", names)  # noqa: S102
-    texts_of: Callable[[Mapping[str, Any]], list[str]] = names["texts_of"]
+    def texts_of(record: Mapping[str, Any]) -> list[str]:
+        return [
+            v if v.__class__ is str and 0 < len(v) <= limit else cell(v)
+            for v, (cell, limit) in zip(map(record.get, keys), others, strict=True)
+        ]
+
     return texts_of
 
 
-def _text_source(number: int, text_limit: int) -> str:
-    value, cell = f"get(key_{number})", f"cell_{number}"
-    if not text_limit:
-        return f"{cell}({value})"
-    is_plain = f"(v := {value}).__class__ is str and 0 < len(v) <= {text_limit}"
-    return f"v if {is_plain} else {cell}(v)"
-
-
-def _keyed(field: str, schema: Mapping[str, Any], cell: Cell, text_limit: int = 0) -> KeyedCell:
-    """The record's key that *field* begins with, and the cell for what stands there."""
-    key, path = split_path(field, schema.get("properties") or {})
+def _keyed(column: ResolvedColumn, cell: Cell) -> KeyedCell:
+    """The record's key that the field begins with, and the cell for what stands there."""
+    path = column.path
     if path:
-        return KeyedCell(key, lambda value: cell(reach(value, path)))
-    return KeyedCell(key, cell, text_limit)
+        return KeyedCell(column.key, lambda value: cell(reach(value, path)))
+    return KeyedCell(column.key, cell, column.text_limit)
 
 
-def _identifier(column: Column, schema: Mapping[str, Any], settings: FileSettings) -> KeyedCell:
-    kind = _type_in(schema, column.field)
-    cell = _identifying(careful_cell(column, kind, settings.list_separator), settings.encoding)
-    if "pattern" in rules_of(column):
-        # What fits the pattern is neither empty nor beyond any encoding.
-        cell = with_fast_way(column, kind, cell)
-    return _keyed(column.field, schema, cell)
-
-
-def _as_it_is(value: Any) -> str:
+def _unchecked(value: Any) -> str:
     try:
         return "" if value is None else to_string(value)
     except BadValueError:
         return ""
 
 
-def _counted(
-    column: Column,
-    schema: Mapping[str, Any],
-    settings: FileSettings,
-    emptied: Counter[tuple[str, str]],
-) -> KeyedCell:
+def _counted(column: ResolvedColumn, options: CellOptions, losses: Losses) -> Cell:
     """A cell that stays empty, and is counted, where its value cannot be written."""
-    kind = _type_in(schema, column.field)
-    careful = careful_cell(column, kind, settings.list_separator)
-    cell = with_fast_way(column, kind, _counting(careful, column.header, emptied))
-    return _keyed(column.field, schema, cell, text_limit(column, kind))
+    header, emptied, cut = column.column.header, losses.emptied, losses.cut
 
+    def note(reason: str) -> None:
+        cut[header, reason] += 1
 
-def _type_in(schema: Mapping[str, Any], field: str) -> FieldType:
-    found = covering(schema, field) if field else None
-    return field_type(found) if found else UNTYPED
-
-
-def _counting(cell: Cell, header: str, emptied: Counter[tuple[str, str]]) -> Cell:
-    """A cell that stays empty, counted, where the other would raise."""
+    cell = compile_cell(column, options, note)
 
     def counting(value: Any) -> str:
         try:
@@ -173,32 +174,12 @@ def _counting(cell: Cell, header: str, emptied: Counter[tuple[str, str]]) -> Cel
             emptied[header, error.reason] += 1
             return ""
 
-    return counting
+    return with_fast_path(column, options, counting)
 
 
-def _membership(column: Column, emptied: Counter[tuple[str, str]]) -> Cell:
-    """Lists the segments in the order of their slugs: the API promises none."""
-    cell, limit = (
-        _counting(careful_cell(column), column.header, emptied),
-        text_limit(column, UNTYPED),
-    )
-
-    def membership(value: Any) -> str:
-        if value.__class__ is not list:
-            return cell(value)
-        try:
-            text = ",".join(sorted(value))
-        except TypeError:
-            # There are other things than text in it.
-            return cell(value)
-        return text if len(text) <= limit else cell(text)
-
-    return membership
-
-
-def _identifying(cell: Cell, encoding: str) -> Cell:
+def _identifying(column: ResolvedColumn, options: CellOptions, encoding: str) -> Cell:
     """A cell that must not be empty and must survive the encoding."""
-    row_codec = row_encoding(encoding)
+    cell, row_codec = compile_cell(column, options), row_encoding(encoding)
 
     def identify(value: Any) -> str:
         text = cell(value)
@@ -208,18 +189,5 @@ def _identifying(cell: Cell, encoding: str) -> Cell:
             raise BadValueError(f"has a character that {encoding} does not have")
         return text
 
-    return identify
-
-
-def _require_fields(columns: Sequence[Column], schema: Mapping[str, Any], stream: str) -> None:
-    problems = tuple(_missing_fields(columns, schema))
-    if problems:
-        raise MappingError(f"Stream '{stream}' does not have every field that is mapped.", problems)
-
-
-def _missing_fields(columns: Sequence[Column], schema: Mapping[str, Any]) -> Iterator[str]:
-    for column in columns:
-        if column.field and covering(schema, column.field) is None:
-            near = nearest(column.field, schema.get("properties") or ())
-            advice = f"did you mean '{near}'?" if near else "remove it, or select it in the tap"
-            yield f"{column.entry}: the stream has no field '{column.field}'; {advice}"
+    # What fits a pattern is neither empty nor beyond any encoding.
+    return with_fast_path(column, options, identify) if "pattern" in column.rules else identify

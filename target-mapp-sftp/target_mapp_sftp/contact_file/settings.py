@@ -45,12 +45,14 @@ DEFAULTS: Mapping[str, Any] = {
     "line_ending": "\n",
     "list_separator": ",",
     "max_file_size_mb": 50,
+    "too_long": "cut",
     "invalid_records": "reject",
     "duplicates": "first",
     "empty_audience": "write",
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "line_ending": ("\n", "\r\n"),
+    "too_long": ("cut", "empty"),
     "invalid_records": ("reject", "fail", "keep"),
     "duplicates": ("first", "keep", "fail"),
     "empty_audience": ("write", "skip", "fail"),
@@ -101,6 +103,7 @@ class FileSettings:
     line_ending: str
     list_separator: str
     max_file_bytes: int
+    too_long: str
     invalid_records: str
     max_rejected: Bound | None
     max_emptied: Bound | None
@@ -148,7 +151,7 @@ class _Reading:
                 tuple(self._problems),
             )
         plain = ("segment_membership", "file_name", "timestamp_format", "delimiter", "encoding",
-                 "line_ending", "list_separator", "invalid_records", "duplicates",
+                 "line_ending", "list_separator", "too_long", "invalid_records", "duplicates",
                  "empty_audience")  # fmt: skip
         return FileSettings(
             columns=columns,

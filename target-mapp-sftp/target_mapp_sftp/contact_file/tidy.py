@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,12 @@ from target_mapp_sftp.contact_file.values import BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_BETWEEN_DIGITS = str.maketrans("", "", " \t\u00a0\u202f-./()")
+_BETWEEN_DIGITS = str.maketrans("", "", " \t\u00a0\u202f-/()")
+# No dot: it may be a decimal one. No bracket before a zero: which of the two is dialled, is open.
+_GROUPS_OF_DIGITS = re.compile(
+    r"\+?(?:[ \t\u00a0\u202f/-]*(?:\([ \t\u00a0\u202f]*[1-9][\d \t\u00a0\u202f/-]*\)|\d))+",
+    re.ASCII,
+).fullmatch
 
 
 def tidy_email(text: str) -> str:
@@ -38,17 +44,29 @@ def _ascii_domain(domain: str) -> str:
 
 
 def tidy_mobile(text: str) -> str:
-    """Leave only the digits and a leading plus.
+    """Leave only the digits and a leading plus; a text that is not just groups of digits stays.
 
     `+49 (0) 151 …` stays wrong: the zero in brackets is not dialled, and guessing may call a
-    stranger.
+    stranger. So does a number with a dot, which may be a decimal one.
     """
-    return text if "(0)" in text else text.translate(_BETWEEN_DIGITS)
+    text = text.strip()
+    return text.translate(_BETWEEN_DIGITS) if _GROUPS_OF_DIGITS(text) else text
 
 
 TIDY: Mapping[str, Callable[[str], str]] = {
+    "trim": str.strip,
     "email": tidy_email,
     "mobile": tidy_mobile,
     "upper": lambda text: text.strip().upper(),
     "lower": lambda text: text.strip().lower(),
 }
+
+SAME: Mapping[str, Callable[[str], str]] = {
+    "email": str.lower,
+    "mobile": lambda text: text.removeprefix("+"),
+}
+"""How identifiers that are tidied so are compared: two of one form are one contact.
+
+Mapp does not say whether the letter case of an address matters. Practically no mail server tells
+`Tom@` from `tom@`; two rows of one contact would leave it to Mapp which of them wins.
+"""
