@@ -128,7 +128,7 @@ DELIVERY = (
         th.IntegerType,
         default=5,
         title="Max retries",
-        description="Reconnects after a dropped connection; a refused login is never tried again.",
+        description="Reconnects in a row without progress; a refused login is never tried again.",
     ),
     th.Property(
         "publish",
@@ -152,6 +152,21 @@ DELIVERY = (
         default=False,
         title="Create folder",
         description="Make the folder on the server when it is missing.",
+    ),
+    th.Property(
+        "temporary_name",
+        th.StringType,
+        default=".{name}.{run_id}.part",
+        title="Temporary name",
+        description="Name of a file until it is complete; some servers forbid its dot.",
+    ),
+    th.Property(
+        "size_check",
+        th.StringType,
+        default="strict",
+        allowed_values=["strict", "off"],
+        title="Size check",
+        description="strict, or off: for servers that encrypt or translate what they get.",
     ),
     th.Property(
         "output_dir",

@@ -338,6 +338,14 @@ def _(folder: Path) -> Ending:
         return target(folder, WHOLE, **own)
 
 
+@provokes(delivery.UnsafeNameError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    with staged_server(remote, [Fault(name, code=3) for name in ("lstat", "list")]) as server:
+        return target(folder, WHOLE, **server.config(file_name="contacts.csv"))
+
+
 @provokes(delivery.ConnectionLostError)
 def _(folder: Path) -> Ending:
     return _staged(folder, Fault("write", "hang up"))

@@ -43,7 +43,7 @@ def check_server(settings: ServerSettings, *, run_id: str) -> Iterator[CheckStep
     """
     from target_mapp_sftp.delivery.walk import Walk  # noqa: PLC0415 - loads the SSH library
 
-    walk = Walk(settings, KnownHost.from_settings(settings), f".target-mapp-sftp-check.{run_id}")
+    walk = Walk(settings, KnownHost.from_settings(settings), run_id)
     try:
         for name, step in walk.steps():
             try:

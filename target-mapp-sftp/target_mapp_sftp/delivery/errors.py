@@ -5,9 +5,8 @@
     DeliveryError
     ├── PassingError               may pass: tried again, up to max_retries times
     │   ├── UnreachableError       no connection, or no SSH answer on it in time
-    │   ├── ConnectionLostError    the connection broke or fell silent
-    │   │   └── LoginLostError     … while the login was being answered
-    │   └── SizeMismatchError      the server holds another number of bytes than were sent
+    │   └── ConnectionLostError    the connection broke or fell silent
+    │       └── LoginLostError     … while the login was being answered
     ├── HostUnknownError           the name has no address
     ├── AlgorithmError             no common language with an old server
     ├── HostKeyError               the server is not known, or not the one that is known
@@ -16,7 +15,9 @@
     │   ├── FolderError            the folder is missing or closed
     │   ├── WriteRefusedError      a file could not be written: permission, disk full
     │   ├── RenameRefusedError     a complete file could not be given its final name
-    │   └── NameTakenError         the final name is taken
+    │   ├── NameTakenError         the final name is taken
+    │   └── UnsafeNameError        nobody can tell whether the final name is taken
+    ├── SizeMismatchError          the server holds another number of bytes than were sent, twice
     ├── OutcomeUnknownError        nobody can tell whether it was delivered: never sent again
     └── LocalFolderError           the local folder of the preview refused a step
 
@@ -25,7 +26,12 @@ A message names the server and the setting, never a password, a key or a line of
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from target_mapp_sftp.errors import DeliveryError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ServerSettingsError(SettingsError):
@@ -49,10 +55,6 @@ class LoginLostError(ConnectionLostError):
 
     Some servers say no in this way, so it is tried again only once.
     """
-
-
-class SizeMismatchError(PassingError):
-    """The server holds another number of bytes than were sent."""
 
 
 class HostUnknownError(DeliveryError):
@@ -101,9 +103,53 @@ class NameTakenError(RefusedError):
     """The final name is taken and *name_taken* says `fail`."""
 
 
+class UnsafeNameError(RefusedError):
+    """The server does not tell which names are taken, and this one may be."""
+
+    @classmethod
+    def of(cls, address: str, name: str) -> UnsafeNameError:
+        """Say it of a file, or of the setting *file_name*."""
+        return cls(
+            f"file_name: {address} does not tell which names in the folder are taken, so {name} "
+            "could replace an earlier file. Put {timestamp} with its seconds, or {run_id}, into "
+            "file_name."
+        )
+
+
+class SizeMismatchError(DeliveryError):
+    """The server holds another number of bytes than were sent, twice in a row."""
+
+
 class OutcomeUnknownError(DeliveryError):
     """Whether a file was delivered cannot be found out any more; it is never sent again."""
 
 
 class LocalFolderError(DeliveryError):
     """The local folder of the preview refused a step."""
+
+
+def add_facts(
+    error: DeliveryError,
+    fetched: Sequence[str],
+    left_in_folder: Sequence[str],
+    in_doubt: Sequence[str] = (),
+) -> None:
+    """Tell the error that ends a publication which of its files are with the reader of the folder.
+
+    Args:
+        error: Gets the names as attributes, and in its message where they do not stand there.
+        fetched: Final names that were published and are gone.
+        left_in_folder: Final names that are published and could not be taken back.
+        in_doubt: Final names that may be published.
+    """
+    error.fetched, error.left_in_folder = tuple(fetched), tuple(left_in_folder)
+    error.in_doubt = tuple(in_doubt)
+    message = str(error)
+    for what, names in (
+        ("Published and no longer in the folder, most probably fetched", fetched),
+        ("Still in the folder", left_in_folder),
+        ("Perhaps published", [name for name in in_doubt if name not in message]),
+    ):
+        if names:
+            message += f" {what}: {', '.join(names)}."
+    error.args = (message,)

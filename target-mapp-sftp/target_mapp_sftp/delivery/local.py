@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.delivery.errors import LocalFolderError
+from target_mapp_sftp.delivery.errors import LocalFolderError, add_facts
+from target_mapp_sftp.delivery.outgoing import DEFAULT_TEMPORARY_NAME, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from target_mapp_sftp.delivery.outgoing import OutgoingFile
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+# How a file system says that it knows no links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
+
+
+@dataclass(slots=True)
+class _LocalPart:
+    """One file on its way: where it grows, and where it is published."""
+
+    file: OutgoingFile
+    temporary: Path
+    final: Path | None = None
+    inode: int = 0
 
 
 class LocalDestination:
@@ -39,50 +57,138 @@ class LocalDestination:
             Their final names.
 
         Raises:
-            LocalFolderError: When the folder cannot be made or written to.
+            LocalFolderError: When the folder cannot be made or written to. What had appeared is
+                taken back; what could not be stands in `fetched`, `left_in_folder` and `details`.
         """
-        written: list[Path] = []
+        parts: list[_LocalPart] = []
+        try:
+            self._make_folder()
+            for file in files:
+                name = temporary_name(DEFAULT_TEMPORARY_NAME, file.name, self._run_id)
+                parts.append(_LocalPart(file, self._folder / name))
+                self._copy(parts[-1])
+            return tuple([self._name(part) for part in parts])
+        except BaseException as error:
+            fetched, left = _take_back(parts)
+            if isinstance(error, LocalFolderError):
+                error.details += _lines(fetched, left)
+                add_facts(error, fetched, [name for name in left if not name.startswith(".")])
+            else:
+                for line in _lines(fetched, left):
+                    LOGGER.warning(line)
+            raise
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _make_folder(self) -> None:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for file in files:
-                written.append(self._folder / file.temporary_name(self._run_id))
-                _copy(file, written[-1])
-            for file in files:
-                temporary = self._folder / file.temporary_name(self._run_id)
-                written.append(self._name(file, temporary))
-        except BaseException as error:
-            for path in written:
-                path.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise LocalFolderError(
-                    f"Nothing was written to {self._folder}: {error.strerror}. Set output_dir to a "
-                    "folder you may write to, with room enough."
-                ) from error
-            raise
-        return tuple(path.name for path in written[len(files) :])
+        except OSError as error:
+            raise self._refused(error) from error
 
-    def _name(self, file: OutgoingFile, temporary: Path) -> Path:
-        if self._replaces:
-            return temporary.replace(self._folder / file.name)
-        for name in file.final_names():
+    def _copy(self, part: _LocalPart) -> None:
+        try:
+            source = part.file.path.open("rb")
+        except OSError as error:
+            raise LocalFolderError(
+                f"spool_dir: the finished file cannot be read ({error.strerror})."
+            ) from error
+        try:
+            with source:
+                descriptor = os.open(part.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                part.inode = os.fstat(descriptor).st_ino
+                with os.fdopen(descriptor, "wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                    target.flush()
+                    os.fsync(target.fileno())
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _name(self, part: _LocalPart) -> str:
+        names = [part.file.name] if self._replaces else part.file.final_names()
+        for name in names:
             final = self._folder / name
             try:
-                # Unlike a rename, a link never replaces what is there.
-                os.link(temporary, final)
+                if self._replaces:
+                    part.temporary.replace(final)
+                else:
+                    _rename_to_new(part.temporary, final)
             except FileExistsError:
                 continue
-            temporary.unlink()
-            return final
+            except OSError as error:
+                raise self._refused(error) from error
+            part.final = final
+            return name
         raise LocalFolderError(
-            f"{self._folder} is full of files named like {file.name}; empty it, or set file_name."
+            f"{self._folder} is full of files named like {part.file.name}; empty it, or set "
+            "file_name."
+        )
+
+    def _refused(self, error: OSError) -> LocalFolderError:
+        return LocalFolderError(
+            f"{self._folder} cannot be written to ({error.strerror}). Set output_dir to a folder "
+            "you may write to, with room enough."
         )
 
 
-def _copy(file: OutgoingFile, to: Path) -> None:
-    # Left over only where a run of the same id was killed: it is ours.
-    to.unlink(missing_ok=True)
-    descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as target, file.path.open("rb") as source:
-        shutil.copyfileobj(source, target, 1 << 20)
-        target.flush()
-        os.fsync(target.fileno())
+def _rename_to_new(temporary: Path, final: Path) -> None:
+    """Rename a file, and never replace another.
+
+    Raises:
+        FileExistsError: When the name is taken.
+        OSError: When the system refuses.
+    """
+    try:
+        # Unlike a rename, a link never replaces what is there.
+        os.link(temporary, final)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # The empty file is ours, so it may be replaced.
+        os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            temporary.replace(final)
+        except OSError:
+            final.unlink(missing_ok=True)
+            raise
+    else:
+        try:
+            temporary.unlink()
+        except OSError as error:
+            LOGGER.warning("%s cannot be removed: %s", temporary, error.strerror)
+
+
+def _take_back(parts: Sequence[_LocalPart]) -> tuple[list[str], list[str]]:
+    """Remove what is there; the final names that were gone before, and those that must stay."""
+    fetched: list[str] = []
+    left: list[str] = []
+    for part in parts:
+        for path in filter(None, (part.temporary, part.final)):
+            try:
+                if not _remove(path, part.inode) and path == part.final:
+                    fetched.append(path.name)
+            except OSError:
+                left.append(path.name)
+    return fetched, left
+
+
+def _remove(path: Path, inode: int) -> bool:
+    """Remove the file, if it is this one; whether it was."""
+    try:
+        if path.lstat().st_ino != inode:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _lines(fetched: Sequence[str], left: Sequence[str]) -> tuple[str, ...]:
+    return (
+        *(
+            f"{n} was published and is no longer in the folder: most probably fetched"
+            for n in fetched
+        ),
+        *(f"{name} could not be removed from the folder; remove it by hand" for name in left),
+    )

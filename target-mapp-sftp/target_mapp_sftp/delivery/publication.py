@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.delivery.errors import OutcomeUnknownError
-from target_mapp_sftp.delivery.part import InPlacePart, RenamedPart
+from target_mapp_sftp.delivery.errors import add_facts
+from target_mapp_sftp.delivery.in_place_part import InPlacePart
 from target_mapp_sftp.delivery.progress import Progress
+from target_mapp_sftp.delivery.renamed_part import RenamedPart
 from target_mapp_sftp.delivery.wire import StatusError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from target_mapp_sftp.delivery.part import Part
     from target_mapp_sftp.delivery.remote_folder import RemoteFolder
     from target_mapp_sftp.delivery.settings import ServerSettings
+    from target_mapp_sftp.errors import DeliveryError
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -60,6 +62,11 @@ class Publication:
         """Whether the server did not tell how much arrived."""
         return any(part.is_unchecked for part in self._parts)
 
+    @property
+    def progress_made(self) -> int:
+        """A number that grows with every byte that the server acknowledged, and every step."""
+        return sum(part.progress_made for part in self._parts)
+
     def advance(self, folder: RemoteFolder) -> None:
         """Do what is still to do.
 
@@ -78,13 +85,21 @@ class Publication:
                 part.take_back(folder)
             except StatusError as error:
                 LOGGER.warning("The server refuses to remove what was begun: %s", error.text)
-            except OutcomeUnknownError as error:
-                LOGGER.warning("%s", error)
 
     def leftovers(self) -> tuple[str, ...]:
-        """What may be left of it on the server, a line for each file."""
-        lines = (part.leftover() for part in self._parts)
-        return tuple(f"In folder {self._settings.folder}: {line}" for line in lines if line)
+        """What may be left of it on the server or with its reader, a line for each."""
+        lines = (line for part in self._parts for line in part.leftovers())
+        return tuple(f"In folder {self._settings.folder}: {line}" for line in lines)
+
+    def tell(self, error: DeliveryError) -> None:
+        """Tell the error that ends it what of it is with the reader of the folder."""
+        error.details += self.leftovers()
+        add_facts(
+            error,
+            [part.fetched for part in self._parts if part.fetched],
+            [part.left_in_folder for part in self._parts if part.left_in_folder],
+            [part.name_in_doubt for part in self._parts if part.name_in_doubt],
+        )
 
 
 def _labels(files: Sequence[OutgoingFile]) -> list[str]:

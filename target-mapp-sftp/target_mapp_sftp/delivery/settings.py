@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from target_mapp_sftp.delivery import private_keys
 from target_mapp_sftp.delivery.errors import ServerSettingsError
 from target_mapp_sftp.delivery.host_keys import DEFAULT_PORT, parse_expected
+from target_mapp_sftp.delivery.outgoing import (
+    DEFAULT_TEMPORARY_NAME,
+    never_repeats,
+    temporary_name_problem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +27,7 @@ _CHOICES = {
     "host_key_checking": ("strict", "off"),
     "publish": ("rename", "in_place"),
     "name_taken": ("new_name", "fail"),
+    "size_check": ("strict", "off"),
 }
 
 
@@ -49,6 +55,10 @@ class ServerSettings:
         publish: How a complete file gets its name.
         name_taken: What to do when the name is taken.
         create_folder: Whether to make a missing folder.
+        temporary_name: Template of a file's name until it is complete.
+        size_check: `off` puts up with a size on the server that differs from what was sent.
+        file_name: Template of the final names.
+        timestamp_format: What `{timestamp}` is in it.
     """
 
     host: str
@@ -70,6 +80,10 @@ class ServerSettings:
     publish: Literal["rename", "in_place"] = "rename"
     name_taken: Literal["new_name", "fail"] = "new_name"
     create_folder: bool = False
+    temporary_name: str = DEFAULT_TEMPORARY_NAME
+    size_check: Literal["strict", "off"] = "strict"
+    file_name: str = "export-lytics-{audience_name}-{timestamp}.csv"
+    timestamp_format: str = "%Y%m%dT%H%M%S"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ServerSettings:
@@ -94,6 +108,11 @@ class ServerSettings:
     def address(self) -> str:
         """Host and port, for messages."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def has_unique_names(self) -> bool:
+        """Whether no two runs give a file the same name."""
+        return never_repeats(self.file_name, self.timestamp_format)
 
     @property
     def known_hosts_path(self) -> Path:
@@ -131,6 +150,14 @@ def _wrong_values(values: Mapping[str, Any]) -> Iterator[str]:
     for name, choices in _CHOICES.items():
         if values.get(name, choices[0]) not in choices:
             yield f"{name}: must be {' or '.join(choices)}"
+    yield from _wrong_temporary_name(values)
+
+
+def _wrong_temporary_name(values: Mapping[str, Any]) -> Iterator[str]:
+    template = values.get("temporary_name", DEFAULT_TEMPORARY_NAME)
+    problem = temporary_name_problem(template, str(values.get("file_name", "")))
+    if problem:
+        yield f"temporary_name: {problem}; such as `{DEFAULT_TEMPORARY_NAME}`"
 
 
 def _wrong_numbers(values: Mapping[str, Any]) -> Iterator[str]:

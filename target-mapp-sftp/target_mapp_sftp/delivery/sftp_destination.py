@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
+import threading
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import (
@@ -14,12 +15,13 @@ from target_mapp_sftp.delivery.errors import (
     LoginError,
     LoginLostError,
     PassingError,
+    UnsafeNameError,
 )
 from target_mapp_sftp.delivery.host_keys import KnownHost
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from target_mapp_sftp.delivery.outgoing import OutgoingFile
     from target_mapp_sftp.delivery.publication import Publication
@@ -34,14 +36,17 @@ _NEVER_TRIED_AGAIN = (HostKeyError, LoginError)
 class SftpDestination:
     """A folder on an SFTP server.
 
-    A connection is made for each task and closed after it: hours lie between the look before the
-    first record and the delivery after the last, and no server keeps an idle connection so long.
+    A connection is kept for the next publication for *keep_seconds*, and no longer: hours may lie
+    between two, and no server keeps an idle connection so long. That a kept one is gone is no
+    failure.
 
     Args:
         settings: Which server and folder, and how.
         run_id: Stands in the names of unfinished files.
         on_progress: Called with a file's label, bytes sent and bytes in all, when these are logged.
         first_wait_seconds: Before the first reconnect; each further wait is twice as long.
+        keep_seconds: How long a connection may be idle between two publications; 0 keeps none.
+            Where one is kept, *close* must be called in the end.
     """
 
     def __init__(
@@ -51,11 +56,16 @@ class SftpDestination:
         run_id: str,
         on_progress: Callable[[str, int, int], object] | None = None,
         first_wait_seconds: float = 1,
+        keep_seconds: float = 0,
     ) -> None:
         self._settings = settings
         self._run_id = run_id
         self._on_progress = on_progress
         self._first_wait_seconds = first_wait_seconds
+        self._keep_seconds = keep_seconds
+        self._kept: tuple[RemoteFolder, ExitStack] | None = None
+        self._timer: threading.Timer | None = None
+        self._keeping = threading.Lock()
         self._known = KnownHost.from_settings(settings)
         self._has_said_unchecked = False
         if settings.host_key_checking == "off":
@@ -71,7 +81,20 @@ class SftpDestination:
         Raises:
             DeliveryError: From the step that fails for good.
         """
-        self._persist(lambda _folder: None, self._settings.max_retries)
+        self._persist(self._require_safe_names, self._settings.max_retries)
+
+    def _require_safe_names(self, folder: RemoteFolder) -> None:
+        """See, before anything is read, that no earlier file could be replaced unseen."""
+        if self._settings.has_unique_names:
+            return
+        if folder.stat("target-mapp-sftp").exists is None:
+            raise UnsafeNameError.of(self._settings.address, self._settings.file_name)
+
+    def close(self) -> None:
+        """End the connection that was kept, if there is one."""
+        kept = self._pop_kept()
+        if kept is not None:
+            kept[1].close()
 
     def publish(self, files: Sequence[OutgoingFile]) -> tuple[str, ...]:
         """Make all *files* appear, in their order, when all of them are complete on the server.
@@ -80,18 +103,22 @@ class SftpDestination:
             Their final names.
 
         Raises:
-            DeliveryError: When that cannot be done; what had appeared is taken back, and `details`
-                names what could not be.
+            DeliveryError: When that cannot be done. What had appeared is taken back; what could not
+                be stands in `fetched`, `left_in_folder`, `in_doubt` and `details`.
         """
         # Imported here, not above: the SSH library takes a quarter of a second.
         from target_mapp_sftp.delivery.publication import Publication  # noqa: PLC0415
 
         publication = Publication(self._settings, files, self._run_id, self._on_progress)
         try:
-            self._persist(publication.advance, self._settings.max_retries)
+            self._persist(
+                publication.advance,
+                self._settings.max_retries,
+                lambda: publication.progress_made,
+            )
         except DeliveryError as error:
             self._take_back(publication, error)
-            error.details += publication.leftovers()
+            publication.tell(error)
             raise
         except BaseException as error:
             self._take_back(publication, error)
@@ -115,29 +142,89 @@ class SftpDestination:
         if publication.is_unchecked and not self._has_said_unchecked:
             self._has_said_unchecked = True
             LOGGER.warning(
-                "%s does not tell the sizes of files: that all bytes arrived is known only from "
-                "its answers",
+                "%s%s: that all bytes arrived is known only from the server's answers",
                 self._settings.address,
+                " does not tell the sizes of files"
+                if self._settings.size_check == "strict"
+                else ": size_check is off",
             )
 
-    def _persist(self, work: Callable[[RemoteFolder], None], most_retries: int) -> None:
-        """Do *work* over a connection, and over a new one when that breaks."""
-        from target_mapp_sftp.delivery.remote_folder import opened  # noqa: PLC0415 - as above
+    def _persist(
+        self,
+        work: Callable[[RemoteFolder], None],
+        most_retries: int,
+        progress_made: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Do *work* over a connection, and over a new one when that breaks.
 
+        Args:
+            work: What to do.
+            most_retries: How many reconnects in a row may bring no progress.
+            progress_made: A number that grows with progress.
+        """
         last: PassingError | None = None
-        for retries in itertools.count():
+        retries, furthest = 0, progress_made()
+        while True:
             try:
-                with opened(self._settings, self._known) as folder:
+                with self._connection() as folder:
                     work(folder)
             except PassingError as error:
+                if progress_made() > furthest:
+                    retries, furthest = 0, progress_made()
                 if retries == most_retries:
                     raise _given_up(error, retries) from error
                 if isinstance(error, LoginLostError) and isinstance(last, LoginLostError):
                     raise _refused(error) from error
                 last = error
                 self._wait(retries, error, most_retries)
+                retries += 1
             else:
                 return
+
+    @contextmanager
+    def _connection(self) -> Iterator[RemoteFolder]:
+        """The kept connection, or a new one; kept again if all went well."""
+        folder, connection = self._take_kept() or self._new_connection()
+        with connection:
+            yield folder
+            if self._keep_seconds:
+                self._keep(folder, connection.pop_all())
+
+    def _keep(self, folder: RemoteFolder, connection: ExitStack) -> None:
+        with self._keeping:
+            self._kept = folder, connection
+            self._timer = threading.Timer(self._keep_seconds, self.close)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _pop_kept(self) -> tuple[RemoteFolder, ExitStack] | None:
+        with self._keeping:
+            kept, self._kept = self._kept, None
+            if self._timer is not None:
+                self._timer.cancel()
+        return kept
+
+    def _take_kept(self) -> tuple[RemoteFolder, ExitStack] | None:
+        """Take the kept connection, if there is one and it is alive."""
+        kept = self._pop_kept()
+        if kept is None:
+            return None
+        folder, connection = kept
+        try:
+            folder.ensure_exists()
+        except DeliveryError as error:
+            connection.close()
+            LOGGER.info("The connection of the last delivery is not used again: %s", error)
+            return None
+        return folder, connection
+
+    def _new_connection(self) -> tuple[RemoteFolder, ExitStack]:
+        # Imported here, not above: the SSH library takes a quarter of a second.
+        from target_mapp_sftp.delivery.remote_folder import opened  # noqa: PLC0415
+
+        connection = ExitStack()
+        opening = opened(self._settings, self._known, self._first_wait_seconds)
+        return connection.enter_context(opening), connection
 
     def _wait(self, retries: int, error: PassingError, most_retries: int) -> None:
         seconds = min(_LONGEST_WAIT_SECONDS, self._first_wait_seconds * 2**retries)

@@ -1,4 +1,4 @@
-"""The way of one file's bytes onto the server, however often the connection breaks."""
+"""One file's bytes on their way to the server, however often the connection breaks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from target_mapp_sftp.delivery.errors import (
     FolderError,
     LocalFolderError,
     NameTakenError,
+    OutcomeUnknownError,
     SizeMismatchError,
     WriteRefusedError,
 )
-from target_mapp_sftp.delivery.remote_folder import Sighting
+from target_mapp_sftp.delivery.remote_folder import RemoteStat
 from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from target_mapp_sftp.delivery.outgoing import OutgoingFile
     from target_mapp_sftp.delivery.progress import Progress
     from target_mapp_sftp.delivery.remote_folder import RemoteFolder
+    from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -29,36 +31,61 @@ LOGGER = logging.getLogger("target-mapp-sftp")
 _WRITE_BYTES = 32_000
 # 8 MB on their way: as much as 80 MB/s needs at 100 ms. OpenSSH itself takes 2 MB at a time.
 _MOST_PENDING = 256
+# After a break fewer, for what was not acknowledged is sent again: down to half a megabyte.
+_FEWEST_PENDING = 16
 
 
 class Upload:
     """One file on its way to one name.
 
     Args:
+        settings: Whether the size on the server must be right.
         file: The file.
         name: Its name on the server while it grows.
         progress: Told how far it is.
-        is_own_name: Whether only this run uses that name, because its id stands in it.
+        is_own_name: Whether nobody else can have that name. Where it may be somebody's, nothing is
+            touched that this upload has not been told it created.
 
     Attributes:
         is_begun: Whether there may be something of this upload on the server.
         is_complete: Whether all of it is there.
-        is_unchecked: Whether the server did not tell its size.
+        is_unchecked: Whether the server did not tell its size, or nobody wants to know it.
+        is_gone: Whether bytes of it were acknowledged, and it is no longer there.
+        may_be_left_empty: Whether the answer to creating it was lost: an empty file of that name
+            can be its own, or somebody else's.
+        arrived: What the server showed of it when it was complete.
+        most_held_bytes: How many bytes the server has ever acknowledged, without a gap.
     """
 
     def __init__(
-        self, file: OutgoingFile, name: str, progress: Progress, *, is_own_name: bool
+        self,
+        settings: ServerSettings,
+        file: OutgoingFile,
+        name: str,
+        progress: Progress,
+        *,
+        is_own_name: bool,
     ) -> None:
         self._file = file
         self._progress = progress
         self._is_own_name = is_own_name
+        self._is_size_checked = settings.size_check == "strict"
+        self._most_pending = _MOST_PENDING
         self._sent_bytes = 0
         self._held_bytes = 0
-        self._is_spoilt = False
+        self._is_created = False
+        self._is_acknowledged = False
+        self._was_whole_before_close = False
+        self._wrong: RemoteStat | None = None
+        self._was_wrong = False
         self.name = name
         self.is_begun = False
         self.is_complete = False
         self.is_unchecked = False
+        self.is_gone = False
+        self.may_be_left_empty = False
+        self.arrived = RemoteStat()
+        self.most_held_bytes = 0
 
     def run(self, folder: RemoteFolder) -> None:
         """Send what is missing, from the beginning or from what the server holds.
@@ -66,48 +93,123 @@ class Upload:
         Raises:
             DeliveryError: When it cannot be completed over this connection.
         """
-        if self.is_complete:
-            return
-        try:
-            handle, offset = self._open(folder)
+        while not self.is_complete:
+            try:
+                self._run_once(folder)
+            except StatusError as error:
+                raise self._refused(folder, error) from error
+
+    def _run_once(self, folder: RemoteFolder) -> None:
+        opened = self._open(folder)
+        if opened is not None:
+            handle, offset = opened
             self._send(folder, handle, offset)
+            if not self._is_own_name:
+                self._was_whole_before_close = self._is_whole(folder.stat(self.name))
             folder.close_file(handle)
-        except StatusError as error:
-            raise self._refused(folder, error) from error
-        self._check_size(folder)
-        self.is_complete = True
-        self._progress.finish()
+        self._check_arrival(folder)
 
     def take_back(self, folder: RemoteFolder) -> None:
-        """Remove what there is of it.
+        """Remove what there is of it; *is_gone* says whether it was gone before.
 
         Raises:
             StatusError: When the server refuses.
         """
-        if self.is_begun and self._is_ours(folder.find(self.name)):
-            folder.remove(self.name)
+        if not self.is_begun:
+            return
+        seen = folder.stat(self.name)
+        is_ours = seen.exists is not False and (self._is_own_name or self._is_ours(seen))
+        was_there = is_ours and folder.remove(self.name)
+        if not was_there and self._may_be_fetched:
+            self.is_gone = True
         self.is_begun = False
 
-    def _open(self, folder: RemoteFolder) -> tuple[bytes, int]:
-        """Open the file; its handle, and from where to write."""
-        seen = folder.find(self.name) if self.is_begun else Sighting(exists=False)
-        if seen.exists is not False:
-            if not self._is_ours(seen):
-                self.is_begun = False
-                raise NameTakenError(f"Somebody else has begun to write {self.name}.")
-            if not self._is_spoilt and (seen.size_bytes or 0) <= self._sent_bytes:
+    def _open(self, folder: RemoteFolder) -> tuple[bytes, int] | None:
+        """Open the file; its handle, and from where to write; nothing when all of it is there."""
+        if not self.is_begun:
+            return self._create(folder), 0
+        self._most_pending = max(_FEWEST_PENDING, self._most_pending // 4)
+        self.may_be_left_empty |= not self._is_created
+        seen = self._find_own(folder)
+        if seen.exists is not False and self._wrong is None:
+            if self._is_acknowledged and self._is_whole(seen):
+                LOGGER.info("%s was whole before the connection broke", self._file.name)
+                return None
+            if self._can_go_on(seen):
                 try:
                     return self._go_on(folder, seen)
                 except StatusError as error:
                     LOGGER.info("%s cannot be continued: %s", self._file.name, error.text)
-            folder.remove(self.name)
+        if seen.exists is False or not folder.remove(self.name):
+            self._require_harmless_loss()
         return self._create(folder), 0
 
-    def _is_ours(self, seen: Sighting) -> bool:
-        """Whether it can be this upload's file: it holds no more than was sent."""
-        return self._is_own_name or self._is_spoilt or (seen.size_bytes or 0) <= self._sent_bytes
+    def _find_own(self, folder: RemoteFolder) -> RemoteStat:
+        """Look for what was begun.
 
-    def _go_on(self, folder: RemoteFolder, seen: Sighting) -> tuple[bytes, int]:
+        Raises:
+            NameTakenError: When what has the name may be somebody else's.
+            OutcomeUnknownError: When it is somebody else's, and ours is gone.
+        """
+        if self._is_own_name:
+            return folder.stat(self.name)
+        seen = folder.stat_until(self.name, self._is_ours)
+        if seen.exists is not False and not self._is_ours(seen):
+            self._require_harmless_loss()
+            self.is_begun = False
+            raise NameTakenError(f"Somebody else has begun to write {self.name}.")
+        return seen
+
+    def _is_ours(self, seen: RemoteStat) -> bool:
+        """Whether what has a name that others may take, too, is this upload's file.
+
+        When the answer to creating it was lost, even an empty file may be somebody else's.
+        """
+        if not self._is_created or self.is_gone or seen.exists is False:
+            return False
+        if self.is_complete or self._wrong is not None:
+            return seen.may_be(self._wrong or self.arrived)
+        if seen.size_bytes is None or not self._is_size_checked:
+            return True
+        return self._held_bytes <= seen.size_bytes <= self._sent_bytes
+
+    @property
+    def _may_be_fetched(self) -> bool:
+        """Whether what is gone may have been fetched.
+
+        Some servers throw an unfinished file away when the connection breaks. Under a name that
+        nobody else knows, that is all that can have happened to it.
+        """
+        return self._is_acknowledged or bool(self._held_bytes and not self._is_own_name)
+
+    def _require_harmless_loss(self) -> None:
+        """See that what is gone was not fetched.
+
+        Raises:
+            OutcomeUnknownError: When it may have been.
+        """
+        if not self._may_be_fetched:
+            return
+        self.is_gone = True
+        whole = "all" if self._is_acknowledged else "the first"
+        held = self._file.size_bytes if self._is_acknowledged else self._held_bytes
+        raise OutcomeUnknownError(
+            f"The server took {whole} {held} bytes of {self._file.name}, and the file is no longer "
+            "in the folder: most probably it has been fetched, or a virus scan has removed it. "
+            "Look into Mapp's import before running again; nothing is sent twice by itself."
+        )
+
+    def _is_whole(self, seen: RemoteStat) -> bool:
+        """Whether the server shows a file as large as it must be."""
+        if not self._is_size_checked:
+            return bool(seen.exists)
+        return seen.size_bytes == self._file.size_bytes
+
+    def _can_go_on(self, seen: RemoteStat) -> bool:
+        """Whether the size on the server tells where to go on."""
+        return self._is_size_checked and (seen.size_bytes or 0) <= self._sent_bytes
+
+    def _go_on(self, folder: RemoteFolder, seen: RemoteStat) -> tuple[bytes, int]:
         # Between what was acknowledged and the end there may be holes.
         offset = min(seen.size_bytes or 0, self._held_bytes)
         handle = folder.open_existing(self.name)
@@ -117,20 +219,30 @@ class Upload:
     def _create(self, folder: RemoteFolder) -> bytes:
         # Noted before it is asked: when the answer is lost, there may be a file.
         self.is_begun = True
-        self._is_spoilt = False
+        self._is_created = self._is_acknowledged = self._was_whole_before_close = False
+        self._wrong = None
         self._sent_bytes = self._held_bytes = 0
         try:
-            return folder.create(self.name)
-        except StatusError:
+            handle = folder.create(self.name)
+        except StatusError as error:
             self.is_begun = False
-            if not folder.find(self.name).exists:
+            seen = folder.stat(self.name)
+            if not self._may_be_taken(seen, error):
                 raise
-        if not self._is_own_name:
-            raise NameTakenError(f"{self.name} is taken.")
-        # A run of this id was killed: its input is being delivered again.
-        folder.remove(self.name)
-        self.is_begun = True
-        return folder.create(self.name)
+            if not self._is_own_name:
+                raise NameTakenError(f"{self.name} is taken.") from error
+            # Nobody else has that name: it was made, and answered with a refusal.
+            self.is_begun = True
+            folder.remove(self.name)
+            handle = folder.create(self.name)
+        self._is_created = True
+        return handle
+
+    def _may_be_taken(self, seen: RemoteStat, error: StatusError) -> bool:
+        """Whether a file could not be made because there is one."""
+        if seen.exists is None:
+            return error.may_mean_taken and not self._is_own_name
+        return seen.exists
 
     def _send(self, folder: RemoteFolder, handle: bytes, offset: int) -> None:
         writes = PendingWrites(offset)
@@ -138,12 +250,14 @@ class Upload:
         try:
             for data in self._pieces(offset):
                 folder.write(writes, handle, data)
-                folder.settle(writes, _MOST_PENDING)
+                folder.collect_acknowledgements(writes, self._most_pending)
                 self._progress.reach(writes.sent_bytes)
-            folder.settle(writes, 0)
+            folder.collect_acknowledgements(writes, 0)
+            self._is_acknowledged = True
         finally:
             self._sent_bytes = max(self._sent_bytes, writes.sent_bytes)
             self._held_bytes = writes.held_bytes
+            self.most_held_bytes = max(self.most_held_bytes, self._held_bytes)
 
     def _pieces(self, offset: int) -> Iterator[bytes]:
         try:
@@ -156,30 +270,63 @@ class Upload:
                 f"spool_dir: the finished file cannot be read ({error.strerror})."
             ) from error
 
-    def _check_size(self, folder: RemoteFolder) -> None:
-        seen = folder.find(self.name)
-        if seen.size_bytes is None and seen.exists is not False:
+    def _check_arrival(self, folder: RemoteFolder) -> None:
+        seen = folder.stat_until(self.name, self._is_as_good_as_told)
+        if seen.exists is False:
+            self._accept_loss()
+        elif seen.size_bytes is None or not self._is_size_checked:
             self.is_unchecked = True
+        elif not self._is_whole(seen):
+            self._refuse_size(seen)
             return
-        if seen.size_bytes == self._file.size_bytes:
-            return
-        # Nothing of it can be trusted: the next try writes it anew.
-        self._is_spoilt = True
-        holds = "nothing" if seen.exists is False else f"{seen.size_bytes} bytes"
-        raise SizeMismatchError(
-            f"Of {self._file.name}, {self._file.size_bytes} bytes were sent and {holds} arrived. "
-            "If this stays so, the server changes or moves what it gets: ask its owner."
+        self.arrived = seen
+        self.is_complete = True
+        self._progress.finish()
+
+    def _is_as_good_as_told(self, seen: RemoteStat) -> bool:
+        """Whether waiting could tell nothing better."""
+        return seen.exists is None or (
+            seen.exists and (seen.size_bytes is None or self._is_whole(seen))
         )
+
+    def _accept_loss(self) -> None:
+        """Take a file for delivered that was whole under its final name and is gone already."""
+        if not self._was_whole_before_close:
+            self._require_harmless_loss()
+        LOGGER.info("%s was whole in the folder, and is fetched already", self.name)
+        self.is_gone = True
+
+    def _refuse_size(self, seen: RemoteStat) -> None:
+        """Send a file of the wrong size once more, not again and again.
+
+        Raises:
+            SizeMismatchError: When the size was wrong before.
+        """
+        told = (
+            f"Of {self._file.name}, {self._file.size_bytes} bytes were sent and "
+            f"{seen.size_bytes} bytes arrived"
+        )
+        self._wrong = seen
+        if self._was_wrong:
+            raise SizeMismatchError(
+                f"{told}, twice. The server loses or changes what it gets: ask its owner. If it "
+                "encrypts or translates files, set size_check to off."
+            )
+        self._was_wrong = True
+        LOGGER.warning("%s. It is sent once more", told)
 
     def _refused(self, folder: RemoteFolder, error: StatusError) -> WriteRefusedError | FolderError:
         where = folder.path("") or "."
-        if error.is_missing:
+        if error.is_missing and not self.is_begun and not folder.is_there():
             return FolderError(
                 f"The folder {where} is not there any more, or never was: the server says "
                 f'"{error.text}". Check folder.'
             )
+        hint = ""
+        if self._is_own_name and not self.is_begun:
+            hint = f" If the server forbids names such as {self.name}, set temporary_name."
         return WriteRefusedError(
             f'{self._file.name} could not be written: the server says "{error.text}" (code '
             f"{error.code}). Check that the login may write to folder {where}, and that there is "
-            "room on the server and under its quota."
+            f"room on the server and under its quota.{hint}"
         )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 from target_mapp_sftp.delivery.connection import close, log_in, meet, open_sftp, reach, resolve
 from target_mapp_sftp.delivery.errors import (
     RenameRefusedError,
+    UnsafeNameError,
     WriteRefusedError,
 )
+from target_mapp_sftp.delivery.outgoing import temporary_name
 from target_mapp_sftp.delivery.remote_folder import RemoteFolder
 from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
 from target_mapp_sftp.errors import DeliveryError
@@ -32,13 +34,17 @@ class Walk:
     Args:
         settings: Which server and folder.
         known: What its host key must be.
-        probe: Name of the probe file, hidden, without its ending.
+        run_id: Stands in the probe file's names.
     """
 
-    def __init__(self, settings: ServerSettings, known: KnownHost, probe: str) -> None:
+    def __init__(self, settings: ServerSettings, known: KnownHost, run_id: str) -> None:
         self._settings = settings
         self._known = known
-        self._written, self._renamed = f"{probe}.part", f"{probe}.done"
+        # Both temporary, so that no import takes the probe.
+        self._written, self._renamed = (
+            temporary_name(settings.temporary_name, name, run_id)
+            for name in ("target-mapp-sftp-check", "target-mapp-sftp-check-renamed")
+        )
         self._on_server = ""
         self._addresses: list[SocketAddress] = []
         self._transport: Transport | None = None
@@ -89,7 +95,9 @@ class Walk:
         transport = _made(self._transport)
         client = open_sftp(self._settings, transport)
         self._folder = RemoteFolder(self._settings, transport, client)
-        self._folder.require()
+        self._folder.ensure_exists()
+        if not self._settings.has_unique_names and self._folder.stat(self._renamed).exists is None:
+            raise UnsafeNameError.of(self._settings.address, self._settings.file_name)
         return f"{self._settings.folder} is there"
 
     def _write(self) -> str:
@@ -99,20 +107,22 @@ class Walk:
             handle = folder.create(self._written)
             writes = PendingWrites(0)
             folder.write(writes, handle, _PROBE)
-            folder.settle(writes, 0)
+            folder.collect_acknowledgements(writes, 0)
             folder.close_file(handle)
         except StatusError as error:
             raise WriteRefusedError(
                 f'{folder.path(self._written)} cannot be written: the server says "{error.text}". '
-                "Ask its owner to let this login write there, or correct folder."
+                "Ask its owner to let this login write there, or correct folder; if it forbids "
+                "such names, set temporary_name."
             ) from error
-        size_bytes = folder.find(self._written).size_bytes
+        size_bytes = folder.stat(self._written).size_bytes
         if size_bytes is None:
             return f"{len(_PROBE)} bytes written; the server does not tell the size that arrived"
-        if size_bytes != len(_PROBE):
+        if size_bytes != len(_PROBE) and self._settings.size_check == "strict":
             raise WriteRefusedError(
                 f"{len(_PROBE)} bytes were written and {size_bytes} arrived. The server changes "
-                "what it gets: ask its owner."
+                "what it gets: ask its owner. If it encrypts or translates files, set size_check "
+                "to off."
             )
         return f"{len(_PROBE)} bytes written to {folder.path(self._written)}"
 
@@ -125,6 +135,11 @@ class Walk:
                 f'The probe cannot be renamed: the server says "{error.text}". Ask its owner to '
                 "allow renaming, or set publish to in_place."
             ) from error
+        if folder.stat(self._written).exists and folder.stat(self._renamed).exists is False:
+            raise RenameRefusedError(
+                "The probe was not renamed, though the server says so. Ask its owner, or set "
+                "publish to in_place."
+            )
         self._on_server = self._renamed
         return f"the probe is now {folder.path(self._renamed)}"
 

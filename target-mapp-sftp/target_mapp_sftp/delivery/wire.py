@@ -6,6 +6,8 @@ fails when they change. They are needed because paramiko
 - turns every refusal but two into an OSError without its code, which a broken connection also is;
 - stops once in a hundred writes until all of them are answered, and drops the answers to the last
   hundred, which is where a full disk shows;
+- reads a folder's entries to their end before it shows the first, and breaks off at a name that is
+  not UTF-8;
 - forgets which algorithms an old server offered, and why a server hung up;
 - waits for ever for the login service, and can miss the answer to a login.
 """
@@ -23,10 +25,14 @@ from paramiko.message import Message
 from paramiko.sftp import (
     CMD_CLOSE,
     CMD_HANDLE,
+    CMD_NAME,
     CMD_OPEN,
+    CMD_OPENDIR,
+    CMD_READDIR,
     CMD_STATUS,
     CMD_WRITE,
     SFTP_EOF,
+    SFTP_FAILURE,
     SFTP_FLAG_CREATE,
     SFTP_FLAG_EXCL,
     SFTP_FLAG_WRITE,
@@ -41,9 +47,11 @@ from typing_extensions import override
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 _SECONDS_BETWEEN_LOOKS = 0.01
+# Of later drafts of SFTP; some servers say it to clients of version 3, too.
+_FILE_ALREADY_EXISTS = 11
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
 _KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
 
@@ -65,6 +73,11 @@ class StatusError(Exception):
     def is_missing(self) -> bool:
         """Whether the server says that there is no such file."""
         return self.code == SFTP_NO_SUCH_FILE
+
+    @property
+    def may_mean_taken(self) -> bool:
+        """Whether this is how a server says that there is such a file already."""
+        return self.code in (SFTP_FAILURE, _FILE_ALREADY_EXISTS)
 
 
 def quote(text: str) -> str:
@@ -183,6 +196,14 @@ def _text(message: Message) -> str:
     return message.get_string().decode("utf-8", errors="replace")
 
 
+def _entry(answer: Message) -> tuple[bytes, paramiko.SFTPAttributes]:
+    name = answer.get_binary()
+    answer.get_binary()  # the same again, as a line for people
+    read: Any = paramiko.SFTPAttributes
+    attributes: paramiko.SFTPAttributes = read._from_msg(answer)  # noqa: SLF001
+    return name, attributes
+
+
 class SftpClient(paramiko.SFTPClient):
     """SFTP with every answer seen."""
 
@@ -223,6 +244,31 @@ class SftpClient(paramiko.SFTPClient):
             raise SFTPError("the answer to an open is no handle")
         handle: bytes = answer.get_binary()
         return handle
+
+    def entries(self, path: str) -> Generator[list[tuple[bytes, paramiko.SFTPAttributes]]]:
+        """Read a folder.
+
+        Yields:
+            The names and attributes of each answer, as the server sends them; perhaps without end.
+
+        Raises:
+            StatusError: When it is refused.
+        """
+        kind, answer = self._ask(CMD_OPENDIR, path.encode())
+        if kind != CMD_HANDLE:
+            raise SFTPError("the answer to an opendir is no handle")
+        handle = answer.get_binary()
+        try:
+            while True:
+                kind, answer = self._ask(CMD_READDIR, handle)
+                if kind != CMD_NAME:
+                    raise SFTPError("the answer to a readdir is no list of names")
+                yield [_entry(answer) for _ in range(answer.get_int())]
+        except GeneratorExit:
+            self.close_handle(handle)
+            raise
+        except EOFError:
+            self.close_handle(handle)
 
     def close_handle(self, handle: bytes) -> None:
         """Close an open file.
