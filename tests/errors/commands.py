@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 BIN = Path(sys.executable).parent
 TIMEOUT_SECONDS = 60
@@ -38,11 +38,16 @@ class Ending:
         return _ERROR.findall(self.log)
 
 
-def tap(folder: Path, config: dict[str, Any], stdout: int = subprocess.DEVNULL) -> Ending:
+def tap(
+    folder: Path,
+    config: dict[str, Any],
+    stdout: int = subprocess.DEVNULL,
+    variables: Mapping[str, str] | None = None,
+) -> Ending:
     """Run the tap."""
     path = folder / "tap.json"
     path.write_text(json.dumps({"api_token": "sandbox-token", "max_retries": 0, **config}))
-    return run_command([BIN / "tap-lytics", "--config", path], stdout=stdout)
+    return run_command([BIN / "tap-lytics", "--config", path], stdout=stdout, variables=variables)
 
 
 def target(
@@ -76,15 +81,18 @@ def target(
 
 
 def run_command(
-    words: Sequence[str | Path], text: str | None = None, stdout: int = subprocess.DEVNULL
+    words: Sequence[str | Path],
+    text: str | None = None,
+    stdout: int = subprocess.DEVNULL,
+    variables: Mapping[str, str] | None = None,
 ) -> Ending:
-    """Run any command to its end, on *text* as its input."""
+    """Run any command to its end, on *text* as its input and with further *variables*."""
     done = subprocess.run(
         words,
         input=text,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400"},
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400", **(variables or {})},
         text=True,
         check=False,
         timeout=TIMEOUT_SECONDS,

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from authority import Authority
 from commands import BIN, FIELD_MAP, Ending, run_command, tap, target
-from scripted_lytics import Reply, ScriptedLytics
+from proxy_servers import Proxy
+from scripted_lytics import Asked, Reply, ScriptedLytics, page
 from servers import SSHD, free_port, openssh_server
 from staged_server import Fault, PasswordLogin, staged_server
 from target_runs import mark, record, records, schema
@@ -53,6 +55,7 @@ WITHIN = {
     api.NotSentError,
     api.TooManyRequestsError,
     api.AnswerLostError,
+    api.UnreadableAnswerError,
     api.CursorRefusedError,
     # A fault of this code, which no input brings about.
     file_errors.LostRecordsError,
@@ -102,6 +105,20 @@ def _(folder: Path) -> Ending:
     return tap(folder, {"api_url": "lytics"})
 
 
+@provokes(api.ProxyRefusedError)
+def _(folder: Path) -> Ending:
+    with Proxy(9, ("bob", "invented")) as proxy:
+        variables = {"HTTPS_PROXY": f"http://bob:wrong@{proxy.address}", "NO_PROXY": ""}
+        return tap(folder, {"api_url": "https://lytics.test"}, variables=variables)
+
+
+@provokes(api.CertificateError)
+def _(folder: Path) -> Ending:
+    tls = Authority(folder).server_context("127.0.0.1")
+    with ScriptedLytics(lambda _: Reply({}), tls=tls) as lytics:
+        return tap(folder, {"api_url": lytics.url}, variables={"SSL_CERT_FILE": ""})
+
+
 @provokes(api.AudienceChoiceError)
 def _(folder: Path) -> Ending:
     return _sandbox(folder, segments=["newsleter_subscribers"])
@@ -117,6 +134,22 @@ def _(folder: Path) -> Ending:
 def _(folder: Path) -> Ending:
     with ScriptedLytics(lambda _: Reply([1])) as lytics:
         return tap(folder, {"api_url": lytics.url})
+
+
+@provokes(api.BrokenAnswerError)
+def _(folder: Path) -> Ending:
+    segments = Reply({"data": [{"id": "1", "slug_name": "buyers"}]})
+    schema = Reply({"data": [{"id": "email", "type": "string"}]})
+
+    def answer(asked: Asked) -> Reply:
+        if "/scan" not in asked.path:
+            return segments if "segment" in asked.path else schema
+        if asked.cursor:
+            return Reply(b'{"data": [{"_id": "8", "score": NaN}], "total": 8}')
+        return page(*range(7), cursor="2", total=8)
+
+    with ScriptedLytics(answer) as lytics:
+        return tap(folder, {"api_url": lytics.url, "concurrency": 1, "max_retries": 8})
 
 
 @provokes(api.UnprovenShareError)

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tap_lytics.api.answers import failure, printable, retry_after_seconds
+from tap_lytics.api.answers import failure, quoted_words, retry_after_seconds
 from tap_lytics.api.errors import (
     AccessRefusedError,
     AnswerLostError,
@@ -57,11 +57,21 @@ def test_a_status_has_one_meaning(
         pytest.param(b"", "", id="empty"),
         pytest.param(b"[1]", "", id="a list"),
         pytest.param(b'{"message": "two\\nlines"}', ": two lines", id="one line"),
+        pytest.param(
+            '{"message": "a \\u001b[31mred\\u2028\\u202eone\ufeff"}'.encode(),
+            ": a [31mred one",
+            id="signs",
+        ),
     ],
 )
 def test_the_words_of_an_error_are_found(body: bytes, expected: str) -> None:
     """Both envelopes, plain text and nothing at all are read."""
-    assert printable(body, "token") == expected
+    assert quoted_words(body, "token") == expected
+
+
+def test_words_that_no_reader_bears_are_no_fault() -> None:
+    """An error in 5,000 levels is still an error of Lytics."""
+    assert quoted_words(b'{"message": ' + b"[" * 5000, "token").endswith("[…")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ def test_the_words_of_an_error_are_found(body: bytes, expected: str) -> None:
 )
 def test_nothing_secret_or_personal_is_shown(body: bytes) -> None:
     """The token, quoted values and addresses are left out of what Lytics says."""
-    words = printable(body, "s3cret")
+    words = quoted_words(body, "s3cret")
 
     assert "s3cret" not in words
     assert "ana" not in words.lower()
@@ -84,11 +94,22 @@ def test_nothing_secret_or_personal_is_shown(body: bytes) -> None:
 
 
 def test_retry_after_is_read_in_both_forms() -> None:
-    """Seconds and a date (RFC 9110, 10.2.3); anything else counts as absent."""
+    """Seconds and a date (RFC 9110, 10.2.3)."""
     in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
 
     assert retry_after_seconds("7") == 7
+    assert retry_after_seconds(" 1.5 ") == 1.5
+    assert retry_after_seconds("0") == 0
+    assert retry_after_seconds("9" * 400) == 1e9
     assert retry_after_seconds(in_a_minute) == pytest.approx(60, abs=2)
     assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert retry_after_seconds("soon") is None
-    assert retry_after_seconds(None) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", " ", "soon", "²", "٣", "-1", "1e3", "nan", "7 s", "1, 2",
+     "Wed, 21 Oct 99999 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 +99999999"],
+)  # fmt: skip
+def test_what_is_no_wait_counts_as_absent(header: str | None) -> None:
+    """A proxy on the way may say anything."""
+    assert retry_after_seconds(header) is None

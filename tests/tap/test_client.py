@@ -6,18 +6,22 @@ import gzip
 import json
 import logging
 import socket
+import threading
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from scripted_lytics import NO_WAITS, TOKEN, Asked, Reply, ScriptedLytics
 
-from tap_lytics.api.client import LyticsClient
+from tap_lytics.api.answers import Envelope
+from tap_lytics.api.client import Call, LyticsClient
 from tap_lytics.api.connection import Access, Manners, Waits
 from tap_lytics.api.errors import (
     AccessRefusedError,
     AddressError,
+    BrokenAnswerError,
     GivenUpError,
     RequestRefusedError,
     UnexpectedAnswerError,
@@ -91,7 +95,7 @@ def test_connections_are_kept_and_compressed_answers_read() -> None:
         ),
         pytest.param(Reply(dropped=True), id="a dropped connection"),
         pytest.param(Reply({"data": [1]}, cut_bytes=3), id="a cut answer"),
-        pytest.param(Reply(b'{"data": ['), id="cut JSON"),
+        pytest.param(Reply(b"upstream error"), id="somebody else's answer"),
         pytest.param(Reply({"status": "500", "message": "oops"}), id="500 in a 200"),
     ],
 )
@@ -116,7 +120,23 @@ def test_what_may_pass_is_tried_again(fault: Reply) -> None:
         pytest.param(Reply([1]), UnexpectedAnswerError, "check `api_url`", 1, id="a list"),
         pytest.param(Reply({}, 500), GivenUpError, "500; given up after 4", 4, id="500"),
         pytest.param(Reply({}, 429), GivenUpError, "given up after 4", 4, id="429"),
-        pytest.param(Reply(b"<html>"), GivenUpError, "no JSON", 4, id="a web page"),
+        pytest.param(
+            Reply({}, 503, {"Retry-After": "901"}),
+            RequestRefusedError,
+            "901 s; run later$",
+            1,
+            id="a long maintenance",
+        ),
+        pytest.param(Reply(b"what?"), GivenUpError, "no JSON", 4, id="no JSON"),
+        pytest.param(Reply(b" \n<html>"), UnexpectedAnswerError, "web page", 1, id="a web page"),
+        pytest.param(
+            Reply({"message": "Expired Token"}, 401),
+            AccessRefusedError,
+            "has expired",
+            1,
+            id="an expired token",
+        ),
+        pytest.param(Reply(b'{"data": NaN}'), BrokenAnswerError, "twice", 2, id="a broken answer"),
     ],
 )
 def test_what_does_not_pass_ends_in_one_line(
@@ -147,8 +167,11 @@ def test_an_unreachable_host_is_named_after_a_few_attempts() -> None:
 
 @pytest.mark.parametrize(
     "api_url",
-    ["", "api.lytics.io", "ftp://api.lytics.io", "https://", "https://me:pw@api.lytics.io"],
-)
+    ["", "api.lytics.io", "ftp://api.lytics.io", "https://", "https://me:pw@api.lytics.io",
+     "https://:pw@api.lytics.io", "http://[::1", "https://api.lytics.io:abc", "https://a:99999",
+     " https://api.lytics.io", "https://api lytics.io", "https://api.lytics.io?x=1", "https://a#b",
+     "https://a\nb", "https://exa\\mple.org"],
+)  # fmt: skip
 def test_an_address_must_be_one(api_url: str) -> None:
     """What is no address of an API is told at once."""
     with pytest.raises(AddressError, match="`api_url`"):
@@ -177,13 +200,159 @@ def test_waits_grow_up_to_a_cap_and_differ() -> None:
     assert len(set(samples[1])) > 1
 
 
-def test_a_wait_that_lytics_asks_for_is_kept() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_that_lytics_asks_for_is_kept(status: int) -> None:
     """`Retry-After` counts, whatever the own waits would be."""
     started_at = time.monotonic()
 
-    read(in_order(Reply({}, 429, {"Retry-After": "1"}), GOOD))
+    read(in_order(Reply({}, status, {"Retry-After": "1"}), GOOD))
 
     assert time.monotonic() - started_at >= 1
+
+
+@pytest.mark.parametrize("asked", ["0", "Sun, 01 Nov 2026 00:00:00 GMT", "²", "soon", "-1", ""])
+def test_a_wait_is_never_shorter_than_the_own_one(asked: str) -> None:
+    """By 0, a date that has passed or nonsense, all attempts would be used up in no time."""
+    waits = Waits(base_seconds=0.2, cap_seconds=0.2)
+    started_at = time.monotonic()
+
+    read(in_order(*[Reply({}, 429, {"Retry-After": asked})] * 3, GOOD), waits=waits)
+
+    assert time.monotonic() - started_at >= 3 * 0.1
+
+
+def test_waits_that_lytics_asks_for_differ() -> None:
+    """All who were refused at once do not come back at once."""
+    waits = [Waits(base_seconds=0).seconds(1, 30) for _ in range(50)]
+
+    assert min(waits) >= 30
+    assert max(waits) <= 33
+    assert len(set(waits)) > 1
+
+
+def test_a_refusal_does_not_count_while_others_are_answered() -> None:
+    """An API that refuses every second request may strike the same one again and again."""
+
+    def answer(asked: Asked) -> Reply:
+        is_unlucky = asked.path == "/v2/unlucky" and len(lytics.asked) < 30
+        return Reply({}, 429) if is_unlucky else GOOD
+
+    with ScriptedLytics(answer) as lytics:
+        client = lytics.client(concurrency=2, waits=Waits(base_seconds=0.03, cap_seconds=0.03))
+        is_over = threading.Event()
+
+        def others() -> None:
+            while not is_over.is_set():
+                client.read("/v2/segment")
+
+        other = threading.Thread(target=others)
+        other.start()
+        try:
+            assert client.read("/v2/unlucky") == [1]
+        finally:
+            is_over.set()
+            other.join()
+            client.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(gzip.compress(bytes(70 << 20)), id="a packed one of 70 MB"),
+        pytest.param(b'{"data": "' + b"x" * (65 << 20), id="a long one"),
+    ],
+)
+def test_an_answer_has_a_greatest_size(body: bytes) -> None:
+    """What is larger than any answer of Lytics is not taken in."""
+    is_packed = body[:1] == b"\x1f"
+    headers = {"Content-Encoding": "gzip"} if is_packed else {}
+
+    with pytest.raises(UnexpectedAnswerError, match="larger than 64 MB"):
+        read(in_order(Reply(body, headers=headers)))
+
+
+def test_a_page_may_weigh_what_its_people_may() -> None:
+    """A hundred profiles of a megabyte each."""
+    content = {"data": [{"_id": "1", "text": "x" * (80 << 20)}]}
+    with ScriptedLytics(in_order(Reply(content))) as lytics:
+        client = lytics.client()
+        page = client.send(
+            Call("/api/segment/1/scan", people=100), msgspec.json.Decoder(Envelope).decode
+        )
+        client.close()
+
+    assert len(page.data[0]["text"]) == 80 << 20
+
+
+def test_an_answer_has_a_longest_time() -> None:
+    """A body that drips in holds a run up for ever, for no silence is long."""
+    started_at = time.monotonic()
+
+    with pytest.raises(GivenUpError, match="ten times `request_timeout`"):
+        read(
+            in_order(Reply({"data": [1] * 99}, drip_seconds=0.05)),
+            timeout_seconds=0.25,
+            max_retries=0,
+        )
+    assert 2.5 <= time.monotonic() - started_at < 12
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        pytest.param(
+            b'{"data": [{"name": "\\ud83d, and more"}]}', "surrogate", id="half a surrogate"
+        ),
+        pytest.param(b'{"data": [{"_id": "1", "score": NaN}]}', "invalid character", id="NaN"),
+        pytest.param(b'{"data": [{"_id": "1", "score": 1e400}]}', "out of range", id="1e400"),
+        pytest.param(b'{"data": [{"_id": "1", "name": "\xff"}]}', "UTF-8", id="no UTF-8"),
+        pytest.param(
+            b'{"data": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply", id="depth"
+        ),
+        pytest.param(b'{"data": [{"_id": "1"', "truncated", id="cut by the server"),
+    ],
+)
+def test_a_broken_answer_is_named_at_its_second_coming(body: bytes, fault: str) -> None:
+    """It will be the same the ninth time; the message has no value from it."""
+    with ScriptedLytics(in_order(Reply(body))) as lytics:
+        client = lytics.client()
+        with pytest.raises(BrokenAnswerError, match=fault) as caught:
+            client.read("/v2/segment")
+        client.close()
+
+    assert len(lytics.asked) == 2
+    assert "/v2/segment" in str(caught.value)
+    assert "_id" not in str(caught.value)
+
+
+def test_a_broken_answer_that_is_right_the_next_time_is_taken() -> None:
+    """Only the same fault a second time is one for good."""
+    faults = [Reply(b'{"data": NaN}'), Reply({}, 500), Reply(b'{"data": ["\xff"]}')]
+
+    data, asked = read(in_order(*faults, GOOD))
+
+    assert data == [1]
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("api_url", "warns"),
+    [
+        ("http://lytics.example", True),
+        ("http://192.0.2.7:8765", True),
+        ("http://127.0.0.1:8765", False),
+        ("http://localhost:8765", False),
+        ("http://[::1]:8765", False),
+        ("https://lytics.example", False),
+    ],
+)
+def test_a_token_in_plain_text_is_warned_of(
+    api_url: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without TLS everybody on the way reads it, unless the way does not leave this machine."""
+    LyticsClient(Access(TOKEN, api_url)).close()
+
+    assert ("use https://" in caplog.text) is warns
 
 
 def test_no_level_of_the_log_holds_the_token(caplog: pytest.LogCaptureFixture) -> None:

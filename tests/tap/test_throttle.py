@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+
+import pytest
 
 from tap_lytics.api.throttle import ANSWERS_PER_RAISE, Throttle
 
@@ -83,3 +86,87 @@ def test_the_pause_of_one_holds_for_all() -> None:
         waited_seconds = time.monotonic() - asked_at
 
     assert waited_seconds >= 0.09
+
+
+def test_everybody_gets_a_turn_as_often_as_the_others() -> None:
+    """A cursor that rests while others run is forgotten."""
+    throttle = Throttle(2)
+    turns = [0] * 16
+    until = time.monotonic() + 1
+
+    def ask(number: int) -> None:
+        while time.monotonic() < until:
+            with throttle.slot():
+                time.sleep(0.002)
+            turns[number] += 1
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+
+    assert min(turns) > 2
+    assert min(turns) >= 0.7 * max(turns)
+
+
+def test_a_repetition_comes_before_those_that_wait() -> None:
+    """It has had its turn, and its cursor has rested for as long as the others'."""
+    throttle = Throttle(1)
+    order: list[str] = []
+
+    def ask(name: str, *, is_repetition: bool) -> threading.Thread:
+        def take() -> None:
+            with throttle.slot(is_repetition=is_repetition):
+                order.append(name)
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        time.sleep(0.05)
+        return thread
+
+    with throttle.slot():
+        threads = [
+            ask("first", is_repetition=False),
+            ask("second", is_repetition=False),
+            ask("repetition", is_repetition=True),
+        ]
+    for thread in threads:
+        thread.join(5)
+
+    assert order == ["repetition", "first", "second"]
+
+
+def test_after_a_pause_requests_come_back_one_after_the_other() -> None:
+    """All at once would be refused at once."""
+    throttle = Throttle(8)
+    throttle.pause(0.4)
+    begun: list[float] = []
+
+    def ask() -> None:
+        with throttle.slot():
+            begun.append(time.monotonic())
+            time.sleep(0.5)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    started_at = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+
+    begun.sort()
+    gaps = [after - before for before, after in itertools.pairwise(begun)]
+    assert begun[0] - started_at >= 0.39
+    assert min(gaps) >= 0.02
+    assert begun[-1] - started_at < 1.5
+
+
+def test_a_waiting_request_that_is_interrupted_leaves_no_gap() -> None:
+    """Who stands behind it goes on."""
+    throttle = Throttle(1)
+    with pytest.raises(KeyboardInterrupt), throttle.slot():
+        raise KeyboardInterrupt
+
+    with throttle.slot() as turn:
+        assert turn == 0

@@ -15,11 +15,17 @@ from tap_lytics.api.errors import (
     CursorRefusedError,
     RequestRefusedError,
 )
+from tap_lytics.printable import printable
 
 if TYPE_CHECKING:
     from tap_lytics.errors import LyticsError
 
 LONGEST_QUOTED_MESSAGE = 200
+
+LONGEST_READ_MESSAGE = 2000
+
+LONGEST_RETRY_AFTER_READ = 1e9
+"""Seconds; more is as good as for ever."""
 
 
 class Envelope(msgspec.Struct):
@@ -43,28 +49,33 @@ class ScanAnswer(Envelope):
     plain: Any = msgspec.field(default=None, name="next")
 
 
-def failure(path: str, status: int, words: str, *, with_cursor: bool) -> LyticsError:
+def failure(
+    path: str,
+    status: int,
+    words: str,
+    *,
+    with_cursor: bool,
+    wait_seconds: float | None = None,
+) -> LyticsError:
     """The error for an answer that is none.
 
     Args:
         path: The path of the request.
         status: 300 or more.
-        words: What Lytics says about it, see `printable`.
+        words: What Lytics says about it, see `quoted_words`.
         with_cursor: Whether the request continued a scan.
+        wait_seconds: How long Lytics asks to wait, if it does.
     """
     said = f"{path}: Lytics answered {status}{words}"
     if status == 401:  # noqa: PLR2004 an HTTP status is the clearest name of itself
-        return AccessRefusedError(
-            "Lytics refused the token (401); set `api_token` to a valid access token "
-            "(Lytics: Account > Security > Access Tokens)"
-        )
+        return _token_refused(words)
     if status == 403:  # noqa: PLR2004 the same
         return AccessRefusedError(
             f"{path}: the token may not do this (403); give the role of `api_token` the right to "
             "read audiences and schema, or set `account_id`"
         )
     if status >= 500 or status == 408:  # noqa: PLR2004 the same
-        return AnswerLostError(said)
+        return AnswerLostError(said, wait_seconds)
     if status < 400:  # noqa: PLR2004 the same
         return RequestRefusedError(f"{said}, another address; check `api_url`", status)
     if with_cursor:
@@ -72,18 +83,31 @@ def failure(path: str, status: int, words: str, *, with_cursor: bool) -> LyticsE
     return RequestRefusedError(f"{said}; check `api_url`, `table` and `fields`", status)
 
 
-def printable(body: bytes, secret: str) -> str:
+def _token_refused(words: str) -> AccessRefusedError:
+    """Lytics: an expired token is refused with the words "Expired Token"."""
+    if "expired" in words.lower():
+        return AccessRefusedError(
+            "the token has expired (401); make another one and set `api_token` to it "
+            "(Lytics: Account > Security > Access Tokens)"
+        )
+    return AccessRefusedError(
+        "Lytics refused the token (401); set `api_token` to a valid access token "
+        "(Lytics: Account > Security > Access Tokens)"
+    )
+
+
+def quoted_words(body: bytes, secret: str) -> str:
     """The words of an error answer on one line, without the token, quoted values and addresses."""
-    words = " ".join(error_message(body).replace(secret, "…").split())
-    words = re.sub(r"""(["']).*?\1|\S+@\S+""", "…", words)[:LONGEST_QUOTED_MESSAGE]
-    return f": {words}" if words else ""
+    words = printable(error_message(body)[:LONGEST_READ_MESSAGE].replace(secret, "…"), limit=2000)
+    words = re.sub(r"""(["']).*?\1|\S+@\S+""", "…", words)
+    return f": {printable(words, limit=LONGEST_QUOTED_MESSAGE)}" if words else ""
 
 
 def error_message(body: bytes) -> str:
     """The words of an error answer: ``errors[0].message``, ``message``, ``error``, or the text."""
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return re.sub(r"<[^>]*>", " ", body[:2000].decode(errors="replace"))
     if not isinstance(answer, dict):
         return ""
@@ -94,17 +118,20 @@ def error_message(body: bytes) -> str:
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """Read a ``Retry-After`` header in either form, seconds or a date (RFC 9110, 10.2.3)."""
-    if not header:
-        return None
-    if header.strip().isdigit():
-        return float(header)
+    """Read a ``Retry-After`` header in either form, seconds or a date (RFC 9110, 10.2.3).
+
+    Returns:
+        Seconds, 0 for a date that has passed, or None where the header is neither.
+    """
+    text = (header or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        return min(float(text), LONGEST_RETRY_AFTER_READ)
     try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
+        moment = parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def whole_number(value: Any) -> int | None:

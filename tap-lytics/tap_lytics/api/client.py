@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import urllib3
@@ -15,13 +16,14 @@ import urllib3
 from tap_lytics.api.answers import (
     Envelope,
     failure,
-    printable,
+    quoted_words,
     retry_after_seconds,
     whole_number,
 )
+from tap_lytics.api.body import BYTES_BESIDE_PEOPLE, BYTES_PER_PERSON, is_framed, read_body
+from tap_lytics.api.broken_answers import FAULTS, is_web_page, unreadable
 from tap_lytics.api.connection import Manners, checked_url, connection_pool
 from tap_lytics.api.errors import (
-    AddressError,
     AnswerLostError,
     GivenUpError,
     NotSentError,
@@ -30,7 +32,11 @@ from tap_lytics.api.errors import (
     TooManyRequestsError,
     UnexpectedAnswerError,
 )
+from tap_lytics.api.proxies import environment_proxy, is_this_machine
 from tap_lytics.api.throttle import Throttle
+from tap_lytics.api.tries import Tries
+from tap_lytics.api.unanswered import PROXY_LOGIN_REFUSED, login_refused, not_answered
+from tap_lytics.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,12 +65,21 @@ class Call:
         body: A FilterQL text; makes the request a POST.
         cursor: Where a scan has got to. Such a request is never sent a second time once it may
             have been processed, for Lytics may count the cursor up on its side.
+        people: The most people its answer can have; None for what is no page of people.
+        label: How messages call what is asked for; the path where it is empty.
     """
 
     path: str
     params: Mapping[str, object | None] | None = None
     body: str | None = None
     cursor: str = ""
+    people: int | None = None
+    label: str = ""
+
+    @property
+    def largest_bytes(self) -> int:
+        """What its answer may weigh."""
+        return BYTES_BESIDE_PEOPLE + BYTES_PER_PERSON * (self.people or 0)
 
     def query(self) -> str:
         """The part of the address behind the question mark."""
@@ -93,9 +108,13 @@ class LyticsClient:
             "Accept-Encoding": "gzip",
             "User-Agent": f"tap-lytics/{metadata.version('tap-lytics')}",
         }
-        self._pool = connection_pool(self._base_url, manners)
+        self._answer_seconds = manners.answer_seconds
+        self._proxy = environment_proxy(self._base_url)
+        self._pool = connection_pool(self._base_url, manners, self._proxy)
         self._has_answered = False
+        self._has_been_understood = False
         self._closed = threading.Event()
+        _warn_of_plain_text(self._base_url, self.host)
 
     def close(self) -> None:
         """Close all connections and end all waits."""
@@ -126,33 +145,46 @@ class LyticsClient:
             UnexpectedAnswerError: The answer does not have the form that *decode* reads.
             AccessRefusedError: Lytics refused the token.
         """
-        failures = 0
+        tries = Tries(self.throttle, call.label, call.path)
         while True:
             try:
-                return self._send_once(call, decode)
+                return self._send_once(call, decode, is_repetition=tries.failures > 0)
             except (NotSentError, TooManyRequestsError, AnswerLostError) as error:
-                failures += 1
                 if call.cursor and isinstance(error, AnswerLostError):
                     raise
-                if failures > self._retries(error):
-                    message = f"{error}; given up after {failures} attempt{'s'[: failures > 1]}"
+                tries.note(error)
+                if tries.without_progress > self._retries(error):
+                    count = tries.without_progress
+                    message = f"{error}; given up after {count} attempt{'s'[: count > 1]}"
                     raise GivenUpError(message) from error
-                self.wait(failures, error)
+                self.wait(tries.failures, error, of=tries.without_progress)
 
-    def wait(self, failures: int, error: RetryableError) -> None:
-        """Wait before a repetition: as long as Lytics asks, else longer each time.
+    def wait(self, failures: int, error: RetryableError, *, of: int | None = None) -> None:
+        """Wait before a repetition: longer each time, and at least as long as Lytics asks.
+
+        Args:
+            failures: How many in a row.
+            error: The last of them.
+            of: How many of the repetitions are used up, where that is another number.
 
         Raises:
             RequestRefusedError: Lytics asks for more patience than a run should have.
         """
-        seconds = error.retry_after_seconds
-        if seconds is None:
-            seconds = self._waits.seconds(failures)
-        elif seconds > LONGEST_RETRY_AFTER_SECONDS:
-            message = f"Lytics asks to wait {seconds:.0f} s; run later, or lower `concurrency`"
-            raise RequestRefusedError(message, 429) from error
+        asked = error.retry_after_seconds
+        if asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS:
+            advice = "run later"
+            if isinstance(error, TooManyRequestsError):
+                advice += ", or lower `concurrency`"
+            message = f"Lytics asks to wait {asked:.0f} s; {advice}"
+            status = 429 if isinstance(error, TooManyRequestsError) else 503
+            raise RequestRefusedError(message, status) from error
+        seconds = self._waits.seconds(failures, asked)
         logger.info(
-            "%s; trying again in %.1f s (%d of %d)", error, seconds, failures, self._retries(error)
+            "%s; trying again in %.1f s (%d of %d)",
+            error,
+            seconds,
+            of or failures,
+            self._retries(error),
         )
         if self._closed.wait(seconds):
             raise error
@@ -162,28 +194,51 @@ class LyticsClient:
             return min(self.max_retries, ATTEMPTS_AT_A_NEW_HOST - 1)
         return self.max_retries
 
-    def _send_once(self, call: Call, decode: Callable[[bytes], Answer]) -> Answer:
-        with self.throttle.slot() as turn:
-            response = self._exchange(call)
+    def _send_once(
+        self, call: Call, decode: Callable[[bytes], Answer], *, is_repetition: bool
+    ) -> Answer:
+        with self.throttle.slot(is_repetition=is_repetition) as turn:
+            response, body = self._exchange(call)
         self._has_answered = True
         if response.status == 429:  # noqa: PLR2004 an HTTP status is the clearest name of itself
             raise self._slow_down(call, response, turn)
+        asked = retry_after_seconds(response.headers.get("Retry-After"))
+        if response.status == 503 and asked:  # noqa: PLR2004 the same
+            self.throttle.pause(min(asked, LONGEST_RETRY_AFTER_SECONDS))
         self.throttle.answered()
-        self._raise_for(call, response.status, response.data)
-        try:
-            answer = decode(response.data)
-        except msgspec.ValidationError as error:
-            message = f"{call.path}: the answer is not in the form of the Lytics API"
-            raise UnexpectedAnswerError(f"{message}; check `api_url`") from error
-        except msgspec.DecodeError as error:
-            raise AnswerLostError(f"{call.path}: the answer is cut, or no JSON") from error
-        self._raise_for(call, whole_number(answer.status) or 0, response.data)
+        self._raise_for(call, response.status, body, asked)
+        answer = self._understood(call, response, body, decode)
+        self._raise_for(call, whole_number(answer.status) or 0, body, asked)
         return answer
 
-    def _raise_for(self, call: Call, status: int, body: bytes) -> None:
+    def _understood(
+        self,
+        call: Call,
+        response: urllib3.BaseHTTPResponse,
+        body: bytes,
+        decode: Callable[[bytes], Answer],
+    ) -> Answer:
+        try:
+            answer = decode(body)
+        except FAULTS as error:
+            if is_web_page(body) and not self._has_been_understood:
+                through = f" and the proxy {self._proxy.address}" if self._proxy else ""
+                raise UnexpectedAnswerError(
+                    f"{self.host} answers with a web page and not with JSON, perhaps one for "
+                    f"logging in; check `api_url`{through}"
+                ) from error
+            raise unreadable(error, call.path, body, is_whole=is_framed(response)) from error
+        self._has_been_understood = True
+        return answer
+
+    def _raise_for(self, call: Call, status: int, body: bytes, asked: float | None) -> None:
+        if status == PROXY_LOGIN_REFUSED and self._proxy:
+            raise login_refused(self._proxy)
         if status >= 300:  # noqa: PLR2004 an HTTP status is the clearest name of itself
-            words = printable(body, self._token)
-            raise failure(call.path, status, words, with_cursor=bool(call.cursor))
+            words = quoted_words(body, self._token)
+            raise failure(
+                call.path, status, words, with_cursor=bool(call.cursor), wait_seconds=asked
+            )
 
     def _slow_down(
         self, call: Call, response: urllib3.BaseHTTPResponse, turn: int
@@ -194,22 +249,28 @@ class LyticsClient:
             logger.info("Lytics sets a limit; %d scans at once from now on", self.throttle.limit)
         return TooManyRequestsError(f"{call.path}: Lytics answered 429, too many requests", seconds)
 
-    def _exchange(self, call: Call) -> urllib3.BaseHTTPResponse:
+    def _exchange(self, call: Call) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         method, body, headers = "GET", None, self._headers
         if call.body is not None:
             method, body = "POST", call.body.encode()
             headers = headers | {"Content-Type": "text/plain"}
+        until = time.monotonic() + self._answer_seconds
         try:
-            return self._pool.request(
+            response = self._pool.request(
                 method,
                 self._address(call),
                 body=body,
                 headers=headers,
                 retries=False,
                 redirect=False,
+                preload_content=False,
+            )
+            largest_bytes = call.largest_bytes
+            return response, read_body(
+                response, call.path, largest_bytes=largest_bytes, until=until
             )
         except urllib3.exceptions.HTTPError as error:
-            raise _not_answered(error, call.path, self.host) from error
+            raise not_answered(error, call.path, self.host, self._proxy) from error
 
     def _address(self, call: Call) -> str:
         query = call.query()
@@ -218,15 +279,11 @@ class LyticsClient:
         return f"{self._base_url}{call.path}?{query}"
 
 
-def _not_answered(error: urllib3.exceptions.HTTPError, path: str, host: str) -> Exception:
-    """The error for a request that got no answer, by whether it can have reached Lytics."""
-    exceptions = urllib3.exceptions
-    if isinstance(error, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)):
-        return NotSentError(f"{host} cannot be reached; check `api_url` and the network")
-    if isinstance(error, exceptions.SSLError):
-        return AddressError(f"{host} has no valid certificate; check `api_url`")
-    if isinstance(error, exceptions.ProxyError):
-        return NotSentError(f"the proxy on the way to {host} cannot be reached")
-    if isinstance(error, exceptions.TimeoutError):
-        return AnswerLostError(f"{path}: no answer within `request_timeout`")
-    return AnswerLostError(f"{path}: the connection broke before the answer was whole")
+def _warn_of_plain_text(base_url: str, host: str) -> None:
+    parts = urlsplit(base_url)
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
+        logger.warning(
+            "`api_url` is http://, so `api_token` and all people go to %s readable for everybody "
+            "on the way; use https://",
+            printable(host),
+        )

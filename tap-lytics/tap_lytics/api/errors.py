@@ -3,10 +3,13 @@
 SettingsError
 ├── AccessRefusedError         401 or 403: the token
 ├── AddressError               api_url is not an address that can be asked
+├── ProxyRefusedError          the proxy of the environment does not let us through
+├── CertificateError           no trust in a certificate, or no list of authorities
 └── AudienceChoiceError        no audience of that name, or several
 SourceError
 ├── RequestRefusedError        400, 404 and other final answers
 ├── UnexpectedAnswerError      an answer in a form no source describes
+├── BrokenAnswerError          a whole answer that cannot be read, twice at the same place
 ├── UnprovenShareError         `splits` does not cut this audience into shares
 ├── IncompleteScanError        fewer people than Lytics counts, or a scan without an end
 ├── GivenUpError               the repetitions of a request are used up
@@ -14,6 +17,7 @@ SourceError
     ├── NotSentError           the request surely did not reach Lytics: repeat it freely
     ├── TooManyRequestsError   429, refused unprocessed: repeat it after a wait
     ├── AnswerLostError        sent, but the answer is lost: a page cannot be asked again
+    │   └── UnreadableAnswerError  the answer is whole, but cannot be read
     └── CursorRefusedError     the cursor of a scan is no longer known
 """
 
@@ -28,6 +32,14 @@ class AccessRefusedError(SettingsError):
 
 class AddressError(SettingsError):
     """The setting *api_url* is not an address that can be asked."""
+
+
+class ProxyRefusedError(SettingsError):
+    """The proxy that the environment names does not let the tap through, or is none."""
+
+
+class CertificateError(SettingsError):
+    """The server's certificate is not trusted, or the list of trusted ones cannot be read."""
 
 
 class AudienceChoiceError(SettingsError):
@@ -49,6 +61,10 @@ class RequestRefusedError(SourceError):
 
 class UnexpectedAnswerError(SourceError):
     """Lytics answered in a form that no description of its API has."""
+
+
+class BrokenAnswerError(SourceError):
+    """An answer came whole and cannot be read, and the next one is no other."""
 
 
 class UnprovenShareError(SourceError):
@@ -86,6 +102,19 @@ class TooManyRequestsError(RetryableError):
 
 class AnswerLostError(RetryableError):
     """The request was sent, but its answer was lost, cut or an error of the server."""
+
+
+class UnreadableAnswerError(AnswerLostError):
+    """The answer came whole, and cannot be read.
+
+    Args:
+        message: One line for the user.
+        fault: What is wrong with it, without a value from it.
+    """
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class CursorRefusedError(RetryableError):

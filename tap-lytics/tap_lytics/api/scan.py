@@ -11,6 +11,7 @@ import msgspec
 
 from tap_lytics.api.answers import ScanAnswer, whole_number
 from tap_lytics.api.attempt import Attempt
+from tap_lytics.api.broken_answers import BrokenAnswers
 from tap_lytics.api.client import Call
 from tap_lytics.api.errors import IncompleteScanError, RetryableError
 from tap_lytics.api.people import Emitted
@@ -83,7 +84,7 @@ class Source:
             "fields": fields if 0 < len(fields) <= LARGEST_FIELDS_PARAMETER else None,
             "splits": None if len(buckets) == len(BUCKETS) else ",".join(map(str, buckets)),
         }
-        return Call(path, params, self.filter_ql, cursor)
+        return Call(path, params, self.filter_ql, cursor, limit, self.label)
 
 
 def read_page(
@@ -150,6 +151,7 @@ class BucketScan:
         self._buckets = buckets
         self._first_page = first_page
         self._looked_twice = False
+        self._broken = BrokenAnswers(tolerance=reading.source.page_size)
 
     def pages(self) -> Iterator[list[Record]]:
         """Yield the new people of page after page.
@@ -163,6 +165,8 @@ class BucketScan:
             try:
                 yield from self._read(attempt)
             except RetryableError as error:
+                place = f"the page after {attempt.count:,} people of {self._source.label}"
+                self._broken.check(error, place, attempt.count)
                 self._restart(error)
             else:
                 if not self._is_short(attempt):

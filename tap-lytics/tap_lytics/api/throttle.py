@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,51 +15,80 @@ if TYPE_CHECKING:
 ANSWERS_PER_RAISE = 50
 """So many answers in a row without a refusal raise a lowered limit by one."""
 
+LONGEST_SPREAD_SECONDS = 5.0
+"""After a pause, all turns that were waiting begin within this time."""
+
 
 class Throttle:
     """Requests in flight: halved by a refusal, raised one by one by success.
 
-    A scan has one request in flight at most, so this is also the number of scans in motion.
-    The wait that Lytics asks of one request holds for all of them.
+    A scan has one request in flight at most, so this is also the number of scans in motion. Turns
+    are given in the order in which they were asked for, so that no cursor rests while others run:
+    Lytics forgets the cursor of a scan that is not continued. The wait that Lytics asks of one
+    request holds for all of them, and they come back one after the other.
 
     Args:
         ceiling: The limit at the start, never exceeded.
+
+    Attributes:
+        limit: Requests in flight at most, just now.
+        answers: How many requests were not refused so far.
     """
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
         self.limit = ceiling
+        self.answers = 0
         self._in_flight = 0
         self._answers = 0
         self._refusals = 0
         self._not_before = 0.0
-        self._changed = threading.Condition()
+        self._spread_seconds = 0.0
+        self._spread_turns = 0
+        self._queue: deque[threading.Condition] = deque()
+        self._lock = threading.Lock()
 
     @contextmanager
-    def slot(self) -> Iterator[int]:
-        """Wait for a turn and hold it; the value is for `refused`."""
-        with self._changed:
-            while not self._is_free():
-                self._changed.wait(self._pause_seconds() or None)
+    def slot(self, *, is_repetition: bool = False) -> Iterator[int]:
+        """Wait for a turn and hold it; the value is for `refused`.
+
+        Args:
+            is_repetition: Whether the request had a turn and was refused. It goes to the head of
+                the queue: at its tail it would wait twice as long as the others, and an API that
+                refuses in a rhythm might refuse the same cursor for ever.
+        """
+        ticket = threading.Condition(self._lock)
+        with self._lock:
+            self._queue.appendleft(ticket) if is_repetition else self._queue.append(ticket)
+            try:
+                while self._queue[0] is not ticket or not self._is_free():
+                    # Only the head of the queue waits for the clock.
+                    is_head = self._queue[0] is ticket
+                    ticket.wait((self._pause_seconds() or None) if is_head else None)
+            finally:
+                self._queue.remove(ticket)
+                self._wake_next()
             self._in_flight += 1
+            self._hold_back_the_next()
             refusals = self._refusals
         try:
             yield refusals
         finally:
-            with self._changed:
+            with self._lock:
                 self._in_flight -= 1
-                self._changed.notify()
+                self._wake_next()
 
     def answered(self) -> None:
         """Count a success towards a higher limit."""
-        if self.limit == self.ceiling:
-            return
-        with self._changed:
+        with self._lock:
+            self.answers += 1
+            if self.limit == self.ceiling:
+                return
             self._answers += 1
             if self._answers >= ANSWERS_PER_RAISE and self.limit < self.ceiling:
                 self._answers = 0
                 self.limit += 1
-                self._changed.notify()
+                self._wake_next()
 
     def refused(self, turn: int, pause_seconds: float) -> bool:
         """Lower the limit and let everybody pause.
@@ -69,14 +100,34 @@ class Throttle:
         Returns:
             Whether the limit is lower now.
         """
-        with self._changed:
+        self.pause(pause_seconds)
+        with self._lock:
             self._answers = 0
-            self._not_before = max(self._not_before, time.monotonic() + pause_seconds)
             lowered = turn == self._refusals and self.limit > 1
             if turn == self._refusals:
                 self._refusals += 1
                 self.limit = max(1, self.limit // 2)
             return lowered
+
+    def pause(self, seconds: float) -> None:
+        """Let everybody wait so long, and come back one after the other."""
+        if seconds <= 0:
+            return
+        with self._lock:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
+            self._spread_seconds = min(seconds, LONGEST_SPREAD_SECONDS)
+            self._spread_turns = self.ceiling - 1
+
+    def _hold_back_the_next(self) -> None:
+        """After a pause, keep the turns apart, by no fixed step."""
+        if self._spread_turns:
+            self._spread_turns -= 1
+            step = self._spread_seconds / self.ceiling
+            self._not_before = time.monotonic() + step * random.uniform(0.5, 1.0)  # noqa: S311 jitter is no secret
+
+    def _wake_next(self) -> None:
+        if self._queue:
+            self._queue[0].notify()
 
     def _is_free(self) -> bool:
         return self._in_flight < self.limit and self._pause_seconds() <= 0
