@@ -1,6 +1,7 @@
 # make setup  what it takes to run: Meltano, the tap, the target, the scheduler
 # make demo   an audience from the sandbox's Lytics to the sandbox's SFTP folder, through meltano run
 # make test   every test
+# make test-fast  those of the tap, the target, the file and the hours: under a minute
 # make lint   style, types, meltano.yml
 # make bench  the speed claims, measured anew
 
@@ -11,13 +12,21 @@ PYPROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 # A plugin starts three times in each run; uncompiled, each start takes a second longer where Python
 # may not write beside its modules.
 export UV_COMPILE_BYTECODE := 1
-UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+# The machine's own certificate authorities count, as a company's network may need them.
+export UV_SYSTEM_CERTS ?= 1
+# Also for `meltano install`, which gives tap, target and scheduler an environment each: what runs is
+# what was tested. uv compares the hashes.
+.venv/demo .venv/dev .venv/plugins: export UV_CONSTRAINT := $(CURDIR)/constraints.txt
+.venv/demo .venv/dev .venv/plugins: export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: setup docs demo test lint format bench constraints clean
+.PHONY: setup private docs demo test test-fast lint format bench constraints clean
 
 .venv/uv:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	# pip compares hashes only where every requirement has one, and uv needs nothing else.
+	sed -n '/^uv==/,/[^\\]$$/p' constraints.txt >.venv/uv.txt
+	$(BIN)/python -m pip install --quiet --requirement .venv/uv.txt
 	touch $@
 
 # What the demo needs: Meltano and the sandbox; Meltano gives tap and target an environment each.
@@ -25,7 +34,8 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint c
 	$(UV_INSTALL) --group demo --editable ./sandbox
 	touch $@
 
-.venv/plugins: .venv/demo
+.venv/plugins: .venv/demo constraints.txt
+	mkdir -p -m 700 .meltano
 	$(BIN)/meltano --log-level=warning install
 	touch $@
 
@@ -33,13 +43,23 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint c
 	$(UV_INSTALL) --group dev $(PACKAGES:%=--editable ./%)
 	touch $@
 
-setup: .venv/plugins
+setup: .venv/plugins private
+
+# Meltano writes the settings of a running plugin, secrets among them, into files that everybody may
+# read, and leaves them when it is killed: nobody else gets into its folder, and no such file stays.
+private:
+	mkdir -p -m 700 .meltano
+	chmod 700 .meltano
+	[ ! -d .meltano/run ] || find .meltano/run -name '*.config.json' -delete
 
 demo: .venv/plugins
 	$(BIN)/python sandbox/demo.py
 
 test: .venv/dev .venv/plugins
 	$(BIN)/pytest -n 3 --dist=worksteal
+
+test-fast: .venv/dev
+	$(BIN)/pytest -n 3 --dist=worksteal tests/tap tests/target tests/contact_file tests/scheduler/test_due_times.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -61,8 +81,9 @@ docs: .venv/dev
 
 # The versions the tests were last seen green with; without index addresses, for any index will do.
 constraints: .venv/uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --no-header --no-annotate \
-		--python-version 3.11 --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --group pyproject.toml:dev --group pyproject.toml:build \
+		$(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
 
 clean:
 	rm -rf .venv .venvs .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -63,7 +63,7 @@ def test_each_dependency_has_its_reason(package: str) -> None:
     """In the line above."""
     text = (ROOT / package / "pyproject.toml").read_text()
     blocks = re.findall(
-        r"^(?:dependencies|demo|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL
+        r"^(?:dependencies|demo|build|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL
     )
     assert blocks
     for block in blocks:
@@ -77,10 +77,12 @@ def test_each_dependency_has_its_reason(package: str) -> None:
 
 
 def test_constraints_name_versions_and_no_index() -> None:
-    """Every line is a package and its version; every declared package is among them."""
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    """Every entry is a package, its version and its hashes; every declared package is among them."""
+    lines = (ROOT / "constraints.txt").read_text().replace("\\\n", "").splitlines()
     for line in lines:
-        assert re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [^/]+)?", line), line
+        assert re.fullmatch(
+            r"[a-z0-9-]+==[\w.]+( ; [^/]+?)?( +--hash=sha256:[0-9a-f]{64})+", line
+        ), line[:100]
     pinned = {plain(line) for line in lines}
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     tools = {plain(each) for group in groups.values() for each in group if isinstance(each, str)}
