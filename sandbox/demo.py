@@ -1,6 +1,7 @@
 """The demo: starts the sandbox, runs `meltano run` on it, shows what was delivered, stops.
 
-`make demo` has set everything up before it runs this.
+`make demo` has set everything up before it runs this. The project that runs is the demo's own, with
+an audience and a map of its own: what a user has written into meltano.yml does not change it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,11 +26,26 @@ PEOPLE = 10_000
 START_TIMEOUT_SECONDS = 30
 WIDTH = 110
 
+FIELD_MAP = [
+    {"email": "user.Email"},
+    {"mobile": "user.MobileNumber"},
+    {"first_name": "user.FirstName"},
+    {"last_name": "user.LastName"},
+    {"zip": "user.ZipCode"},
+    {"country": "user.ISOCountryCode"},
+    {"language": "user.ISOLanguageCode"},
+    {"birthday": "user.DateOfBirth"},
+    {"loyalty_tier": "user.CustomAttribute.LoyaltyTier"},
+    {"last_visit_ts": "user.CustomAttribute.LastVisit"},
+    {"scores.momentum": "user.CustomAttribute.Momentum"},
+]
+
+TYPED = 'read -rs SECRET; printf %s "$SECRET"'
 NEXT_STEPS = """
 That was the whole way: a Lytics API and an SFTP server on this machine, both with invented people.
-README.md goes on with your own account:
+README.md goes on with your own account, whose token the first line takes from the keyboard:
 
-  .venv/bin/meltano config set tap-lytics api_token YOUR_TOKEN
+  {TYPED} | .venv/bin/meltano config set --from-file - tap-lytics api_token
   .venv/bin/meltano --environment=preview invoke tap-lytics --list-segments
 """
 
@@ -75,21 +91,84 @@ def show(file: Path) -> None:
         print(line if len(line) <= WIDTH else f"{line[:WIDTH]}…")
 
 
+def write_project(facts: Mapping[str, str]) -> Path:
+    """Write the demo's own Meltano project, whose plugins are those that are installed already.
+
+    Args:
+        facts: The variables of the sandbox.
+
+    Returns:
+        Its folder.
+    """
+    folder = STATE_DIR / "project"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tap = {
+        **_settings(facts, "TAP_LYTICS_"),
+        "segments": ["newsletter_subscribers"],
+        "fields": FIELD_MAP,
+        # One cursor: the same people in the same order, so the same file, every time.
+        "concurrency": 1,
+    }
+    server = _settings(facts, "TARGET_MAPP_SFTP_")
+    target = {**server, "port": int(server["port"]), "field_map": FIELD_MAP}
+    project = {
+        "project_id": "lytics-to-mapp-demo",
+        "default_environment": "demo",
+        "environments": [{"name": "demo"}],
+        "send_anonymous_usage_stats": False,
+        "cli": {"disable_version_check": True},
+        "plugins": {
+            "extractors": [
+                _plugin("extractors", "tap-lytics", tap, "catalog", "discover", "state")
+            ],
+            "loaders": [_plugin("loaders", "target-mapp-sftp", target)],
+        },
+    }
+    # JSON is YAML.
+    (folder / "meltano.yml").write_text(json.dumps(project, indent=1), "utf-8")
+    return folder
+
+
+def _settings(facts: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in facts.items()
+        if name.startswith(prefix)
+    }
+
+
+def _plugin(
+    kind: str, name: str, config: Mapping[str, Any], *capabilities: str
+) -> Mapping[str, Any]:
+    installed = ROOT / ".meltano" / kind / name / "venv" / "bin" / name
+    return {
+        "name": name,
+        "namespace": name.replace("-", "_"),
+        # In a copy of the checkout without plugins of its own: whatever is on the PATH.
+        "executable": str(installed) if installed.exists() else name,
+        "capabilities": ["about", "structured-logging", *capabilities],
+        "config": config,
+    }
+
+
 def main() -> None:
     """Run the demo."""
     inbox = STATE_DIR / "inbox"
     before = set(inbox.glob("*.csv"))
+    apart = ("MELTANO_", "TAP_LYTICS_", "TARGET_MAPP_SFTP_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(apart)}
     with sandbox() as facts:
-        subprocess.run(  # noqa: S603 our own command
-            [BIN / "meltano", "--environment=dev", "run", "tap-lytics", "target-mapp-sftp"],
-            cwd=ROOT,
-            # One cursor: the same people in the same order, so the same file, every time.
-            env=os.environ | facts | {"TAP_LYTICS_CONCURRENCY": "1"},
-            check=True,
+        done = subprocess.run(  # noqa: S603 our own command
+            [BIN / "meltano", "run", "tap-lytics", "target-mapp-sftp"],
+            cwd=write_project(facts),
+            env=env,
+            check=False,
         )
+    if done.returncode:
+        sys.exit("The demo failed: the first line above with `error` says why.")
     for file in sorted(set(inbox.glob("*.csv")) - before):
         show(file)
-    print(NEXT_STEPS)
+    print(NEXT_STEPS.format(TYPED=TYPED))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,16 @@ PROPERTIES = th.PropertiesList(
 )
 
 
+def _plain_number(value: Any, types: Iterable[str]) -> Any:
+    """A float where the SDK reads 2.5 from a file as Decimal, or from a variable as text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, str) and "number" in types and "string" not in types:
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
 def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Check *config* against its JSON schema and fill in the defaults; null is as good as absent.
 
@@ -139,13 +150,12 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
     Raises:
         SettingsError: With a line for each problem; lines name the setting, never its value.
     """
+    declared = schema["properties"]
     for name, value in list(config.items()):
         if value is None:
             del config[name]
-        elif isinstance(value, Decimal):
-            # As the SDK reads 2.5 from a file; what waits and times out wants a float.
-            config[name] = float(value)
-    declared = schema["properties"]
+        else:
+            config[name] = _plain_number(value, declared.get(name, {}).get("type", ()))
     problems = [*unknown_settings(config, declared)]
     problems += unknown_variables(os.environ, VARIABLE_PREFIX, declared)
     map_problems = [f"`{place}`: {what}" for place, what in problems_of(config.get("stream_maps"))]

@@ -77,7 +77,7 @@ def test_each_dependency_has_its_reason(package: str) -> None:
 
 
 def test_constraints_name_versions_and_no_index() -> None:
-    """Every entry is a package, its version and its hashes; every declared package is among them."""
+    """Each entry is a package, its version and hashes; every declared package is among them."""
     lines = (ROOT / "constraints.txt").read_text().replace("\\\n", "").splitlines()
     for line in lines:
         assert re.fullmatch(

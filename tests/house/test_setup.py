@@ -1,4 +1,4 @@
-"""What `make setup` leaves: environments of the pinned versions, and a folder that is nobody else's."""
+"""What `make setup` leaves: environments of the pinned versions, and a folder for one user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ NOBODY = 65534
 
 def pinned() -> dict[str, str]:
     """Version by package, of constraints.txt."""
-    return dict(re.findall(r"^([a-z0-9-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text(), re.M))
+    return dict(
+        re.findall(r"^([a-z0-9-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("plugin", ["extractors/tap-lytics", "loaders/target-mapp-sftp"])
@@ -42,7 +44,7 @@ def test_plugins_run_in_the_versions_that_were_tested(plugin: str) -> None:
 @pytest.fixture
 def checkout() -> Iterator[Path]:
     """A folder that every user may enter, with what a killed run has left."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # noqa: S108 a place of all users
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
     left = folder / ".meltano" / "run" / "tap-lytics" / "tap.1.config.json"
     left.parent.mkdir(parents=True)
     left.write_text('{"api_token": "invented"}')

@@ -23,7 +23,19 @@ TIMEOUT_SECONDS = 120
 INSTEAD = {
     r"make demo": ("make --old-file=.venv/plugins demo", "what it would install is installed"),
     r"make setup && make demo": ("make --dry-run setup demo", "the README's own demo is made"),
-    r"make (\w+)": (r"make --dry-run \1", "too long for a test, or this test is a part of it"),
+    r"read -rs SECRET; (.*--from-file - tap-lytics api_token)": (
+        r"SECRET=YOUR_TOKEN; \1",
+        "nobody is there to type",
+    ),
+    r"read -rs SECRET; (.*--from-file - target-mapp-sftp password)": (
+        r"SECRET=YOUR_PASSWORD; \1",
+        "the same",
+    ),
+    r"read -rs SECRET; (.*--from-file - scheduler webhook_url)": (
+        r"SECRET=https://example.com/runs; \1",
+        "the same",
+    ),
+    r"make ([\w-]+)": (r"make --dry-run \1", "too long for a test, or this test is a part of it"),
     r"(\.venv/bin/pytest tests/\S+)": (r"\1 --collect-only", "these tests are run by themselves"),
     r"pip install (\S+)": (r"test -f \1/pyproject.toml", "test_reuse.py installs the wheels"),
     r"(tap-lytics .*) \| target-jsonl": (r"\1 | cat", "test_published_targets.py has that target"),
@@ -89,7 +101,6 @@ class Reader:
         for placeholder, own in {
             "YOUR_TOKEN": self.box.api_token,
             "YOUR_PASSWORD": self.box.password,
-            "YOUR_URL": "https://example.com/runs",
             "TAP_LYTICS_API_TOKEN=…": f"TAP_LYTICS_API_TOKEN={self.box.api_token}",
             '"password": "…"': f'"password": "{self.box.password}"',
             '"host": "sftp.example.com"': f'"host": "127.0.0.1", "port": {self.box.sftp_port}',

@@ -54,6 +54,15 @@ def test_null_is_as_good_as_absent() -> None:
     assert (config["splits"], config["concurrency"]) == ("0-99", 4)
 
 
+def test_a_number_in_a_variable_is_a_number() -> None:
+    """`--config ENV`, as the commands of Meltano call it: the SDK leaves these as text."""
+    config: dict[str, Any] = {"api_token": TOKEN, "request_timeout": "2.5"}
+
+    check_settings(config, PROPERTIES.to_dict())
+
+    assert config["request_timeout"] == 2.5
+
+
 def test_a_fraction_in_a_file_is_a_number() -> None:
     """The SDK reads 2.5 as a Decimal, which no time limit of a socket takes."""
     config: dict[str, Any] = {"api_token": TOKEN, "request_timeout": Decimal("2.5")}
