@@ -99,6 +99,20 @@ TRUST = (
         title="Host key checking",
         description="strict, or off: trust any server, with a warning on every run.",
     ),
+    th.Property(
+        "jump_host",
+        th.StringType,
+        title="Jump host",
+        description=(
+            "Bastion through which the server is reached: user@host:port. Same key and password."
+        ),
+    ),
+    th.Property(
+        "jump_host_key",
+        th.StringType,
+        title="Jump host key",
+        description="The bastion's key, in the forms of host_key; else known_hosts_file counts.",
+    ),
 )
 
 DELIVERY = (

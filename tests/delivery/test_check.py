@@ -49,7 +49,7 @@ def test_in_place_needs_no_rename(server: RunningServer, folder: Path) -> None:
             {"host_key": asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()},
             "set host_key to",
         ),
-        ("login", {"password": "wrong"}, "Check username, password"),
+        ("login", {"password": "wrong"}, "Check username and password"),
         ("folder", {"folder": "nowhere"}, "Correct folder"),
     ],
 )

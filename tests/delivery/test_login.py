@@ -74,7 +74,9 @@ class TestKeys:
         """The error names the settings to look at, and the login is not tried again."""
         asyncssh_key = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
 
-        with pytest.raises(LoginError, match=r"publickey refused\).*Check username, private_key"):
+        with pytest.raises(
+            LoginError, match=r"publickey refused\).*Check username and private_key"
+        ):
             log_in(server.config(private_key_file=None, private_key=asyncssh_key))
 
     def test_never_uses_a_default_key(self, server: RunningServer, own_home: Path) -> None:
@@ -155,7 +157,9 @@ class TestOtherWays:
         lines = ["AuthenticationMethods publickey,password"]
         with (
             openssh_server(folder, lines=lines) as server,
-            pytest.raises(LoginError, match=r"publickey accepted.*asks for password"),
+            pytest.raises(
+                LoginError, match=r"publickey accepted.*asks for password\. Set password"
+            ),
         ):
             log_in(server.config())
 
@@ -264,7 +268,7 @@ class TestStagedLogins:
     def test_a_refused_login_is_not_tried_again(self, folder: Path) -> None:
         """A second wrong password could lock the account."""
         with staged_server(folder) as server:
-            with pytest.raises(LoginError, match="not tried again, lest the account be locked"):
+            with pytest.raises(LoginError, match="Not retried, so that the account is not locked"):
                 log_in(server.config(password="wrong"))
 
             assert server.logins == ["wrong"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keys import PASSPHRASE, private_key
+from keys import PASSPHRASE, private_key, public_key
+from staged_server import staged_server
 
-from target_mapp_sftp.delivery import ServerSettings
-from target_mapp_sftp.errors import SettingsError
+from target_mapp_sftp.delivery import ServerSettings, SftpDestination
+from target_mapp_sftp.errors import DeliveryError, SettingsError
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +44,14 @@ def test_defaults() -> None:
         ("host", None),
         ("host", "sftp://example.com"),
         ("host", "mapp@example.com"),
+        ("host", "sftp.example.com:2222"),
+        ("host", "[::1]:22"),
+        ("host", "a\u202eb"),
+        ("jump_host", "mapp@"),
+        ("jump_host", "a,b"),
+        ("jump_host", "ssh://bastion"),
+        ("jump_host", "bastion:0"),
+        ("jump_host_key", "SHA256:short"),
         ("username", None),
         ("username", "a\nb"),
         ("port", 0),
@@ -47,10 +59,13 @@ def test_defaults() -> None:
         ("port", True),
         ("folder", "in\x00"),
         ("password", None),
-        ("host_key", "AAAA"),
-        ("host_key", "ssh-ed25519 AAAA"),
+        ("host_key", "QUJD"),
+        ("host_key", "ssh-ed25519 QUJD"),
         ("host_key", "MD5:aa:bb"),
         ("known_hosts_file", "/nonexistent/known_hosts"),
+        ("known_hosts_file", "~nobody-of-that-name/known_hosts"),
+        ("known_hosts_file", "x" * 5000),
+        ("known_hosts_file", "x\x00"),
         ("host_key_checking", "no"),
         ("connect_timeout", 0),
         ("transfer_timeout", -1),
@@ -61,13 +76,172 @@ def test_defaults() -> None:
         ("name_taken", "replace"),
         ("private_key", "nonsense"),
         ("private_key_file", "/nonexistent/key"),
+        ("private_key_file", "~nobody-of-that-name/key"),
+        ("private_key_file", "x" * 5000),
+        ("private_key_file", "/etc"),
+        ("password", "from a file\n"),
+        ("password", "latin-1: \udcfc"),
+        ("private_key_passphrase", "\ud800"),
     ],
 )
 def test_each_problem_names_its_setting(name: str, value: Any) -> None:
-    """One line, beginning with the setting."""
-    (problem,) = problems(**{name: value})
+    """One line, beginning with the setting, and nothing of its value in it."""
+    with_jump = {"jump_host": "bastion"} if name == "jump_host_key" else {}
+    (problem,) = problems(**with_jump, **{name: value})
 
     assert problem.startswith(f"{name}: ")
+    assert printable(problem, limit=1000) == problem
+    if isinstance(value, str) and len(value) > 2:
+        assert value not in problem
+
+
+TEXT_SETTINGS = (
+    "host",
+    "username",
+    "password",
+    "folder",
+    "description",
+    "host_key",
+    "known_hosts_file",
+    "private_key_passphrase",
+    "jump_host",
+    "jump_host_key",
+)
+
+
+def damage(key: str) -> dict[str, str]:
+    """A private key as it may come, whole and spoilt."""
+    lines = key.splitlines()
+    return {
+        "whole": key,
+        "in one line": key.replace("\n", " "),
+        "escaped": key.replace("\n", "\\n"),
+        "wrapped": base64.b64encode(key.encode()).decode(),
+        "cut": "\n".join(lines[:-2]),
+        "without its label": "".join(lines[1:-1]),
+    }
+
+
+FORMS = tuple(damage("x"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", TEXT_SETTINGS)
+def test_a_key_in_any_setting_is_never_printed(
+    name: str, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is recognised, and the line names the setting that it belongs into."""
+    key = damage(private_key("ed25519"))[form]
+    changes = {"jump_host": "bastion"} | {name: key}
+
+    found = problems(**changes)
+
+    assert found[0] == f"{name}: this is a private key; set private_key to it instead"
+    told = " ".join(found) + caplog.text
+    assert not [word for word in key.split() if len(word) > 10 and word in told]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_in_the_setting_of_its_file_is_used(
+    form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it is whole; where it is not, the line says so; it is printed in neither case."""
+    key = damage(private_key("ed25519"))[form]
+    config = GOOD | {"private_key_file": key}
+    try:
+        settings = ServerSettings.from_config(config)
+    except SettingsError as error:
+        told = " ".join(error.details)
+        assert form in ("cut", "without its label")
+        assert told.startswith("private_key_file: ")
+    else:
+        assert settings.login_key is not None
+        assert len(settings.login_key.load()) == 1
+        told = repr(settings)
+
+    told += caplog.text
+    assert "only private_key is kept secret" in told
+    assert not [word for word in key.split() if len(word) > 10 and word in told]
+
+
+def test_a_path_in_the_setting_of_a_key_is_told(tmp_path: Path) -> None:
+    """The other way round, with the setting that it belongs into."""
+    path = str(tmp_path / "key")
+
+    assert problems(private_key=path) == (
+        "private_key: this is a path, not a key; set private_key_file to it",
+    )
+
+
+def test_a_host_key_in_the_setting_of_a_file_is_told() -> None:
+    """A line of ssh-keyscan is no path."""
+    (problem,) = problems(known_hosts_file=f"sftp.example.com {public_key('ed25519')}")
+
+    assert problem == "known_hosts_file: this is a host key, not a path; set host_key to it instead"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
+def test_a_key_file_that_others_may_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    """As ssh does, which refuses it."""
+    path = tmp_path / "key"
+    path.write_text(private_key("ed25519"))
+    path.chmod(mode)
+    ServerSettings.from_config(GOOD | {"private_key_file": str(path)})
+
+    assert ("run `chmod 600` on the file" in caplog.text) == (mode != 0o600)
+    assert str(path) not in caplog.text
+
+
+def test_a_key_file_is_read_once(tmp_path: Path) -> None:
+    """What is fine before the first record is not gone after the last."""
+    path = tmp_path / "key"
+    path.write_text(private_key("ed25519"))
+    path.chmod(0o600)
+    settings = ServerSettings.from_config(GOOD | {"private_key_file": str(path)})
+    path.unlink()
+
+    assert settings.login_key is not None
+    assert settings.login_key.load()
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("[::1]", "[::1]:22"),
+        ("::1", "[::1]:22"),
+        ("fe80::1%eth0", "[fe80::1%eth0]:22"),
+        ("sftp.example.com", "sftp.example.com:22"),
+    ],
+)
+def test_an_ipv6_address_may_have_brackets(host: str, address: str) -> None:
+    """As known_hosts and URLs write it."""
+    settings = ServerSettings.from_config(GOOD | {"host": host})
+
+    assert settings.host == host.strip("[]")
+    assert settings.address == address
+
+
+def test_a_key_of_no_jump_host_is_told() -> None:
+    """It would be ignored without a word."""
+    assert problems(jump_host_key="SHA256:" + "A" * 43)[0].startswith(
+        "jump_host_key: is set without"
+    )
+
+
+def test_no_message_names_the_login(tmp_path: Path) -> None:
+    """The first line of an error may go to a webhook."""
+    with staged_server(tmp_path) as server:
+        for changes in (
+            {"password": "wrong"},
+            {"folder": "nowhere"},
+            {"username": "invented-name"},
+        ):
+            settings = ServerSettings.from_config(server.config(**changes))
+            with pytest.raises(DeliveryError) as caught:
+                SftpDestination(settings, run_id="r", first_wait_seconds=0).preflight()
+            assert settings.username not in re.split(r"\W", str(caught.value))
 
 
 def test_all_problems_come_at_once() -> None:
@@ -96,7 +270,8 @@ def test_a_key_file_is_read_and_checked(tmp_path: Path) -> None:
         GOOD | {"private_key_file": str(path), "private_key_passphrase": PASSPHRASE}
     )
 
-    assert settings.load_private_key() is not None
+    assert settings.login_key is not None
+    assert len(settings.login_key.load()) == 1
     assert problems(private_key_file=str(path)) == (
         "private_key_file: it is encrypted; set private_key_passphrase",
     )

@@ -144,19 +144,24 @@ class TestStaged:
             ),
         ],
     )
-    def test_an_old_server_is_told_in_words(
+    def test_a_server_without_a_common_algorithm_is_told_in_words(
         self, folder: Path, options: dict[str, Any], kind: str, offered: str
     ) -> None:
-        """What it speaks, what it would have to, and who can change that."""
+        """Old or newer than our library: what it speaks, and what would have to be enabled."""
         with (
             staged_server(folder, **options) as server,
-            pytest.raises(
-                AlgorithmError, match=rf"its {kind} algorithms are .*{offered}"
-            ) as caught,
+            pytest.raises(AlgorithmError, match=rf"only {kind} algorithms .*{offered}") as caught,
         ):
             log_in(server.config())
 
-        assert "Ask its owner to bring it up to date, or to enable one of " in str(caught.value)
+        told = str(caught.value)
+        is_old = "sha1" in offered
+        assert ("no longer supported" in told) == is_old
+        assert ("Ask its administrator to upgrade it" in told) == is_old
+        assert ("the SSH library of this program does not support" in told) != is_old
+        cure = told.partition("enable one of ")[2]
+        assert cure
+        assert not [weak for weak in ("cbc", "sha1", "md5") if weak in cure]
 
 
 class TestKnownHostsFile:
@@ -167,9 +172,9 @@ class TestKnownHostsFile:
         rsa = host_key("ssh-rsa").export_public_key().decode().strip()
         path = known_hosts(tmp_path, f"a.example,b.example {OTHER_LINE}", f"*.example {rsa}")
 
-        keys, _ = read_known_hosts(path, "b.example", 22)
+        found = read_known_hosts(path, "b.example", 22)
 
-        assert keys == (OTHER, HostKey.parse(rsa))
+        assert found.keys == (OTHER, HostKey.parse(rsa))
 
     @pytest.mark.parametrize(
         ("names", "is_known"),
@@ -190,15 +195,15 @@ class TestKnownHostsFile:
         """Case, lists, patterns and exceptions."""
         path = known_hosts(tmp_path, f"{names} {OTHER_LINE}")
 
-        keys, _ = read_known_hosts(path, "sftp.example", 22)
+        found = read_known_hosts(path, "sftp.example", 22)
 
-        assert bool(keys) == is_known
+        assert bool(found.keys) == is_known
 
     def test_a_name_without_port_serves_other_ports(self, tmp_path: Path) -> None:
         """Where there is no entry with the port, as ssh does."""
         path = known_hosts(tmp_path, f"sftp.example {OTHER_LINE}")
 
-        assert read_known_hosts(path, "sftp.example", 2222) == ((OTHER,), ())
+        assert read_known_hosts(path, "sftp.example", 2222) == ((OTHER,), (), False)
 
     def test_a_revoked_key_is_never_trusted(self, tmp_path: Path) -> None:
         """Even if another line knows it."""
@@ -213,5 +218,5 @@ class TestKnownHostsFile:
 
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         """It is a matter of settings, not a crash."""
-        with pytest.raises(ServerSettingsError, match="known_hosts_file: cannot read"):
+        with pytest.raises(ServerSettingsError, match="known_hosts_file: the file cannot be read"):
             read_known_hosts(tmp_path, "sftp.example", 22)

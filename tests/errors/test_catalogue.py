@@ -306,6 +306,17 @@ def _(folder: Path) -> Ending:
         return target(folder, WHOLE, **own)
 
 
+@provokes(delivery.ForwardingRefusedError)
+def _(folder: Path) -> Ending:
+    remote = folder / "remote"
+    remote.mkdir()
+    if not SSHD.exists():
+        pytest.skip("OpenSSH's server is not installed")
+    with openssh_server(remote, lines=["AllowTcpForwarding no"]) as server:
+        jump = {"jump_host": f"127.0.0.1:{server.port}", "jump_host_key": server.host_key}
+        return target(folder, WHOLE, **server.config(**jump))
+
+
 @provokes(delivery.AlgorithmError)
 def _(folder: Path) -> Ending:
     return _staged(folder, options={"kex_algs": ["diffie-hellman-group1-sha1"]})

@@ -8,7 +8,8 @@
     │   └── ConnectionLostError    the connection broke or fell silent
     │       └── LoginLostError     … while the login was being answered
     ├── HostUnknownError           the name has no address
-    ├── AlgorithmError             no common language with an old server
+    ├── ForwardingRefusedError     the jump host does not forward to the server
+    ├── AlgorithmError             no common algorithm
     ├── HostKeyError               the server is not known, or not the one that is known
     ├── LoginError                 the login was refused
     ├── RefusedError               the server refused a step in the folder
@@ -21,7 +22,8 @@
     ├── OutcomeUnknownError        nobody can tell whether it was delivered: never sent again
     └── LocalFolderError           the local folder of the preview refused a step
 
-A message names the server and the setting, never a password, a key or a line of a file.
+A message names the server and the setting, never a login name, a password, a key or a line of a
+file: its first line may go to a third party, such as the webhook of the run log.
 """
 
 from __future__ import annotations
@@ -53,16 +55,23 @@ class ConnectionLostError(PassingError):
 class LoginLostError(ConnectionLostError):
     """The connection ended while the login was being answered.
 
-    Some servers say no in this way, so it is tried again only once.
+    Attributes:
+        may_be_refusal: Whether it ended over a password: some servers refuse one in this way.
     """
+
+    may_be_refusal: bool = False
 
 
 class HostUnknownError(DeliveryError):
     """The host's name has no address."""
 
 
+class ForwardingRefusedError(DeliveryError):
+    """The jump host does not connect this login to the server."""
+
+
 class AlgorithmError(DeliveryError):
-    """The server speaks no algorithm that the SSH library still speaks."""
+    """The server speaks no algorithm that the SSH library speaks, being too old or too new."""
 
 
 class HostKeyError(DeliveryError):

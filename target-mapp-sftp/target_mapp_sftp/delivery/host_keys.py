@@ -1,4 +1,4 @@
-"""Host keys: how the right server is told from any other.
+"""Host key verification, and the known_hosts format.
 
 Source of the file format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from target_mapp_sftp.delivery.addresses import DEFAULT_PORT
 from target_mapp_sftp.delivery.errors import HostKeyError, ServerSettingsError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _KEY_KIND = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 _HASHED_NAME = re.compile(r"\|1\|([A-Za-z0-9+/=]+)\|([A-Za-z0-9+/=]+)")
-DEFAULT_PORT = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +92,37 @@ class KnownHost:
         keys: Keys it may show.
         fingerprint: The fingerprint it must show, when only that is known.
         revoked: Keys that must never be trusted.
+        has_authority: Whether only an authority is named for it, whose certificates are not read.
         source: Where this comes from, in words for a message.
+        setting: The setting that takes a key for this server.
     """
 
     keys: tuple[HostKey, ...] = ()
     fingerprint: str = ""
     revoked: tuple[HostKey, ...] = ()
+    has_authority: bool = False
     source: str = field(default="host_key", compare=False)
+    setting: str = field(default="host_key", compare=False)
 
     @classmethod
     def from_settings(cls, settings: ServerSettings) -> KnownHost:
         """Collect what the settings and the known hosts file say about their server."""
+        setting = settings.setting("host_key")
         if settings.host_key:
             expected = parse_expected(settings.host_key)
             if isinstance(expected, str):
-                return cls(fingerprint=expected)
-            return cls(keys=(expected,))
-        path = settings.known_hosts_path
-        keys, revoked = read_known_hosts(path, settings.host, settings.port)
-        return cls(keys=keys, revoked=revoked, source=f"known_hosts_file {path}")
+                return cls(fingerprint=expected, source=setting, setting=setting)
+            return cls(keys=(expected,), source=setting, setting=setting)
+        found = read_known_hosts(settings.known_hosts_path, settings.host, settings.port)
+        # The path of the setting is not repeated: it may be a secret in the wrong place.
+        source = "known_hosts_file" if settings.known_hosts_file else "~/.ssh/known_hosts"
+        return cls(
+            keys=found.keys,
+            revoked=found.revoked,
+            has_authority=found.has_authority,
+            source=source,
+            setting=setting,
+        )
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -139,35 +151,47 @@ class KnownHost:
         if key in self.revoked:
             raise HostKeyError(
                 f"The host key of {address}, {shown}, is marked as revoked in {self.source}. "
-                "Nothing was sent. Ask the server's owner for its present key."
+                "Nothing was sent. Ask the server's administrator for its present key."
             )
         expected = self.fingerprint or ", ".join(f"{k.kind} {k.fingerprint}" for k in self.keys)
         if expected:
             raise HostKeyError(
                 f"The host key of {address} is not the expected one: it shows {shown}, expected "
                 f"is {expected} (from {self.source}). Somebody may stand between; nothing was "
-                "sent. Only if the server's owner confirms the new key, set host_key to "
-                f"'{key.fingerprint}'."
+                "sent. Only if the server's administrator confirms the new key, set "
+                f"{self.setting} to '{key.fingerprint}'."
             )
+        why = ""
+        if self.has_authority:
+            why = f" ({self.source} names a @cert-authority for it; host certificates are not read)"
         raise HostKeyError(
-            f"The host key of {address} is unknown: it shows {shown}. Nothing was sent. Compare "
-            "it with what the server's owner tells you; if they agree, set host_key to "
-            f"'{key.fingerprint}'."
+            f"The host key of {address} is unknown{why}: it shows {shown}. Nothing was sent. "
+            "Compare it with what the server's administrator tells you; if they agree, set "
+            f"{self.setting} to '{key.fingerprint}'."
         )
 
 
-def read_known_hosts(
-    path: Path, host: str, port: int
-) -> tuple[tuple[HostKey, ...], tuple[HostKey, ...]]:
+class KnownKeys(NamedTuple):
+    """What a file of known hosts says about one server.
+
+    Attributes:
+        keys: The keys to trust.
+        revoked: Those that must never be trusted.
+        has_authority: Whether a `@cert-authority` line is for this server.
+    """
+
+    keys: tuple[HostKey, ...]
+    revoked: tuple[HostKey, ...]
+    has_authority: bool
+
+
+def read_known_hosts(path: Path, host: str, port: int) -> KnownKeys:
     """Find a server's keys, in plain and hashed entries.
 
     Args:
         path: The file; a missing one knows nobody.
         host: Name or address, as in the settings.
         port: Its port; any but 22 is part of the name in the file.
-
-    Returns:
-        The keys to trust, and the revoked ones.
 
     Raises:
         ServerSettingsError: When the file is there but cannot be read.
@@ -178,18 +202,20 @@ def read_known_hosts(
         lines = []
     except OSError as error:
         raise ServerSettingsError(
-            f"known_hosts_file: cannot read {path} ({error.strerror}); correct the path or its "
-            "permissions, or set host_key."
+            f"known_hosts_file: the file cannot be read ({error.strerror}); correct the path or "
+            "its permissions, or set host_key."
         ) from error
     entries = [entry for line in lines if (entry := _read_line(line))]
     keys: list[HostKey] = []
     revoked: list[HostKey] = []
+    has_authority = False
     # Like ssh, take an entry without a port where there is none with it.
     for name in _names_in_file(host.lower(), port):
         found = [entry for entry in entries if _names_match(entry.names, name)]
         revoked += [entry.key for entry in found if entry.marker == "@revoked"]
         keys = keys or [entry.key for entry in found if not entry.marker]
-    return tuple(dict.fromkeys(keys)), tuple(dict.fromkeys(revoked))
+        has_authority |= any(entry.marker == "@cert-authority" for entry in found)
+    return KnownKeys(tuple(dict.fromkeys(keys)), tuple(dict.fromkeys(revoked)), has_authority)
 
 
 def _names_in_file(host: str, port: int) -> tuple[str, ...]:

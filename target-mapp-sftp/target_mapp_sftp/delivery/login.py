@@ -5,12 +5,15 @@ Never an agent, never a key that is not in the settings.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from paramiko import AuthenticationException, BadAuthenticationType, SSHException
 
-from target_mapp_sftp.delivery.errors import LoginError, LoginLostError
-from target_mapp_sftp.delivery.wire import quote
+from target_mapp_sftp.delivery.errors import ConnectionLostError, LoginError, LoginLostError
+from target_mapp_sftp.delivery.wire import PasswordExpiredError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +24,25 @@ if TYPE_CHECKING:
     from target_mapp_sftp.delivery.wire import Transport
 
 _METHODS = ("publickey", "password", "keyboard-interactive")
+_BY_PASSWORD = _METHODS[1:]
+_EXPIRED = re.compile(r"\bnew password|expired|change your password", re.IGNORECASE)
+# RFC 4253 section 11.1.
+_TOO_MANY_CONNECTIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One way to log in.
+
+    Attributes:
+        method: SSH's name for it.
+        label: What it is called in a message.
+        send: Tries it; returns what the server wants besides, nothing when logged in.
+    """
+
+    method: str
+    label: str
+    send: Callable[[], list[str]]
 
 
 class Login:
@@ -34,11 +56,12 @@ class Login:
     def __init__(self, settings: ServerSettings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
-        self._key = settings.load_private_key()
+        self._keys = settings.login_key.load() if settings.login_key else ()
         self._refused: list[str] = []
         self._accepted: list[str] = []
         self._has_answered = False
         self._open_question = ""
+        self._is_expired = False
 
     def run(self) -> str:
         """Log in.
@@ -49,57 +72,80 @@ class Login:
         Raises:
             LoginError: When the server says no.
             LoginLostError: When the connection ends before it says anything.
+            TimeoutError: When it says nothing.
         """
         allowed: Sequence[str] = _METHODS
-        tried: set[str] = set()
-        while method := next((m for m in self._possible() if m in allowed and m not in tried), ""):
-            tried.add(method)
+        left = self._attempts()
+        while attempt := next((a for a in left if a.method in allowed), None):
+            left.remove(attempt)
             try:
-                allowed = self._try(method)
+                allowed = self._try(attempt)
             except BadAuthenticationType as error:
                 # Not refused: the server does not offer this method, or not yet.
                 allowed = error.allowed_types
             except AuthenticationException:
-                self._refused.append(method)
+                self._refused.append(attempt.label)
                 # The same password by the other way would only count as a second wrong one.
-                tried.update(_METHODS[1:] if method in _METHODS[1:] else ())
+                if attempt.method in _BY_PASSWORD:
+                    left = [a for a in left if a.method not in _BY_PASSWORD]
             else:
-                self._accepted.append(method)
+                self._accepted.append(attempt.label)
                 if not allowed:
                     return " and ".join(self._accepted)
-                tried = {*self._accepted, *self._refused}
+                left = self._attempts_besides(attempt)
         raise LoginError(self._reason(allowed))
 
-    def _possible(self) -> tuple[str, ...]:
-        key, *others = _METHODS
-        return (*([key] if self._key else []), *(others if self._settings.password else []))
+    def _attempts(self) -> list[_Attempt]:
+        transport, user = self._transport, self._settings.username
+        attempts = [
+            _Attempt("publickey", _label(key), partial(transport.auth_publickey, user, key))
+            for key in self._keys
+        ]
+        if password := self._settings.password:
+            attempts += [
+                _Attempt(
+                    "password",
+                    "password",
+                    lambda: transport.auth_password(user, password, fallback=False),
+                ),
+                _Attempt(
+                    "keyboard-interactive",
+                    "keyboard-interactive",
+                    lambda: transport.auth_interactive(user, self._answer),
+                ),
+            ]
+        return attempts
 
-    def _try(self, method: str) -> Sequence[str]:
-        """Try one method; the answer is what the server wants besides, nothing when logged in."""
+    def _attempts_besides(self, accepted: _Attempt) -> list[_Attempt]:
+        """What may be asked for after something was accepted."""
+        return [
+            each
+            for each in self._attempts()
+            if each.method != accepted.method
+            and each.label not in (*self._accepted, *self._refused)
+        ]
+
+    def _try(self, attempt: _Attempt) -> Sequence[str]:
+        """Try one way; the answer is what the server wants besides, nothing when logged in."""
         try:
-            return self._attempts()[method]()
+            return attempt.send()
+        except PasswordExpiredError as error:
+            raise LoginError(self._expired()) from error
         except AuthenticationException as error:
             if not self._transport.is_active():
-                raise self._hung_up() from error
-            if str(error) == "Authentication timeout.":
-                raise self._hung_up() from error
+                raise self._hung_up(attempt) from error
+            raise
+        except TimeoutError:
             raise
         except (SSHException, EOFError, OSError) as error:
-            raise self._hung_up() from error
-
-    def _attempts(self) -> dict[str, Callable[[], list[str]]]:
-        transport, user = self._transport, self._settings.username
-        key, password = self._key, self._settings.password or ""
-        return {
-            "publickey": lambda: transport.auth_publickey(user, _present(key)),
-            "password": lambda: transport.auth_password(user, password, fallback=False),
-            "keyboard-interactive": lambda: transport.auth_interactive(user, self._answer),
-        }
+            raise self._hung_up(attempt) from error
 
     def _answer(
-        self, _title: str, _instructions: str, prompts: Sequence[tuple[str, bool]]
+        self, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]
     ) -> list[str]:
         """Answer the one hidden question there should be; to any other, nothing."""
+        texts = " ".join([title, instructions, *(prompt for prompt, _ in prompts)])
+        self._is_expired |= bool(_EXPIRED.search(texts))
         if not prompts:
             return []
         hidden = [prompt for prompt, is_shown in prompts if not is_shown]
@@ -109,23 +155,25 @@ class Login:
         self._open_question = quote(prompts[-1][0])
         return [""] * len(prompts)
 
-    def _hung_up(self) -> LoginError | LoginLostError:
-        words = self._transport.farewell
+    def _hung_up(self, attempt: _Attempt) -> LoginError | ConnectionLostError:
+        address, words = self._settings.address, self._transport.disconnect_reason
+        if words and self._transport.disconnect_code == _TOO_MANY_CONNECTIONS:
+            return ConnectionLostError(f'{address} hung up: "{words}".')
         if words:
             return LoginError(
-                f"{self._settings.address} refused the login of {self._settings.username} and hung "
-                f'up: "{words}". {self._advice()}'
+                f'{address} refused the login and hung up: "{words}". {self._advice()}'
             )
-        return LoginLostError(
-            f"{self._settings.address} ended the connection, or fell silent, while it was asked "
-            f"to let {self._settings.username} in."
-        )
+        error = LoginLostError(f"{address} ended the connection over the login ({attempt.label}).")
+        error.may_be_refusal = attempt.method in _BY_PASSWORD
+        return error
 
     def _reason(self, allowed: Sequence[str]) -> str:
-        what = f"{self._settings.address} refused the login of {self._settings.username}"
+        if self._is_expired:
+            return self._expired()
+        what = f"{self._settings.address} refused the login"
         tried = [
-            *(f"{m} accepted" for m in self._accepted),
-            *(f"{m} refused" for m in self._refused),
+            *(f"{label} accepted" for label in self._accepted),
+            *(f"{label} refused" for label in self._refused),
         ]
         if tried:
             what += f" ({', '.join(tried)})"
@@ -133,23 +181,41 @@ class Login:
             what += f"; it asks for {' or '.join(quote(name) for name in allowed)}"
         if self._open_question:
             what += f'; it asked "{self._open_question}", which no setting answers'
-        return f"{what}. {self._advice()}"
+        return f"{what}. {self._missing(allowed) or self._advice()}"
+
+    def _missing(self, allowed: Sequence[str]) -> str:
+        """The setting that would answer what the server asks for, if nothing was refused."""
+        if self._refused or self._open_question:
+            return ""
+        if not self._settings.password and set(allowed) & set(_BY_PASSWORD):
+            return "Set password to what it wants besides the key."
+        if not self._keys and "publickey" in allowed:
+            return "Set private_key or private_key_file."
+        return ""
+
+    def _expired(self) -> str:
+        return (
+            f"{self._settings.address} asks for a new password: the present one has expired. Have "
+            "it changed there, and set password to the new one. Not retried, so that the account "
+            "is not locked."
+        )
 
     def _advice(self) -> str:
-        names = [n for n in ("private_key", "private_key_file", "password") if self._has(n)]
-        advice = f"Check username, {' and '.join(names)} with the server's owner"
-        if self._key is not None and "rsa" in self._key.get_name():
+        names = [self._settings.setting("username")]
+        if self._settings.login_key:
+            names.append(self._settings.login_key.setting)
+        if self._settings.password:
+            names.append("password")
+        advice = f"Check {', '.join(names[:-1])} and {names[-1]} with the server's administrator"
+        if "certificate" in self._refused:
+            advice += "; the certificate beside private_key_file may have expired"
+        if self._keys and "rsa" in self._keys[0].get_name():
             advice += (
                 "; a server older than 2017 may know RSA keys only with SHA-1, which is no longer "
-                "spoken: use an Ed25519 or ECDSA key there"
+                "supported: use an Ed25519 or ECDSA key there"
             )
-        return f"{advice}. It was not tried again, lest the account be locked."
-
-    def _has(self, name: str) -> bool:
-        return bool(getattr(self._settings, name))
+        return f"{advice}. Not retried, so that the account is not locked."
 
 
-def _present(key: PKey | None) -> PKey:
-    if key is None:
-        raise AssertionError("publickey is only tried with a key")
-    return key
+def _label(key: PKey) -> str:
+    return "certificate" if key.public_blob else "publickey"

@@ -24,6 +24,10 @@ _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"(AES-\d+-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16})"
 )
+# A label of PEM, whole or cut; PuTTY's first words; OpenSSH's "openssh-key-" in base64.
+_KEY_MARK = re.compile(
+    r"BEGIN [A-Z0-9 ]*PRIVATE KEY|PRIVATE KEY-----|PuTTY-User-Key-File|b3BlbnNzaC1rZXkt"
+)
 _PEM_WIDTH = 64
 _DROPPED = (
     "keys of this type are no longer spoken; make one with `ssh-keygen -t ed25519` and give its "
@@ -33,6 +37,11 @@ _DROPPED = (
 
 class PrivateKeyProblem(ValueError):  # noqa: N818 - becomes a line of ServerSettingsError
     """The key cannot be used; the message says why and what to do, without the setting's name."""
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a text holds a private key or a part of one, and so must not be printed."""
+    return any(_KEY_MARK.search(each) for each in (text, _unwrap(text)))
 
 
 def repair(text: str) -> str:
@@ -76,6 +85,8 @@ def _why_no_key(text: str) -> str:
         return "this is a key of PuTTY; export it with `puttygen KEY.ppk -O private-openssh -o KEY`"
     if text.startswith(("ssh-", "ecdsa-")) or "BEGIN PUBLIC KEY" in text:
         return "this is a public key; the private one is in the file without .pub"
+    if text.startswith(("/", "~", "./")) and not looks_like_key(text):
+        return "this is a path, not a key; set private_key_file to it"
     return "there is no private key in it; it begins with -----BEGIN … PRIVATE KEY-----"
 
 

@@ -126,7 +126,7 @@ class RemoteFolder:
         if not self._settings.create_folder:
             raise FolderError(
                 f"The folder {folder} does not exist on {self._settings.address}, or is hidden "
-                f"from {self._settings.username}. Correct folder (it counts from where the login "
+                "from this login. Correct folder (it counts from where the login "
                 "starts, unless it begins with /), or set create_folder to true."
             )
         for ancestor in _ancestors(folder):

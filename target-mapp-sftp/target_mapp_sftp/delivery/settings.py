@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from target_mapp_sftp.delivery import private_keys
+from typing_extensions import override
+
+from target_mapp_sftp.delivery.addresses import (
+    DEFAULT_PORT,
+    MAX_PORT,
+    parse_host,
+    parse_jump_host,
+    with_port,
+)
 from target_mapp_sftp.delivery.errors import ServerSettingsError
-from target_mapp_sftp.delivery.host_keys import DEFAULT_PORT, parse_expected
+from target_mapp_sftp.delivery.host_keys import parse_expected
+from target_mapp_sftp.delivery.login_key import LoginKey
 from target_mapp_sftp.delivery.outgoing import (
     DEFAULT_TEMPORARY_NAME,
     never_repeats,
     temporary_name_problem,
 )
+from target_mapp_sftp.delivery.private_keys import PrivateKeyProblem
+from target_mapp_sftp.delivery.setting_texts import misplaced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from paramiko import PKey
-
-_MAX_PORT = 65535
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _CHOICES = {
     "host_key_checking": ("strict", "off"),
     "publish": ("rename", "in_place"),
     "name_taken": ("new_name", "fail"),
     "size_check": ("strict", "off"),
+}
+_FOR_JUMP_HOST = {
+    "host": "jump_host",
+    "port": "jump_host",
+    "username": "jump_host",
+    "host_key": "jump_host_key",
 }
 
 
@@ -59,6 +71,9 @@ class ServerSettings:
         size_check: `off` puts up with a size on the server that differs from what was sent.
         file_name: Template of the final names.
         timestamp_format: What `{timestamp}` is in it.
+        jump_host: `user@host:port` of a bastion, through which the server is reached.
+        jump_host_key: The bastion's, as *host_key*.
+        login_key: The key that *private_key* or *private_key_file* has led to.
     """
 
     host: str
@@ -68,7 +83,7 @@ class ServerSettings:
     description: str = ""
     password: str | None = field(default=None, repr=False)
     private_key: str | None = field(default=None, repr=False)
-    private_key_file: str | None = None
+    private_key_file: str | None = field(default=None, repr=False)
     private_key_passphrase: str | None = field(default=None, repr=False)
     host_key: str | None = None
     known_hosts_file: str | None = None
@@ -84,6 +99,9 @@ class ServerSettings:
     size_check: Literal["strict", "off"] = "strict"
     file_name: str = "export-lytics-{audience_name}-{timestamp}.csv"
     timestamp_format: str = "%Y%m%dT%H%M%S"
+    jump_host: str | None = None
+    jump_host_key: str | None = None
+    login_key: LoginKey | None = field(default=None, repr=False, metadata={"is_setting": False})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ServerSettings:
@@ -95,19 +113,46 @@ class ServerSettings:
         Raises:
             ServerSettingsError: With a line in `details` for each problem.
         """
-        own = {f.name for f in fields(cls)}
-        values = {k: v for k, v in config.items() if k in own and v is not None and v != ""}
-        problems = [*_wrong_values(values), *_wrong_trust(values), *_wrong_login(values)]
+        own = {f.name for f in fields(cls) if f.metadata.get("is_setting", True)}
+        given = {k: v for k, v in config.items() if k in own and v is not None and v != ""}
+        wrong = misplaced(given)
+        values = {name: value for name, value in given.items() if name not in wrong}
+        problems = [f"{name}: {problem}" for name, problem in wrong.items()]
+        problems += _missing(given)
+        problems += [*_wrong_values(values), *_wrong_trust(values)]
+        try:
+            values["login_key"] = LoginKey.from_settings(values)
+        except PrivateKeyProblem as error:
+            problems.append(str(error))
         if problems:
             raise ServerSettingsError(
                 "The settings of the server are wrong; nothing was connected.", tuple(problems)
             )
-        return cls(**values)
+        return cls(**{**values, "host": parse_host(values["host"])})
 
     @property
     def address(self) -> str:
         """Host and port, for messages."""
-        return f"{self.host}:{self.port}"
+        return with_port(self.host, self.port)
+
+    def setting(self, name: str) -> str:
+        """What the user calls the setting *name* of this server, for messages."""
+        return name
+
+    def for_jump_host(self) -> JumpHostSettings | None:
+        """The same settings as they are for the jump host, if there is one."""
+        if not self.jump_host:
+            return None
+        jump = parse_jump_host(self.jump_host)
+        own = {
+            "host": jump.host,
+            "port": jump.port,
+            "username": jump.username or self.username,
+            "host_key": self.jump_host_key,
+            "jump_host": None,
+            "jump_host_key": None,
+        }
+        return JumpHostSettings(**({f.name: getattr(self, f.name) for f in fields(self)} | own))
 
     @property
     def has_unique_names(self) -> bool:
@@ -119,33 +164,22 @@ class ServerSettings:
         """The file of known hosts."""
         return Path(self.known_hosts_file or "~/.ssh/known_hosts").expanduser()
 
-    def load_private_key(self) -> PKey | None:
-        """Read the private key, if one is set.
 
-        Raises:
-            ServerSettingsError: When it cannot be used any more.
-        """
-        try:
-            return _load_key(vars_of(self))
-        except private_keys.PrivateKeyProblem as error:
-            raise ServerSettingsError(str(error)) from None
-
-
-def vars_of(settings: ServerSettings) -> dict[str, Any]:
-    """The settings by name, secrets included."""
-    return {f.name: getattr(settings, f.name) for f in fields(settings)}
+def _missing(given: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("host", "username"):
+        if name not in given:
+            yield f"{name}: missing; set it, or output_dir to write into a local folder"
+    if "private_key" in given and "private_key_file" in given:
+        yield "private_key: set either this or private_key_file, not both"
+    elif not {"password", "private_key", "private_key_file"} & given.keys():
+        yield "password: missing; set it, or private_key or private_key_file"
+    if "jump_host_key" in given and "jump_host" not in given:
+        yield "jump_host_key: is set without jump_host; set both or neither"
 
 
 def _wrong_values(values: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("host", "username"):
-        if name not in values:
-            yield f"{name}: missing; set it, or output_dir to write into a local folder"
-    host = str(values.get("host", ""))
-    if re.search(r"[\s/@]", host):
-        yield "host: must be a bare name or address such as sftp.example.com, no URL and no user"
-    for name in ("folder", "username"):
-        if _UNPRINTABLE.search(str(values.get(name, ""))):
-            yield f"{name}: holds a line break or another character no server takes; remove it"
+    yield from _unreadable("host", values, parse_host)
+    yield from _unreadable("jump_host", values, parse_jump_host)
     yield from _wrong_numbers(values)
     for name, choices in _CHOICES.items():
         if values.get(name, choices[0]) not in choices:
@@ -161,8 +195,8 @@ def _wrong_temporary_name(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrong_numbers(values: Mapping[str, Any]) -> Iterator[str]:
-    if not _is_number(values.get("port", 1), int) or not 0 < values.get("port", 1) <= _MAX_PORT:
-        yield f"port: must be a number from 1 to {_MAX_PORT}"
+    if not _is_number(values.get("port", 1), int) or not 0 < values.get("port", 1) <= MAX_PORT:
+        yield f"port: must be a number from 1 to {MAX_PORT}"
     for name in ("connect_timeout", "transfer_timeout"):
         if not _is_number(values.get(name, 1), int, float) or values.get(name, 1) <= 0:
             yield f"{name}: must be a number of seconds above 0"
@@ -177,48 +211,44 @@ def _is_number(value: object, *kinds: type) -> bool:
 
 
 def _wrong_trust(values: Mapping[str, Any]) -> Iterator[str]:
-    if "host_key" in values:
-        try:
-            parse_expected(str(values["host_key"]))
-        except ValueError as error:
+    for name in ("host_key", "jump_host_key"):
+        for problem in _unreadable(name, values, parse_expected):
             yield (
-                f"host_key: {error}; it must be a line such as `ssh-ed25519 AAAA…`, as "
-                "`ssh-keyscan` shows it, or a fingerprint `SHA256:…`"
+                f"{problem}; it must be a line such as `ssh-ed25519 AAAA…`, as `ssh-keyscan` shows "
+                "it, or a fingerprint `SHA256:…`"
             )
     named = values.get("known_hosts_file")
-    if named and not Path(named).expanduser().is_file():
-        yield f"known_hosts_file: there is no file {named}; correct the path, or set host_key"
+    if named and not _is_file(named):
+        yield "known_hosts_file: there is no such file; correct the path, or set host_key"
 
 
-def _wrong_login(values: Mapping[str, Any]) -> Iterator[str]:
-    if "private_key" in values and "private_key_file" in values:
-        yield "private_key: set either this or private_key_file, not both"
-        return
-    if not {"password", "private_key", "private_key_file"} & values.keys():
-        yield "password: missing; set it, or private_key or private_key_file"
-        return
-    try:
-        _load_key(values)
-    except private_keys.PrivateKeyProblem as error:
-        yield str(error)
-
-
-def _load_key(values: Mapping[str, Any]) -> PKey | None:
-    """Read the key of the settings; a problem names the setting."""
-    text = values.get("private_key")
-    name = "private_key"
-    if not text and values.get("private_key_file"):
-        name = "private_key_file"
-        path = Path(values[name]).expanduser()
+def _unreadable(
+    name: str, values: Mapping[str, Any], parse: Callable[[str], object]
+) -> Iterator[str]:
+    if name in values:
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise private_keys.PrivateKeyProblem(
-                f"{name}: cannot read {path} ({error.strerror}); correct the path or permissions"
-            ) from error
-    if not text:
-        return None
+            parse(str(values[name]))
+        except ValueError as error:
+            yield f"{name}: {error}"
+
+
+def _is_file(named: str) -> bool:
     try:
-        return private_keys.load(text, values.get("private_key_passphrase"))
-    except private_keys.PrivateKeyProblem as error:
-        raise private_keys.PrivateKeyProblem(f"{name}: {error}") from None
+        return Path(named).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):
+        # A name too long for a path, or of a user who does not exist.
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JumpHostSettings(ServerSettings):
+    """The settings of the way as far as the jump host."""
+
+    @property
+    @override
+    def address(self) -> str:
+        return f"jump host {with_port(self.host, self.port)}"
+
+    @override
+    def setting(self, name: str) -> str:
+        return _FOR_JUMP_HOST.get(name, name)

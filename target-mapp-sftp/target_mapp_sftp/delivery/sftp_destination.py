@@ -68,11 +68,12 @@ class SftpDestination:
         self._keeping = threading.Lock()
         self._known = KnownHost.from_settings(settings)
         self._has_said_unchecked = False
+        self._has_logged_in = False
         if settings.host_key_checking == "off":
             LOGGER.warning(
                 "host_key_checking is off: %s is trusted without knowing its key, and whoever "
                 "stands between gets the login and the people's data",
-                settings.address,
+                " and ".join(hop.address for hop in (settings.for_jump_host(), settings) if hop),
             )
 
     def preflight(self) -> None:
@@ -167,13 +168,14 @@ class SftpDestination:
         while True:
             try:
                 with self._connection() as folder:
+                    self._has_logged_in = True
                     work(folder)
             except PassingError as error:
                 if progress_made() > furthest:
                     retries, furthest = 0, progress_made()
                 if retries == most_retries:
                     raise _given_up(error, retries) from error
-                if isinstance(error, LoginLostError) and isinstance(last, LoginLostError):
+                if not self._has_logged_in and _may_be_refused(last) and _may_be_refused(error):
                     raise _refused(error) from error
                 last = error
                 self._wait(retries, error, most_retries)
@@ -242,8 +244,12 @@ def _given_up(error: PassingError, retries: int) -> PassingError:
     return type(error)(f"{error} Given up after {times} (max_retries).{ending}")
 
 
-def _refused(error: LoginLostError) -> LoginError:
+def _may_be_refused(error: PassingError | None) -> bool:
+    return isinstance(error, LoginLostError) and error.may_be_refusal
+
+
+def _refused(error: PassingError) -> LoginError:
     return LoginError(
-        f"{error} Twice in a row, this is how some servers refuse a login: check username, "
-        "password and private_key with the server's owner."
+        f"{error} Twice in a row, this is how some servers refuse a login: check username and "
+        "password with the server's administrator. Not retried, so that the account is not locked."
     )

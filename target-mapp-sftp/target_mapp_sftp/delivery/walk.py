@@ -5,12 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from target_mapp_sftp.delivery.connection import close, log_in, meet, open_sftp, reach, resolve
+from target_mapp_sftp.delivery.connection import (
+    close,
+    connect,
+    connect_ssh,
+    log_in,
+    open_sftp,
+    resolve,
+)
 from target_mapp_sftp.delivery.errors import (
     RenameRefusedError,
     UnsafeNameError,
     WriteRefusedError,
 )
+from target_mapp_sftp.delivery.host_keys import KnownHost
 from target_mapp_sftp.delivery.outgoing import temporary_name
 from target_mapp_sftp.delivery.remote_folder import RemoteFolder
 from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
@@ -19,8 +27,6 @@ from target_mapp_sftp.errors import DeliveryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from target_mapp_sftp.delivery.connection import SocketAddress
-    from target_mapp_sftp.delivery.host_keys import KnownHost
     from target_mapp_sftp.delivery.settings import ServerSettings
     from target_mapp_sftp.delivery.wire import Transport
 
@@ -46,21 +52,31 @@ class Walk:
             for name in ("target-mapp-sftp-check", "target-mapp-sftp-check-renamed")
         )
         self._on_server = ""
-        self._addresses: list[SocketAddress] = []
         self._transport: Transport | None = None
         self._folder: RemoteFolder | None = None
 
     def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
         """Each step's name, and what does it and says what it saw or raises DeliveryError."""
-        yield "resolve", self._resolve
-        yield "connect", self._connect
-        yield "host key", self._greet
-        yield "login", self._log_in
+        jump = self._settings.for_jump_host()
+        if jump is not None:
+            yield from self._steps_to(jump, KnownHost.from_settings(jump), "jump host ")
+        yield from self._steps_to(self._settings, self._known)
         yield "folder", self._find_folder
         yield "write", self._write
         if self._settings.publish == "rename":
             yield "rename", self._rename
         yield "delete", self._delete
+
+    def _steps_to(
+        self, hop: ServerSettings, known: KnownHost, prefix: str = ""
+    ) -> Iterator[tuple[str, Callable[[], str]]]:
+        """The steps to the jump host, or from there or from here to the server."""
+        jump = self._transport
+        if jump is None:
+            yield f"{prefix}resolve", lambda: _resolve(hop)
+        yield f"{prefix}connect", lambda: _connect(hop, jump)
+        yield f"{prefix}host key", lambda: self._verify_host_key(hop, known, jump)
+        yield f"{prefix}login", lambda: f"logged in by {log_in(hop, _made(self._transport))}"
 
     def end(self) -> None:
         """Remove the probe, if it is still there, and close the connection."""
@@ -70,26 +86,15 @@ class Walk:
         if self._transport is not None:
             close(self._transport)
 
-    def _resolve(self) -> str:
-        self._addresses = resolve(self._settings)
-        found = ", ".join(str(address[0]) for address in self._addresses)
-        return f"{self._settings.host} is {found}"
-
-    def _connect(self) -> str:
-        reach(self._settings, self._addresses).close()
-        return f"port {self._settings.port} answers"
-
-    def _greet(self) -> str:
-        transport = self._transport = meet(self._settings, self._addresses, self._known)
+    def _verify_host_key(
+        self, hop: ServerSettings, known: KnownHost, jump: Transport | None
+    ) -> str:
+        transport = self._transport = connect_ssh(hop, known, jump)
         shown = transport.get_remote_server_key()
         key = f"{shown.get_name()} {shown.fingerprint}"
-        if self._settings.host_key_checking == "off":
+        if hop.host_key_checking == "off":
             return f"{key}, not compared with anything (host_key_checking is off)"
-        return f"{key}, as in {self._known.source}"
-
-    def _log_in(self) -> str:
-        how = log_in(self._settings, _made(self._transport))
-        return f"{self._settings.username} is let in by {how}"
+        return f"{key}, as in {known.source}"
 
     def _find_folder(self) -> str:
         transport = _made(self._transport)
@@ -156,6 +161,16 @@ class Walk:
             ) from error
         self._on_server = ""
         return "the probe is gone"
+
+
+def _resolve(hop: ServerSettings) -> str:
+    found = ", ".join(str(address[0]) for address in resolve(hop))
+    return f"{hop.host} is {found}"
+
+
+def _connect(hop: ServerSettings, jump: Transport | None) -> str:
+    connect(hop, jump).close()
+    return f"port {hop.port} answers"
 
 
 def _made(thing: Thing | None) -> Thing:

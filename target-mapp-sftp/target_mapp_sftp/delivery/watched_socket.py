@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from typing import Any
-
-from typing_extensions import override
+from typing import Any, Protocol
 
 
-class WatchedSocket(socket.socket):
-    """A socket with an end to unsendable data; paramiko tries for ever to send it.
+class Connection(Protocol):
+    """What SSH runs over: a TCP socket, or a channel of another SSH connection."""
+
+    def send(self, data: Any, /) -> int:
+        """Send some of the data; how many bytes of it."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Take what is there; nothing at the end."""
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        """Set after which time both raise TimeoutError."""
+
+    def shutdown(self, how: int, /) -> None:
+        """End both directions."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
+class WatchedSocket:
+    """A connection with an end to unsendable data; paramiko tries for ever to send it.
 
     Args:
-        sock: A connected socket, which is taken over.
+        connection: What is watched.
         silence_seconds: For how long nothing may be sent before the connection counts as lost.
     """
 
-    def __init__(self, sock: socket.socket, silence_seconds: float) -> None:
-        super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    def __init__(self, connection: Connection, silence_seconds: float) -> None:
+        self._connection = connection
         self._silence_seconds = silence_seconds
         self._stuck_since: float | None = None
+        # By this name paramiko asks whether a socket is closed, when it ends a transport.
+        self._closed = False
+        self.recv = connection.recv
+        self.settimeout = connection.settimeout
+        self.shutdown = connection.shutdown
 
-    @override
-    def send(self, data: Any, flags: int = 0, /) -> int:
+    def send(self, data: Any) -> int:
+        """Send some of the data.
+
+        Raises:
+            TimeoutError: When none of it can be sent yet.
+            ConnectionAbortedError: When that has been so for too long.
+        """
         try:
-            sent = super().send(data, flags)
+            sent = self._connection.send(data)
         except TimeoutError as error:
             now = time.monotonic()
             self._stuck_since = self._stuck_since or now
@@ -34,3 +60,8 @@ class WatchedSocket(socket.socket):
             raise
         self._stuck_since = None
         return sent
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._closed = True
+        self._connection.close()

@@ -8,8 +8,9 @@ fails when they change. They are needed because paramiko
   hundred, which is where a full disk shows;
 - reads a folder's entries to their end before it shows the first, and breaks off at a name that is
   not UTF-8;
-- forgets which algorithms an old server offered, and why a server hung up;
-- waits for ever for the login service, and can miss the answer to a login.
+- forgets which algorithms a server offered, why it hung up, and why it opens no channel;
+- waits for ever for the login service, and can miss the answer to a login;
+- has one class of error for silence and for a refusal, and none for a password that has expired.
 """
 
 from __future__ import annotations
@@ -85,6 +86,10 @@ def quote(text: str) -> str:
     return printable(text) or "no reason"
 
 
+class PasswordExpiredError(paramiko.AuthenticationException):
+    """The server asks for a new password instead of letting in."""
+
+
 class Transport(ServiceRequestingTransport):
     """A connection that remembers what the server offered and why it hung up.
 
@@ -93,13 +98,20 @@ class Transport(ServiceRequestingTransport):
 
     Attributes:
         offered: Names of algorithms the server offers, by kind, such as `host key`.
-        farewell: The words of its disconnect message; nothing when there was none.
+        disconnect_reason: The words of its disconnect message; nothing when there was none.
+        disconnect_code: The code of that message, RFC 4253 section 11.1.
+        address: The server, for messages.
+        jump: The connection to the jump host that this one runs over, if there is one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offered: Mapping[str, list[str]] = {}
-        self.farewell = ""
+        self.disconnect_reason = ""
+        self.disconnect_code = 0
+        self._refusal = ""
+        self.address = ""
+        self.jump: Transport | None = None
 
     # Overrides; the library's type stubs leave private parts out.
     def _parse_kex_init(self, m: Message) -> None:
@@ -109,8 +121,15 @@ class Transport(ServiceRequestingTransport):
         super()._parse_kex_init(m)  # type: ignore[misc]
 
     def _parse_disconnect(self, m: Message) -> None:
-        m.get_int()
-        self.farewell = quote(_text(m))
+        self.disconnect_code = m.get_int()
+        self.disconnect_reason = quote(_text(m))
+
+    def _parse_channel_open_failure(self, m: Message) -> None:
+        copy = Message(m.get_remainder())
+        copy.get_int()  # the channel
+        copy.get_int()  # a code, which the base passes on
+        self._refusal = quote(_text(copy))
+        super()._parse_channel_open_failure(m)  # type: ignore[misc]
 
     @override
     def ensure_session(self) -> None:
@@ -124,10 +143,30 @@ class Transport(ServiceRequestingTransport):
         client._send_message(message)  # noqa: SLF001
         deadline = time.monotonic() + self.auth_timeout
         while not client._service_userauth_accepted:  # noqa: SLF001
-            if not self.is_active() or time.monotonic() > deadline:
-                raise paramiko.SSHException("the request to log in was not answered")
+            if not self.is_active():
+                raise paramiko.SSHException("the connection ended")
+            if time.monotonic() > deadline:
+                raise TimeoutError("the request to log in was not answered")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         self.auth_handler = self.get_auth_handler()
+
+    @override
+    def open_channel(self, *args: Any, **kwargs: Any) -> paramiko.Channel:
+        """Open a channel.
+
+        Raises:
+            ChannelException: When the server refuses.
+            TimeoutError: When it does not answer; the base has no class for that.
+        """
+        try:
+            return super().open_channel(*args, **kwargs)
+        except paramiko.ChannelException as error:
+            error.text = self._refusal
+            raise
+        except paramiko.SSHException as error:
+            if self.is_active():
+                raise TimeoutError("the request for a channel was not answered") from error
+            raise
 
     @override
     def get_auth_handler(self) -> AuthOnlyHandler:
@@ -138,7 +177,11 @@ class _AuthHandler(AuthOnlyHandler):
     def send_auth_request(
         self, username: str, method: str, finish_message: Callable[[Message], None] | None = None
     ) -> list[str]:
-        """Like its base, but ready for the answer before it asks: an early one would be lost."""
+        """Like its base, but ready for the answer before it asks: an early one would be lost.
+
+        Raises:
+            TimeoutError: When there is no answer; the base calls that a refusal.
+        """
         self.auth_method = method
         self.username = username
         message = Message()
@@ -150,7 +193,20 @@ class _AuthHandler(AuthOnlyHandler):
         answered = self.auth_event = threading.Event()
         transport: Any = self.transport
         transport._send_message(message)  # noqa: SLF001
+        if not answered.wait(transport.auth_timeout) and transport.is_active():
+            raise TimeoutError("the login was not answered")
         return list(self.wait_for_response(answered))
+
+    def _parse_userauth_info_request(self, m: Message) -> None:
+        if self.auth_method != "password":
+            super()._parse_userauth_info_request(m)  # type: ignore[misc]
+            return
+        # The same number means SSH_MSG_USERAUTH_PASSWD_CHANGEREQ there, RFC 4252 section 8.
+        transport: Any = self.transport
+        transport.saved_exception = PasswordExpiredError(quote(_text(m)))
+        self.authenticated = False
+        if self.auth_event is not None:
+            self.auth_event.set()
 
 
 class PendingWrites:
