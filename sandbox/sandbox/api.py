@@ -74,6 +74,11 @@ class LyticsApi:
         self._populations: dict[str, Population] = {}
         self.audiences = audiences_of(lambda: self.population, people)
 
+    def set_faults(self, faults: Faults) -> None:
+        """Switch faults, and count pages anew."""
+        self.faults = faults
+        self._scans.pages_answered = 0
+
     @property
     def population(self) -> Population:
         """The people, with numbers written as the switch says."""
@@ -118,7 +123,11 @@ class LyticsApi:
 
     def find(self, name: str) -> Audience | None:
         """The audience of that slug or id."""
-        return next((a for a in self.audiences.values() if name in {a.slug, a.id}), None)
+        audiences = self.audiences.values()
+        return next((a for a in audiences if name in {self._slug_of(a), a.id}), None)
+
+    def _slug_of(self, audience: Audience) -> str:
+        return self.faults.slugs.get(audience.slug, audience.slug)
 
     def _places_of(self, name: str) -> Places | None:
         audience = self.find(name)
@@ -132,7 +141,7 @@ class LyticsApi:
         return Selection(parse(filter_ql, self._places_of), self._people)
 
     def _entry(self, audience: Audience, *, with_size: bool) -> dict[str, Any]:
-        entry = audience.entry()
+        entry = {**audience.entry(), "slug_name": self._slug_of(audience)}
         if with_size and not self.faults.sizes_missing:
             entry["size"] = self._size_of(audience)["size"]
         return entry
@@ -141,7 +150,7 @@ class LyticsApi:
         return {
             "id": audience.id,
             "name": audience.name,
-            "slug_name": audience.slug,
+            "slug_name": self._slug_of(audience),
             "size": 0 if self.faults.sizes_zero else audience.size,
             "timestamp": "2026-11-01T06:00:00Z",
         }
@@ -176,7 +185,7 @@ class LyticsApi:
             selection = self._selection(text)
         else:
             audience = self.find(name)
-            refused = self.faults.slugs_refused and audience is not None and name == audience.slug
+            refused = self.faults.slugs_refused and audience is not None and name != audience.id
             if audience is None or refused or request.query.get("table", TABLE) != TABLE:
                 return failure(request, 404, "segment not found")
             if audience.invalid_reason:

@@ -44,12 +44,22 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         short_pages: Pages hold fewer people than asked for.
         default_limit: Page size when none is asked for.
         total_off: What `total` is wrong by.
+        total_cap: `total` is never more than this, as where a search engine stops counting.
+        leavers: So many people of the population, the first ones, leave all audiences at once.
+        joiners: So many people of the population, the last ones, join theirs at the same moment.
+        moves_after_pages: The moment: when so many pages of scans have been answered. A positional
+            cursor goes through the living list, so that those behind the leavers move up; a
+            scroll is a snapshot. Totals are those of the living list.
         without_total: Pages do not say `total`.
         splits: `ignored` answers with all buckets; `overlapping` with one bucket too many.
         numbers: How numbers are written.
         without_id: Profiles have no `_id`.
+        hidden_fields: Profiles have none of these, as where "Hide Private Fields" is on and the
+            role of the token may not see them; the schema lists them all the same.
         without_segments: Profiles have no `segments` when `fields` are asked for.
+        slugs: Audiences that are called by another slug, which may be that of another one.
         slugs_refused: Scans take ids only.
+        forbidden: Paths that this token may not ask: 403.
         schema_v2_missing: `/v2/schema` is not there.
         schema_key: The name of the columns in the v1 schema.
         sizes_missing: The list of segments has no sizes.
@@ -74,12 +84,19 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     short_pages: bool = False
     default_limit: Literal[10, 20] = 10
     total_off: int = 0
+    total_cap: int | None = None
+    leavers: int = 0
+    joiners: int = 0
+    moves_after_pages: int | None = None
     without_total: bool = False
     splits: Literal["honoured", "ignored", "overlapping"] = "honoured"
     numbers: Literal["mixed", "strings", "numbers"] = "mixed"
     without_id: bool = False
+    hidden_fields: tuple[str, ...] = ()
     without_segments: bool = False
+    slugs: dict[str, str] = {}
     slugs_refused: bool = False
+    forbidden: tuple[str, ...] = ()
     schema_v2_missing: bool = False
     schema_key: Literal["columns", "fields"] = "columns"
     sizes_missing: bool = False

@@ -57,7 +57,7 @@ class LyticsServer:
 
     def set_faults(self, faults: Faults) -> None:
         """Switch faults, and count pages and interruptions anew."""
-        self._api.faults = faults
+        self._api.set_faults(faults)
         self._pages = self._struck = 0
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -73,6 +73,8 @@ class LyticsServer:
         )
         if self._token not in credentials:
             return _response(unauthorized())
+        if http.path in self._api.faults.forbidden:
+            return _response(failure(request, 403, "insufficient permissions"))
         if request.is_scan:
             return await self._scan(http, request)
         return _response(self._api.answer(request))

@@ -8,14 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.audiences import within
+from sandbox.audiences import Selection, within
 from sandbox.people import BUCKETS
 from sandbox.schema import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.audiences import Selection
     from sandbox.faults import Faults
     from sandbox.people import Population
 
@@ -36,17 +35,51 @@ class Cursor:
         position: Index of the next person.
         pages: Pages answered so far.
         used_at: When the last page was answered, in seconds since 1970.
+        has_moved: Whether people had left and joined when it began, where it is a snapshot.
     """
 
     position: int = 0
     pages: int = 0
     used_at: float = 0
+    has_moved: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The people of a scan at some moment.
+
+    Attributes:
+        selection: Those who are in it, and those before them who have left.
+        left: How many have left.
+    """
+
+    selection: Selection
+    left: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many are in it."""
+        return self.selection.size - self.left
+
+
+def listing(selection: Selection, faults: Faults, *, has_moved: bool) -> Listing:
+    """The people of a selection before or after some left and others joined."""
+    if has_moved:
+        left = min(faults.leavers, selection.people)
+        return Listing(selection, Selection(selection.places, left).size)
+    people = max(0, selection.people - faults.joiners)
+    return Listing(Selection(selection.places, people))
 
 
 class Scans:
-    """Answers pages of scans, and remembers those that a cursor only names."""
+    """Answers pages of scans, and remembers those that a cursor only names.
+
+    Attributes:
+        pages_answered: Since the faults were switched last.
+    """
 
     def __init__(self) -> None:
+        self.pages_answered = 0
         self._named: dict[str, Cursor] = {}
         self._names = itertools.count(1)
 
@@ -65,14 +98,15 @@ class Scans:
         selection = within(selection, _buckets(query.get("splits", ""), faults))
         cursor, name = self._cursor(query.get("start", ""), faults)
         limit = _limit(query, faults)
-        begin, size = cursor.position, selection.size
+        now = self._listing(selection, faults)
+        people_of_scan = self._listing(selection, faults, cursor)
+        begin, size = cursor.position, people_of_scan.size
         end = min(begin + limit, size)
         fields = _fields(query.get("fields", ""))
-        visible = None if fields is None else tuple(f for f in fields if f != "segments")
-        if faults.without_id:
-            visible = tuple(f for f in (_EVERY_FIELD if visible is None else visible) if f != "_id")
+        visible = _visible(fields, faults)
         with_segments = not (faults.without_segments and fields is not None)
-        numbers = selection.numbers(begin, end)
+        left = people_of_scan.left
+        numbers = people_of_scan.selection.numbers(begin + left, max(begin, end) + left)
         people = population.encode(numbers, visible, with_segments=with_segments)
         is_over = end >= size and not (faults.trailing_empty_page and begin < end)
         if not faults.stuck:
@@ -82,13 +116,28 @@ class Scans:
             )
         cursor.used_at = time.time()
         is_over = is_over and not (faults.stuck or faults.endless)
-        return _answer(people, size, "" if is_over else _token(cursor, name), faults)
+        self.pages_answered += 1
+        return _answer(people, now.size, "" if is_over else _token(cursor, name), faults)
+
+    def _listing(
+        self, selection: Selection, faults: Faults, cursor: Cursor | None = None
+    ) -> Listing:
+        """The people now, or those whom a cursor goes through."""
+        after = faults.moves_after_pages
+        if after is None:
+            return Listing(selection)
+        has_moved = self.pages_answered >= after
+        if cursor is not None and cursor.has_moved is not None:
+            has_moved = cursor.has_moved
+        return listing(selection, faults, has_moved=has_moved)
 
     def _cursor(self, start: str, faults: Faults) -> tuple[Cursor, str]:
         """The cursor of a request, and its name where it has one."""
         if not start:
             cursor, name = Cursor(), f"scan-{next(self._names)}"
             if faults.cursor == "scroll":
+                after = faults.moves_after_pages
+                cursor.has_moved = after is not None and self.pages_answered >= after
                 self._named[name] = cursor
                 if len(self._named) > _OPEN_SCANS:
                     del self._named[next(iter(self._named))]
@@ -136,6 +185,14 @@ def _fields(text: str) -> tuple[str, ...] | None:
 _EVERY_FIELD = (*(field.name for field in FIELDS), "_uid", "_split", "_modified")
 
 
+def _visible(fields: tuple[str, ...] | None, faults: Faults) -> tuple[str, ...] | None:
+    """The fields that profiles show, but for the membership; None for all."""
+    hidden = {*faults.hidden_fields, *(["_id"] if faults.without_id else [])}
+    if fields is None:
+        return tuple(f for f in _EVERY_FIELD if f not in hidden) if hidden else None
+    return tuple(f for f in fields if f != "segments" and f not in hidden)
+
+
 def _buckets(text: str, faults: Faults) -> frozenset[int]:
     if not text or faults.splits == "ignored":
         return _ALL
@@ -154,7 +211,10 @@ def _answer(people: bytes, size: int, token: str, faults: Faults) -> bytes:
     """The envelope of a page."""
     parts = [b'"status":200,"message":"success"']
     if not faults.without_total:
-        parts.append(b'"total":%d' % max(0, size + faults.total_off))
+        total = max(0, size + faults.total_off)
+        if faults.total_cap is not None:
+            total = min(total, faults.total_cap)
+        parts.append(b'"total":%d' % total)
     key = faults.next_key.encode()
     if token:
         parts.append(b'"%s":"%s"' % (key, token.encode()))

@@ -100,6 +100,11 @@ def _(folder: Path) -> Ending:
     return _sandbox(folder, api_token="wrong-token")
 
 
+@provokes(api.RightMissingError)
+def _(folder: Path) -> Ending:
+    return _sandbox(folder, Faults(refuse=403))
+
+
 @provokes(api.AddressError)
 def _(folder: Path) -> Ending:
     return tap(folder, {"api_url": "lytics"})

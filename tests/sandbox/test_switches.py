@@ -222,6 +222,55 @@ def test_the_total_may_be_wrong(off: int, total: int, box: Sandbox, ask: Asker) 
     assert ask.page(ONE).json["total"] == total
 
 
+def test_the_total_may_be_capped(box: Sandbox, ask: Asker) -> None:
+    """Never more than so many; smaller ones are right."""
+    box.set_faults(Faults(total_cap=100))
+    assert ask.page(ONE).json["total"] == 100
+    assert ask.page("lucky_thirteen").json["total"] == 13
+
+
+@pytest.mark.parametrize("cursor", ["positional", "scroll"])
+def test_people_leave_and_join(cursor: Any, box: Sandbox, ask: Asker) -> None:
+    """A place in the living list moves on over those who move up; a snapshot does not."""
+    everybody = list(box.audiences["all_contacts"].member_ids())
+    box.set_faults(Faults(cursor=cursor, leavers=150, joiners=300, moves_after_pages=1))
+    pages = list(ask.pages())
+    totals = [page.json["total"] for page in pages]
+    assert totals == [2200] + [2350] * (len(pages) - 1)
+    if cursor == "scroll":
+        assert [i for page in pages for i in page.ids] == everybody[:2200]
+    else:
+        assert [i for page in pages for i in page.ids] == everybody[:100] + everybody[250:]
+    assert ask.page("lucky_thirteen").ids == []
+
+
+@pytest.mark.parametrize("query", [{}, {"fields": "_id,email,city"}])
+def test_fields_may_be_hidden(query: dict[str, str], box: Sandbox, ask: Asker) -> None:
+    """From profiles, not from the schema."""
+    box.set_faults(Faults(hidden_fields=("email", "mobile")))
+    people = ask.page(**query).people
+    assert not any({"email", "mobile"} & person.keys() for person in people)
+    assert any("city" in person for person in people)
+    assert "email" in [field["id"] for field in ask("/v2/schema/user/field").json["data"]]
+
+
+def test_slugs_may_move(box: Sandbox, ask: Asker) -> None:
+    """To another name, or to one that is there; the id stays."""
+    box.set_faults(Faults(slugs={"vip": "new_vip", "vip_1": "nobody"}))
+    listed = [entry["slug_name"] for entry in ask("/v2/segment").json["data"]]
+    assert "new_vip" in listed
+    assert listed.count("nobody") == 2
+    assert ask.page("vip").status == 404
+    assert ask.page("new_vip").ids == ask.page(box.audiences["vip"].id).ids != []
+
+
+def test_paths_may_be_forbidden(box: Sandbox, ask: Asker) -> None:
+    """403 for these, and nothing else changes."""
+    box.set_faults(Faults(forbidden=("/v2/segment",)))
+    assert ask("/v2/segment").status == 403
+    assert ask("/api/segment").status == ask.page().status == 200
+
+
 def test_the_total_may_be_missing(box: Sandbox, ask: Asker) -> None:
     """Without a word on it."""
     box.set_faults(Faults(without_total=True))

@@ -13,6 +13,7 @@ from tap_lytics.api.errors import (
     AnswerLostError,
     CursorRefusedError,
     RequestRefusedError,
+    RightMissingError,
 )
 
 
@@ -25,7 +26,7 @@ from tap_lytics.api.errors import (
         pytest.param(400, True, CursorRefusedError, id="a cursor can have expired"),
         pytest.param(404, True, CursorRefusedError, id="a cursor can be unknown"),
         pytest.param(401, True, AccessRefusedError, id="a token expires in the middle of a scan"),
-        pytest.param(403, False, AccessRefusedError, id="a right is missing"),
+        pytest.param(403, False, RightMissingError, id="a right is missing"),
         pytest.param(500, False, AnswerLostError, id="an error of the server"),
         pytest.param(503, True, AnswerLostError, id="an error of the server in a scan"),
     ],

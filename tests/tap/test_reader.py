@@ -32,6 +32,8 @@ def audience(members: Members) -> Callable[[Asked], Reply]:
     """Answer scans of the people that *members* gives for a set of buckets."""
 
     def answer(asked: Asked) -> Reply:
+        if not asked.path.endswith("/scan"):
+            return Reply({}, 404)
         splits = asked.params.get("splits")
         buckets = set(map(int, splits.split(","))) if splits else set(ALL_BUCKETS)
         people = list(members(buckets))

@@ -14,6 +14,7 @@ from tap_lytics.api.errors import (
     AnswerLostError,
     CursorRefusedError,
     RequestRefusedError,
+    RightMissingError,
 )
 from tap_lytics.printable import printable
 
@@ -70,7 +71,7 @@ def failure(
     if status == 401:  # noqa: PLR2004 an HTTP status is the clearest name of itself
         return _token_refused(words)
     if status == 403:  # noqa: PLR2004 the same
-        return AccessRefusedError(
+        return RightMissingError(
             f"{path}: the token may not do this (403); give the role of `api_token` the right to "
             "read audiences and schema, or set `account_id`"
         )

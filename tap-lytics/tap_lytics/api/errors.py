@@ -1,7 +1,8 @@
 """What a request to Lytics can end in.
 
 SettingsError
-├── AccessRefusedError         401 or 403: the token
+├── AccessRefusedError         401: the token
+│   └── RightMissingError      403: the token is good, and may not do this
 ├── AddressError               api_url is not an address that can be asked
 ├── ProxyRefusedError          the proxy of the environment does not let us through
 ├── CertificateError           no trust in a certificate, or no list of authorities
@@ -28,6 +29,10 @@ from tap_lytics.errors import SettingsError, SourceError
 
 class AccessRefusedError(SettingsError):
     """Lytics refused the token, or the token may not do this."""
+
+
+class RightMissingError(AccessRefusedError):
+    """The token may not do this one thing; another path may tell the same."""
 
 
 class AddressError(SettingsError):

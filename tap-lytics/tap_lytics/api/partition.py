@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tap_lytics.api.counts import drift, last_count
 from tap_lytics.api.errors import RequestRefusedError, UnprovenShareError
 from tap_lytics.api.parallel import in_parallel
 from tap_lytics.api.scan import BUCKETS, read_page
@@ -107,7 +108,7 @@ class Partition:
             self.total = whole.total
             if sum(count or 0 for count in counts) != whole.total:
                 self.total = self._count(self._buckets)
-            if _adds_up(whole.total, counts, self.total):
+            if _adds_up(whole.total, counts, self.total) or self._is_capped(counts):
                 start_now = len(sets) <= self._concurrency
                 return [
                     Cut(buckets, page if start_now else None)
@@ -126,6 +127,26 @@ class Partition:
             _number(self.total),
         )
         return []
+
+    def _is_capped(self, counts: Sequence[int | None]) -> bool:
+        """Whether the sets add up to the last count of Lytics, and only the whole is cut short."""
+        added = sum(count or 0 for count in counts)
+        if self._buckets != ALL_BUCKETS or None in counts or added <= (self.total or 0):
+            return False
+        source = self._reading.source
+        count = last_count(self._reading.client, source.segment_id, source.filter_ql, source.table)
+        if count is None or abs(count - added) > drift(count):
+            return False
+        logger.info(
+            "%s: Lytics counts %s people in the whole, but %s in its sets of buckets and %s in the "
+            "audience's size; the total of the whole seems to be capped",
+            source.label,
+            _number(self.total),
+            _number(added),
+            _number(count),
+        )
+        self.total = added
+        return True
 
     def _open(self, sets: Sequence[Buckets]) -> list[Page]:
         """A page of one person of the whole, and a first page of each set.

@@ -7,11 +7,11 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from tap_lytics.api.counts import check_count, is_doubtful, last_count
 from tap_lytics.api.errors import IncompleteScanError
 from tap_lytics.api.page_buffer import PageBuffer
 from tap_lytics.api.partition import ALL_BUCKETS, Partition
-from tap_lytics.api.scan import BucketScan, drift
-from tap_lytics.api.segments import last_count
+from tap_lytics.api.scan import BucketScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ class AudienceReader:
         self._reading = reading
         self._buckets = buckets
         self._concurrency = concurrency
+        self._expected_people = expected_people
         self._partition = Partition(reading, buckets, concurrency, expected_people)
         self._scans: list[BucketScan] = []
 
@@ -89,29 +90,19 @@ class AudienceReader:
                 f"{label}: Lytics neither ends the scan nor counts the people, so nobody knows "
                 f"whether {people:,} are all; run again when Lytics has counted the audience"
             )
-        if total is None:
-            logger.warning("%s: Lytics gives no total to compare with", label)
-        elif total - people > drift(total):
-            raise IncompleteScanError(
-                f"{label}: only {people:,} of {total:,} people came; run again, and with "
-                "`concurrency` 1 if that does not help"
-            )
-        elif total != people:
-            logger.log(
-                logging.WARNING if people - total > drift(total) else logging.INFO,
-                "%s: %s people came, Lytics counts %s; people join and leave while they are read",
-                label,
-                f"{people:,}",
-                f"{total:,}",
-            )
+        check_count(label, people, total, sum(scan.skipped for scan in self._scans))
 
     def _most_likely_total(self, people: int) -> int | None:
-        """What the pages said, or the last count where they said nothing or surely too little."""
+        """What the pages said, or the last count where that is doubtful and the count is larger."""
         total = self.total
-        if self._buckets != ALL_BUCKETS or (total is not None and people - total <= drift(total)):
+        left = sum(scan.left for scan in self._scans)
+        if self._buckets != ALL_BUCKETS or not is_doubtful(people, total, left):
             return total
-        count = last_count(self._reading.client, self._reading.source)
-        return total if count is None else count
+        source = self._reading.source
+        count = last_count(self._reading.client, source.segment_id, source.filter_ql, source.table)
+        if count is None and not people:
+            count = self._expected_people
+        return total if count is None else max(count, total or 0)
 
 
 def _read_scans(todo: deque[BucketScan], buffer: PageBuffer) -> None:

@@ -13,6 +13,7 @@ from tap_lytics.api.answers import ScanAnswer, whole_number
 from tap_lytics.api.attempt import Attempt
 from tap_lytics.api.broken_answers import BrokenAnswers
 from tap_lytics.api.client import Call
+from tap_lytics.api.counts import Totals, last_count
 from tap_lytics.api.errors import IncompleteScanError, RetryableError
 from tap_lytics.api.people import Emitted
 from tap_lytics.api.scan_decoder import TypedPage
@@ -30,6 +31,9 @@ BUCKETS = range(100)
 
 PAGES_WITHOUT_NEWS = 3
 """So many pages in a row without a new person end a scan, though its ``total`` says more."""
+
+MOST_PASSES = 2
+"""So often a scan is read to its end, the second time where people may have been skipped."""
 
 LARGEST_FIELDS_PARAMETER = 6000
 """Characters; beyond, whole profiles are asked for, since servers limit the request line."""
@@ -134,24 +138,33 @@ class BucketScan:
         first_page: The first page, where somebody has read it already.
 
     Attributes:
-        total: People as Lytics counts them, as far as it has told.
         restarts: How often the scan began anew.
         has_end: Whether Lytics said where it ends; else it ended for want of new people.
+        left: So many left while they were read, as the totals tell.
+        skipped: So many may have been skipped unseen in every pass, because others left.
     """
 
     def __init__(
         self, reading: Reading, buckets: tuple[int, ...], first_page: Page | None = None
     ) -> None:
-        self.total: int | None = None
         self.restarts = 0
         self.has_end = False
+        self.left = 0
+        self.skipped = 0
         self._reading = reading
         self._client = reading.client
         self._source = reading.source
         self._buckets = buckets
         self._first_page = first_page
-        self._looked_twice = False
         self._broken = BrokenAnswers(tolerance=reading.source.page_size)
+        self._totals = Totals()
+        self._last_count: int | None = None
+        self._passes = 0
+
+    @property
+    def total(self) -> int | None:
+        """People as Lytics counted them at most in the last pass, as far as it has told."""
+        return self._totals.largest
 
     def pages(self) -> Iterator[list[Record]]:
         """Yield the new people of page after page.
@@ -169,7 +182,8 @@ class BucketScan:
                 self._broken.check(error, place, attempt.count)
                 self._restart(error)
             else:
-                if not self._is_short(attempt):
+                self._end_pass()
+                if self._passes == MOST_PASSES or not self._is_doubtful(attempt):
                     return
                 self._look_again(attempt)
 
@@ -184,8 +198,12 @@ class BucketScan:
     def _read(self, attempt: Attempt) -> Iterator[list[Record]]:
         stale = 0
         page = self._take_first_page()
+        self._totals = Totals()
+        self._totals.add(page.total)
         while True:
-            self.total = self.total if page.total is None else page.total
+            if page.people or page.total:
+                # The 0 of an empty page beyond the end is no count of anybody.
+                self._totals.add(page.total)
             new, is_news = attempt.admit(page.people, page.total)
             if new:
                 yield TypedPage(new) if isinstance(page.people, TypedPage) else new
@@ -199,14 +217,26 @@ class BucketScan:
         if not page.cursor:
             self.has_end = True
             return True
-        if self.total is not None and attempt.count > 2 * self.total + 1000:
-            raise IncompleteScanError(
-                f"the scan of {self._source.label} does not end: {attempt.count:,} people, where "
-                f"Lytics counts {self.total:,}"
-            )
+        self._require_an_end(attempt.count)
         if not stale:
             return False
-        return self.total is None or attempt.count >= self.total or stale >= PAGES_WITHOUT_NEWS
+        last = self._totals.last
+        return last is None or attempt.count >= last or stale >= PAGES_WITHOUT_NEWS
+
+    def _require_an_end(self, people: int) -> None:
+        """Fail a scan that runs far past every count of Lytics; a total may be capped."""
+        if self.total is None or people <= 2 * self.total + 1000:
+            return
+        source = self._source
+        if self._last_count is None:
+            count = last_count(self._client, source.segment_id, source.filter_ql, source.table)
+            self._last_count = count or 0
+        total = max(self.total, self._last_count)
+        if people > 2 * total + 1000:
+            raise IncompleteScanError(
+                f"the scan of {source.label} does not end: {people:,} people, where Lytics counts "
+                f"{total:,}"
+            )
 
     def _take_first_page(self) -> Page:
         page, self._first_page = self._first_page, None
@@ -224,24 +254,22 @@ class BucketScan:
             ) from error
         self._client.wait(self.restarts, error)
 
-    def _is_short(self, attempt: Attempt) -> bool:
-        """Whether so many are missing that a page may have been lost unseen."""
-        if self.total is None or self._looked_twice:
-            return False
-        missing = self.total - attempt.count
-        return missing > min(drift(self.total), self._source.page_size - 1)
+    def _end_pass(self) -> None:
+        self._passes += 1
+        sank_by = self._totals.sank_by
+        self.left += sank_by
+        self.skipped = sank_by if self._passes == 1 else min(self.skipped, sank_by)
+
+    def _is_doubtful(self, attempt: Attempt) -> bool:
+        return self._totals.are_doubtful(attempt.count, self._source.page_size)
 
     def _look_again(self, attempt: Attempt) -> None:
-        self._looked_twice = True
         self.restarts += 1
         logger.info(
-            "%s: a scan ended after %d of %d people; reading it once more from its top",
+            "%s: a scan ended after %d people, where Lytics counted %d at most and %d in the end; "
+            "reading it once more from its top, for people may have been skipped",
             self._source.label,
             attempt.count,
-            self.total,
+            self._totals.largest,
+            self._totals.last,
         )
-
-
-def drift(total: int) -> int:
-    """How far a count may be off because people join and leave while they are read."""
-    return max(10, total // 200)

@@ -6,13 +6,13 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tap_lytics.api.counts import size_entries, size_of
 from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_lytics.api.client import LyticsClient
-    from tap_lytics.api.scan import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +62,11 @@ def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) ->
     answer = client.read(
         "/api/segment/sizes", ids=",".join(segment.id for segment in segments), table=table
     )
-    sizes = {entry.get("id"): _size(entry) for entry in _entries(answer)}
+    sizes = {entry.get("id"): size_of(entry) for entry in size_entries(answer)}
     return [
         segment if segment.size is not None else replace(segment, size=sizes.get(segment.id))
         for segment in segments
     ]
-
-
-def last_count(client: LyticsClient, source: Source) -> int | None:
-    """The people of one audience as Lytics last counted them; None if it does not say.
-
-    Lytics: ``/api/segment/sizes`` for saved audiences, ``/api/segment/size`` for FilterQL; these
-    are not the count that comes with the pages of a scan, and may be somewhat older.
-    """
-    try:
-        if source.filter_ql is None:
-            ids, table = source.segment_id, source.table
-            answer = client.read("/api/segment/sizes", ids=ids, table=table)
-        else:
-            answer = client.read("/api/segment/size", body=source.filter_ql)
-    except RequestRefusedError:
-        return None
-    return next((_size(entry) for entry in _entries(answer)), None)
 
 
 def find_segments(segments: Sequence[Segment], wanted: Iterable[str]) -> list[Segment]:
@@ -138,20 +121,7 @@ def _segment(entry: dict[str, Any], table: str) -> Segment:
         name=str(entry.get("name") or slug),
         kind=str(entry.get("kind") or "segment"),
         table=str(entry.get("table") or table),
-        size=_size(entry),
+        size=size_of(entry),
         invalid_reason=str(entry.get("invalid_reason") or "no reason given") if invalid else None,
         account_id=entry.get("account_id"),
     )
-
-
-def _size(entry: dict[str, Any]) -> int | None:
-    """A size is an int, a float or missing, by endpoint."""
-    size = entry.get("size")
-    return int(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else None
-
-
-def _entries(data: Any) -> list[dict[str, Any]]:
-    """Sizes come as a list of objects, as a list of numbers, or as one object."""
-    entries = data if isinstance(data, list) else [data]
-    entries = [{"size": entry} if isinstance(entry, int) else entry for entry in entries]
-    return [entry for entry in entries if isinstance(entry, dict)]
