@@ -39,7 +39,7 @@ class TargetCommand(SingerCommand):
 
     def _say(self, error: TargetError) -> int:
         """Log an error and what belongs to it; return the exit code."""
-        for line in (str(error), *error.details):
+        for line in (str(error), *error.details, *error.others):
             self.logger.error(line)
         if "MELTANO_PROJECT_ROOT" in os.environ:
             _read_on(_READ_ON_SECONDS)

@@ -1,41 +1,211 @@
-"""What was delivered, as it stands in the state.
+"""The state that is put out: the tap's own, for streams that were delivered, and what was.
 
 `bookmarks.<stream>.delivered` is the last delivery, `bookmarks.<stream>.deliveries` the counts of
-the last ones, oldest first. The tap hands both back in the next run's first STATE, so that this
-target knows its deliveries without storage of its own.
+the last ones, oldest first. The tap hands both back in the next run's STATE, so that this target
+knows its deliveries without storage of its own.
+
+A state is put out after each rename, and each one is true if it stays the last: a stream that is
+not delivered has the bookmark it had before the run, and a key that belongs to no stream goes on
+only when all streams are delivered.
 """
 
 from __future__ import annotations
 
-import copy
+import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+import msgspec
+from singer_sdk.singerlib.json import serialize_json
 
-State = dict[str, Any]
+from target_mapp_sftp.errors import DeliveryError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LOGGER = logging.getLogger("target-mapp-sftp")
 
 MAX_DELIVERIES = 30
 """A month of daily runs; the tap repeats the state many times, so it must stay small."""
 _COUNTS = ("at", "rows", "rejected", "bytes")
+_OURS = ("delivered", "deliveries")
+# A fraction stays digit by digit as the tap wrote it.
+_ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def last_delivery(state: Mapping[str, Any] | None, stream: str) -> dict[str, Any] | None:
-    """What the last run delivered of *stream*, when the state tells."""
-    bookmark = _bookmarks(state).get(stream)
-    delivered = bookmark.get("delivered") if isinstance(bookmark, dict) else None
-    return delivered if isinstance(delivered, dict) else None
+class StateNotEncodableError(SourceError):
+    """The tap's state cannot be written again, so nothing is published."""
 
 
-def last_deliveries(state: Mapping[str, Any] | None, stream: str) -> list[dict[str, Any]]:
-    """The counts of the last deliveries of *stream*, oldest first."""
-    bookmark = _bookmarks(state).get(stream)
-    listed = bookmark.get("deliveries") if isinstance(bookmark, dict) else None
+class StateNotWrittenError(DeliveryError):
+    """Whoever reads this target's output is gone, so a delivery could not be noted."""
+
+
+class DeliveredState:
+    """The states of one input, and what may be put out of them.
+
+    A state may have any shape. What is no map of bookmarks has no place for `delivered`, and is
+    passed through as it is.
+
+    Attributes:
+        latest: The last STATE value of the input.
+    """
+
+    def __init__(self) -> None:
+        self.latest: Any = None
+        self._first: Any = None
+        self._is_begun = False
+        self._tells_before = False
+        self._before: dict[str, Any] = {}
+        self._told: dict[str, dict[str, Any]] = {}
+        self._settled: dict[str, Any] = {}
+        self._delivered: dict[str, dict[str, Any]] = {}
+        self._written: bytes | None = None
+        self._has_said_no_place = False
+
+    def read(self, value: Any, received: Mapping[str, int]) -> None:
+        """Take in one STATE value.
+
+        Args:
+            value: The value, of any shape.
+            received: The records that have come so far, by stream. A bookmark that follows records
+                of its stream does not tell what was before the run.
+        """
+        bookmarks = _bookmarks(value)
+        if not self._is_begun:
+            self._is_begun = True
+            self._first, self._tells_before = value, not received
+        self.latest = value
+        # Records under a name that has no bookmark may belong to any: a mapper renames.
+        is_renamed = any(name not in bookmarks for name in received)
+        for stream, bookmark in bookmarks.items():
+            if stream not in self._before and not is_renamed and not received.get(stream):
+                self._before[stream] = bookmark
+            if stream not in self._told and isinstance(bookmark, dict):
+                ours = {name: bookmark[name] for name in _OURS if name in bookmark}
+                if ours:
+                    self._told[stream] = ours
+
+    def told(self, stream: str) -> dict[str, Any]:
+        """What the states of the input tell of deliveries of *stream*, as a bookmark."""
+        return self._told.get(stream, {})
+
+    def settle(
+        self, streams: Iterable[str], name: str, delivered: Mapping[str, Any] | None
+    ) -> None:
+        """Note that streams are through.
+
+        Args:
+            streams: Their names in the tap; their bookmarks count as they are now.
+            name: The bookmark that gets what was delivered.
+            delivered: The facts; None when there was nothing to deliver.
+        """
+        bookmarks = _bookmarks(self.latest)
+        self._settled |= {each: bookmarks[each] for each in streams if each in bookmarks}
+        if delivered is not None:
+            self._delivered[name] = dict(delivered)
+
+    def line(
+        self, *, is_all: bool, and_delivered: Mapping[str, dict[str, Any]] | None = None
+    ) -> bytes | None:
+        """The state to put out now, as JSON; None when the input has none.
+
+        Args:
+            is_all: Whether all streams of the input are through.
+            and_delivered: What is about to be delivered: shows that it can be encoded.
+
+        Raises:
+            StateNotEncodableError: When it cannot be.
+        """
+        if not self._is_begun:
+            return None
+        delivered = {**self._delivered, **(and_delivered or {})}
+        try:
+            state = self._with_deliveries(self.latest if is_all else self._partial(), delivered)
+            return encoded(state)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StateNotEncodableError(
+                f"The tap's STATE cannot be written again ({type(error).__name__}), so nothing "
+                "more is published. Correct the tap."
+            ) from error
+
+    def write(self, line: bytes | None) -> None:
+        """Put a state out, unless it is the one that was put out last.
+
+        Raises:
+            StateNotWrittenError: When nobody takes it.
+        """
+        if line is None or line == self._written:
+            return
+        try:
+            _write(line)
+        except OSError as error:
+            raise StateNotWrittenError(
+                f"The state could not be written to standard output ({error.strerror}): the next "
+                "run will not know of what was delivered. See the log for the files, and run again "
+                "only if they are not in Mapp."
+            ) from error
+        self._written = line
+
+    def _partial(self) -> Any:
+        """The state in which only the streams that are through have gone on."""
+        if not self._tells_before and not _bookmarks(self.latest):
+            return None
+        frame = self._first if self._tells_before else {}
+        bookmarks = {**self._before, **self._settled}
+        if not isinstance(frame, dict) or not bookmarks:
+            return frame
+        return {**frame, "bookmarks": bookmarks}
+
+    def _with_deliveries(self, state: Any, delivered: Mapping[str, dict[str, Any]]) -> Any:
+        ours = {
+            **self._told,
+            **{name: self._bookmark_of(name, facts) for name, facts in delivered.items()},
+        }
+        place = state.get("bookmarks", {}) if isinstance(state, dict) else None
+        if not isinstance(place, dict):
+            self._say_no_place(delivered)
+            return state
+        bookmarks = dict(place)
+        for name, facts in ours.items():
+            bookmark = bookmarks.get(name, {})
+            if isinstance(bookmark, dict):
+                # What a foreign tap has dropped of ours comes back; what is delivered now wins.
+                bookmarks[name] = (
+                    {**bookmark, **facts} if name in delivered else {**facts, **bookmark}
+                )
+            else:
+                self._say_no_place({name} & delivered.keys())
+        return {**state, "bookmarks": bookmarks} if bookmarks or "bookmarks" in state else state
+
+    def _bookmark_of(self, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        listed = [*last_deliveries(self.told(name)), counts_of(facts)]
+        return {"delivered": facts, "deliveries": listed[-MAX_DELIVERIES:]}
+
+    def _say_no_place(self, delivered: Iterable[str]) -> None:
+        if not self._has_said_no_place and any(True for _ in delivered):
+            self._has_said_no_place = True
+            LOGGER.warning(
+                "The tap's state has no map of bookmarks, so there is no place in it for what was "
+                "delivered: max_shrink and the report's trend will know nothing of it"
+            )
+
+
+def last_deliveries(bookmark: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The counts of the last deliveries that a bookmark tells of, oldest first."""
+    listed = bookmark.get("deliveries")
     if isinstance(listed, list):
         return [each for each in listed if isinstance(each, dict)]
     # A state from before there was a list still tells the last one.
-    delivered = last_delivery(state, stream)
-    return [counts_of(delivered)] if delivered else []
+    delivered = bookmark.get("delivered")
+    return [counts_of(delivered)] if isinstance(delivered, dict) and delivered else []
+
+
+def last_with_rows(bookmark: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last delivery that had rows, for a comparison; None when the bookmark tells of none."""
+    delivered = bookmark.get("delivered")
+    candidates = [*last_deliveries(bookmark), delivered if isinstance(delivered, dict) else {}]
+    return next((each for each in reversed(candidates) if _has_rows(each)), None)
 
 
 def counts_of(delivered: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,42 +213,30 @@ def counts_of(delivered: Mapping[str, Any]) -> dict[str, Any]:
     return {name: delivered.get(name) for name in _COUNTS}
 
 
-def after_run(
-    *,
-    first: State | None,
-    latest: State | None,
-    delivered: Mapping[str, dict[str, Any]],
-    failed: Collection[str],
-) -> State | None:
-    """The state to print at the end of a run.
-
-    Args:
-        first: The first STATE of the input: what the last run left.
-        latest: The last STATE of the input.
-        delivered: What was published, by the stream's name in the tap.
-        failed: The streams of which nothing was published. Their bookmarks go back to what they
-            were, so that an incremental tap sends again what did not arrive.
-
-    Returns:
-        The state, or nothing when the input had none.
-    """
-    if latest is None:
-        return None
-    state = copy.deepcopy(latest)
-    bookmarks = state.setdefault("bookmarks", {}) if delivered else _bookmarks(state)
-    for stream, facts in delivered.items():
-        listed = [*last_deliveries(first, stream), counts_of(facts)]
-        bookmark = bookmarks.setdefault(stream, {})
-        bookmark |= {"delivered": facts, "deliveries": listed[-MAX_DELIVERIES:]}
-    before = _bookmarks(first)
-    for stream in failed:
-        if stream in before:
-            bookmarks[stream] = copy.deepcopy(before[stream])
-        else:
-            bookmarks.pop(stream, None)
-    return state
+def encoded(value: Any) -> bytes:
+    """Write any value that was read from JSON as JSON, with its numbers digit by digit."""
+    try:
+        return _ENCODE(value)
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8; as an escape it is written as it was read.
+        return serialize_json(value).encode("ascii")
 
 
-def _bookmarks(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    bookmarks = (state or {}).get("bookmarks")
+def _has_rows(delivered: Mapping[str, Any]) -> bool:
+    rows = delivered.get("rows")
+    return isinstance(rows, int) and not isinstance(rows, bool) and rows > 0
+
+
+def _write(line: bytes) -> None:
+    # Bytes, because the encoding of standard output is whatever the environment says.
+    output = getattr(sys.stdout, "buffer", None)
+    if output is None:
+        sys.stdout.write(line.decode() + "\n")
+    else:
+        output.write(line + b"\n")
+    sys.stdout.flush()
+
+
+def _bookmarks(state: Any) -> dict[str, Any]:
+    bookmarks = state.get("bookmarks") if isinstance(state, dict) else None
     return bookmarks if isinstance(bookmarks, dict) else {}

@@ -23,6 +23,9 @@ class TargetError(Exception):
     Args:
         message: One line for the user.
         details: Further lines, such as all problems of a mapping, printed below the message.
+
+    Attributes:
+        others: Lines about other errors of the same run, printed below the details.
     """
 
     exit_code: ClassVar[int] = 1
@@ -30,6 +33,7 @@ class TargetError(Exception):
     def __init__(self, message: str, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.details = details
+        self.others: tuple[str, ...] = ()
 
 
 class SettingsError(TargetError):

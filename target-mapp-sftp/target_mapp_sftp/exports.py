@@ -7,40 +7,36 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file import PreviousDelivery
 from target_mapp_sftp.delivery import OutgoingFile
-from target_mapp_sftp.errors import DataError, SourceError, TargetError
+from target_mapp_sftp.errors import DataError, DeliveryError, TargetError
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
-    from target_mapp_sftp.contact_file import ContactFile, Counts, FinishedFile
+    from target_mapp_sftp.contact_file import ContactFile, Counts, FinishedFile, PreviousDelivery
 
     class Destination(Protocol):
         """Where finished files go: a folder on a server, or a local one."""
 
-        def publish(self, files: Sequence[OutgoingFile]) -> tuple[str, ...]:
-            """Make all *files* appear, complete, or none; return their final names."""
+        def publish(
+            self,
+            files: Sequence[OutgoingFile],
+            on_published: Callable[[], object] | None = None,
+        ) -> tuple[str, ...]:
+            """Make all *files* appear, complete, or none; return their final names.
+
+            Args:
+                files: What is to appear.
+                on_published: Called as the last step in which an exception still takes all back.
+            """
+
+        def close(self) -> None:
+            """End what is kept open between publications."""
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-
-
-class IncompleteStreamError(SourceError):
-    """The tap announced streams and did not declare them complete.
-
-    Args:
-        streams: Their names in the tap.
-        received: How many records had come.
-    """
-
-    def __init__(self, streams: Sequence[str], received: int) -> None:
-        names = ", ".join(f"'{name}'" for name in streams)
-        super().__init__(
-            f"Stream {names}: the tap did not declare it complete after {received} records, so "
-            "nothing of it was published. Look at the tap's log for the reason, then run again."
-        )
 
 
 class Export:
@@ -50,38 +46,31 @@ class Export:
     further records are passed over, and the other streams of the run go on.
 
     Args:
-        stream: Name of the stream.
+        stream: Name of the stream, after any stream map of the target.
         contact_file: Takes the records.
-        delivered_before: What the last run delivered, when the state tells.
         audience: What people call it.
 
     Attributes:
+        sources: The streams of the input that feed it, by their names there.
+        failure: Why it was not published.
         finished: The finished file, once there is one.
+        delivered: What stands in the state as `delivered`, once it is published.
+        is_settled: Whether it is through: published, or there was nothing to publish.
         seconds: How long finishing and publishing took.
     """
 
-    def __init__(
-        self,
-        stream: str,
-        contact_file: ContactFile,
-        delivered_before: Mapping[str, Any] | None = None,
-        audience: str = "",
-    ) -> None:
+    def __init__(self, stream: str, contact_file: ContactFile, audience: str = "") -> None:
         self.stream = stream
         self.audience = audience
+        self.sources: dict[str, None] = {}
         self.failure: TargetError | None = None
         self.finished: FinishedFile | None = None
+        self.delivered: dict[str, Any] | None = None
+        self.is_settled = False
         self.seconds: float | None = None
         self._opened_at = time.monotonic()
+        self._is_open = True
         self._file = contact_file
-        self._previous = _previous(delivered_before)
-        if delivered_before is not None:
-            LOGGER.info(
-                "Stream '%s': last delivered %s, %s rows",
-                stream,
-                delivered_before.get("at"),
-                delivered_before.get("rows"),
-            )
 
     @property
     def received(self) -> int:
@@ -93,76 +82,99 @@ class Export:
         """What became of the records so far."""
         return self._file.counts
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it may still be published."""
+        return self._is_open
+
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Go on with a changed schema."""
-        self._file.use_schema(schema)
+        if self._is_open:
+            self._file.use_schema(schema)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one record."""
-        if self.failure is not None:
+        if not self._is_open:
             return
         try:
             self._file.add(record)
-        except DataError as error:
+        except (DataError, DeliveryError) as error:
+            # A full disk too: what the export has written is removed, and the next may fit.
             self.fail(error)
+
+    def count_filtered(self) -> None:
+        """Count a record that a stream map has left out."""
+        if self._is_open:
+            self._file.count_filtered()
 
     def fail(self, error: TargetError) -> None:
         """Give this export up; nothing of it will be published."""
         self.failure = error
+        self._is_open = False
         self._file.discard()
 
-    def deliver(self, destination: Destination) -> dict[str, Any] | None:
-        """Finish the file and publish it.
+    def finish(self, previous: PreviousDelivery | None) -> FinishedFile:
+        """Close the file, and hold it against the guards.
 
-        Returns:
-            What stands in the state as `delivered`; nothing when nothing is to be noted: there was
-            nobody to deliver, or it was a preview.
+        Args:
+            previous: The last delivery, which some guards compare with.
 
         Raises:
-            TargetError: When the file breaks a rule of the user's or could not be delivered.
+            TargetError: When the file breaks a guard.
         """
-        began_at = time.monotonic()
-        finished = self.finished = self._file.finish(self._previous)
-        LOGGER.info("Stream '%s': %s", self.stream, finished.summary())
+        self._finished_at = time.monotonic()
+        finished = self.finished = self._file.finish(previous)
+        LOGGER.info("Stream '%s': %s", printable(self.stream), finished.summary())
         for warning in finished.warnings:
-            LOGGER.warning("Stream '%s': %s", self.stream, warning)
-        if not finished.parts:
-            return None
+            LOGGER.warning("Stream '%s': %s", printable(self.stream), warning)
+        return finished
+
+    def publish(self, destination: Destination, on_published: Callable[[], object]) -> None:
+        """Publish the finished file.
+
+        Args:
+            destination: Where to.
+            on_published: Called as soon as the files have their names.
+
+        Raises:
+            TargetError: When it could not be delivered.
+        """
+        finished = self.finished
+        if finished is None:
+            raise AssertionError("an export is finished before it is published")
         names = destination.publish(
-            [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts]
+            [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts],
+            on_published,
         )
-        self.seconds = time.monotonic() - began_at
+        if finished.preview_rows is None:
+            self.delivered = facts_of(finished, names)
+        self.settle()
+        self.seconds = time.monotonic() - self._finished_at
         LOGGER.info(
             "Stream '%s': delivered %s, %d rows, %.1f MB, in %.1f s since its first message",
-            self.stream,
-            ", ".join(names),
+            printable(self.stream),
+            ", ".join(map(printable, names)),
             finished.rows,
             sum(part.size_bytes for part in finished.parts) / 1_000_000,
             time.monotonic() - self._opened_at,
         )
-        return None if finished.preview_rows is not None else _delivered(finished, names)
 
-    def discard(self) -> None:
-        """Remove what was spooled."""
+    def settle(self) -> None:
+        """Note that it is through, and free the disk for the next."""
+        self.is_settled = True
+        self._is_open = False
         self._file.discard()
 
 
-def _previous(delivered: Mapping[str, Any] | None) -> PreviousDelivery | None:
-    """The last delivery, as far as the state tells; a state may hold anything."""
-    rows = (delivered or {}).get("rows")
-    if not isinstance(rows, int) or rows < 1:
-        return None
-    filled = (delivered or {}).get("filled")
-    counts = filled.items() if isinstance(filled, dict) else ()
-    return PreviousDelivery(rows, {name: n for name, n in counts if isinstance(n, int)})
-
-
-def _delivered(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:
+def facts_of(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:
+    """What stands in the state as `delivered`."""
+    filtered = {"filtered": finished.filtered} if finished.filtered else {}
     return {
         "files": list(names),
         "rows": finished.rows,
         "rejected": finished.rejected,
         "duplicates": finished.duplicates,
+        **filtered,
         "received": finished.received,
         "bytes": sum(part.size_bytes for part in finished.parts),
         "sha256": [part.sha256 for part in finished.parts],

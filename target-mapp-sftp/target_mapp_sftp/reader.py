@@ -1,8 +1,10 @@
-"""Reads Singer messages as bytes, fast, and without ever repeating a line in a log or an error."""
+"""Reads Singer messages as bytes, fast, and without ever repeating a value in a log or an error."""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from collections import Counter
 from decimal import Decimal
@@ -13,15 +15,18 @@ from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from typing_extensions import override
 
 from target_mapp_sftp.errors import SourceError
+from target_mapp_sftp.messages import MessageError, require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NAME_OF_A_TYPE = re.compile(r"[A-Za-z_]{1,40}").fullmatch
 
 
 class BrokenInputError(SourceError):
-    """A line of the input is no whole Singer message; everything after it is lost."""
+    """A line of the input is not a Singer message; everything after it is lost."""
 
 
 class MessageReader(GenericSingerReader[bytes]):
@@ -44,9 +49,22 @@ class MessageReader(GenericSingerReader[bytes]):
 
     @override
     def deserialize_json(self, line: bytes | str) -> dict[str, Any]:
-        message = self._decode(line)
+        """Read a line, strictly and fast, else as Python's own reader does.
+
+        That one takes what other writers of JSON put out: NaN, half a surrogate pair, integers of
+        any length.
+
+        Raises:
+            MessageError: When neither can read it.
+        """
+        try:
+            message = self._decode(line)
+        except msgspec.DecodeError:
+            message = _repaired(line.encode() if isinstance(line, str) else line)
+        except RecursionError as error:
+            raise MessageError("it is nested too deeply") from error
         if not isinstance(message, dict):
-            raise msgspec.DecodeError("not an object")
+            raise MessageError("it is not a JSON object")
         return message
 
     @override
@@ -60,15 +78,76 @@ class MessageReader(GenericSingerReader[bytes]):
         # --input opens its file as text; the bytes below it are what the decoder reads best.
         for number, line in enumerate(getattr(lines, "buffer", lines), start=1):
             try:
-                message = self.deserialize_json(line)
-                kind = message["type"]
-                handle = callbacks[kind]
-            except (msgspec.DecodeError, KeyError, TypeError):
+                kind = self._process(line, number, callbacks)
+            except MessageError as error:
                 self.broken = BrokenInputError(
-                    f"Line {number} of the input is no whole Singer message: the tap was probably "
-                    "cut off while writing it. Look at the tap's log, then run again."
+                    f"Line {number} of the input is not a Singer message: {error}. Look at the "
+                    "tap's log, then run again."
                 )
                 break
-            handle(message)
-            counter[kind] += 1
+            if kind:
+                counter[kind] += 1
         return counter
+
+    def _process(
+        self,
+        line: bytes,
+        number: int,
+        callbacks: dict[str, Callable[[dict[str, Any]], None]],
+    ) -> str:
+        """Process one line; return its type, nothing for a blank line."""
+        if line.isspace():
+            return ""
+        message = self.deserialize_json(line if number > 1 else _without_mark(line))
+        kind = message.get("type")
+        handle = callbacks.get(kind) if isinstance(kind, str) else None
+        if handle is None or not isinstance(kind, str):
+            raise MessageError(_unknown_type(kind))
+        require_shape(kind, message)
+        handle(message)
+        return kind
+
+
+def _without_mark(line: bytes | str) -> bytes | str:
+    """The first line without the byte order mark that some editors and shells put there."""
+    return line.lstrip("\ufeff") if isinstance(line, str) else line.removeprefix(_BYTE_ORDER_MARK)
+
+
+def _repaired(line: bytes) -> Any:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise MessageError(f"byte {error.start + 1} is not UTF-8{_stream_in(line)}") from error
+    try:
+        return json.loads(
+            text, parse_float=Decimal, parse_int=_whole_number, parse_constant=Decimal
+        )
+    except RecursionError as error:
+        raise MessageError("it is nested too deeply") from error
+    except ValueError as error:
+        if text.endswith("\n"):
+            raise MessageError("it is not valid JSON") from error
+        raise MessageError(
+            "it ends in the middle, so the tap was probably cut off while writing it"
+        ) from error
+
+
+def _whole_number(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:
+        # Python refuses to make integers of more than 4300 digits.
+        return Decimal(digits)
+
+
+def _stream_in(line: bytes) -> str:
+    """Name the stream of a line that cannot be read, as far as that can be seen."""
+    found = re.search(rb'"stream" ?: ?"([\w.-]{1,80})"', line)
+    return f" (stream '{found[1].decode()}')" if found else ""
+
+
+def _unknown_type(kind: Any) -> str:
+    # Anything but a plain word may be a value.
+    if isinstance(kind, str) and _NAME_OF_A_TYPE(kind):
+        return f"its type {kind} is unknown"
+    return "it has no known type"

@@ -1,106 +1,128 @@
-"""One run: the exports of one input, delivered when their streams are complete."""
+"""One run: the exports of one input, each delivered when its streams are complete."""
 
 from __future__ import annotations
 
 import logging
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file import ContactFile, FileSettings
-from target_mapp_sftp.delivered_state import last_delivery
+from target_mapp_sftp.contact_file import (
+    ContactFile,
+    FileSettings,
+    MappingError,
+    PreviousDelivery,
+)
+from target_mapp_sftp.delivered_state import DeliveredState, last_with_rows
 from target_mapp_sftp.delivery import (
     LocalDestination,
     ServerSettings,
     SftpDestination,
     check_server,
 )
+from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
 from target_mapp_sftp.errors import DeliveryError, SettingsError, TargetError
-from target_mapp_sftp.exports import Export, IncompleteStreamError
+from target_mapp_sftp.exports import Export, facts_of
+from target_mapp_sftp.interruption import Interruption
+from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run_stamp import RUN_STAMP
-from target_mapp_sftp.scan_marks import ScanMarks
-from target_mapp_sftp.spool import Spool
+from target_mapp_sftp.scan_marks import (
+    COMPLETE,
+    CountMismatchError,
+    IncompleteStreamError,
+    LateRecordsError,
+    ScanMarks,
+)
+from target_mapp_sftp.spool import ExportRunningError, Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from target_mapp_sftp.exports import Destination
     from target_mapp_sftp.run_report import RunReport
+    from target_mapp_sftp.stream_routes import StreamRoutes
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+# One stream's own trouble: the others go on.
+_OF_ONE_STREAM = (MappingError, ExportRunningError)
+# A login that is refused again and again locks the account, so no other stream tries it.
+_OF_THE_SERVER = (HostKeyError, LoginError)
+_MOST_NAMES = 20
+"""So many streams are named in a line of the log."""
 
 
 class CheckFailedError(DeliveryError):
     """A step of --check failed."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of a run's exports.
-
-    Attributes:
-        delivered: What stands in the state, by the stream's name in the tap.
-        failures: Why the others were not published, by the same names.
-        details: Those of the failures as they were: the error that ends the run gets all of them.
-    """
-
-    delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[str, TargetError] = field(default_factory=dict)
-    details: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def fail(self, name: str, error: TargetError) -> None:
-        """Note why a stream was not published."""
-        self.failures[name] = error
-        self.details[name] = error.details
-
-
 class Run:
     """The exports of one input.
 
+    A stream that the tap has announced is published when its `complete` mark has come and been
+    checked; what comes later in the input does not take it back. A stream of a tap that announces
+    nothing is published at the clean end of the input.
+
     Args:
         config: The target's settings.
+        routes: Which exports a stream of the input feeds.
 
     Attributes:
-        first_state: The first STATE of the input, which may tell the last deliveries.
-        exports: What has been begun, by the stream's name.
+        exports: What has been begun, by the stream's name after any stream map of the target.
         marks: What the tap has announced and completed.
-        outcome: What became of the exports so far.
+        state: What was told and is put out by STATE.
+        interruption: Ends the run on a signal.
+        not_begun: Why announced streams have no export, by their names.
 
     Raises:
         SettingsError: With all problems of the settings at once.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], routes: StreamRoutes) -> None:
         self.file_settings, self._server_settings = _read_settings(config)
         self._config = config
+        self._routes = routes
         self._own_id = RUN_STAMP.run_id or uuid.uuid4().hex
         self._started_at = datetime.now(UTC)
         self._taken_names: set[str] = set()
-        self._sources: dict[str, str] = {}
+        self._received_at: dict[str, dict[str, int]] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
         self._report: RunReport | None = None
-        self.first_state: dict[str, Any] | None = None
+        self._has_ended_well = False
         self.exports: dict[str, Export] = {}
         self.marks = ScanMarks()
-        self.outcome = Outcome()
+        self.state = DeliveredState()
+        self.interruption = Interruption()
+        self.not_begun: dict[str, TargetError] = {}
 
     @property
     def id(self) -> str:
         """The run's id: the tap's, when it announces one."""
         return self.marks.run_id or self._own_id
 
-    def read_marks(self, state: dict[str, Any]) -> None:
-        """Take in what a STATE says of the tap's run, and go on under that run's id."""
-        if self.first_state is None:
-            self.first_state = state
-        self.marks.read(state)
+    @property
+    def failures(self) -> dict[str, TargetError]:
+        """Why streams were not published as a whole, by their names."""
+        failed = {
+            name: export.failure
+            for name, export in self.exports.items()
+            if export.failure is not None
+        }
+        return {**failed, **self.not_begun}
+
+    def read_state(self, value: Any) -> None:
+        """Take in one STATE value: go on under the tap's run id, publish what is complete now."""
+        self.state.read(value, self.marks.received)
+        self.marks.read(value)
         if RUN_STAMP.run_id not in (None, self.id):
-            LOGGER.info("Part of the tap's run %s, and logged as such from here on", self.id)
+            LOGGER.info("Using the tap's run id %s from here on", printable(self.id))
             RUN_STAMP.use(self.id)
+        for export in self._waiting():
+            required = self.required_marks(export)
+            if required and not self.marks.unfinished_of(required):
+                self._publish_all([export], may_wait=True)
 
     def open_export(
         self,
@@ -108,7 +130,7 @@ class Run:
         source: str,
         schema: Mapping[str, Any],
         keys: Sequence[str],
-    ) -> Export:
+    ) -> Export | None:
         """Begin the export of a stream, or go on with it under a changed schema.
 
         Args:
@@ -117,33 +139,50 @@ class Run:
             schema: JSON Schema of its records.
             keys: Its key properties.
 
+        Returns:
+            The export; None when it cannot be begun and other streams may still be delivered.
+
         Raises:
-            TargetError: When the spool, the lock or the server stand in the way.
+            TargetError: When the spool, the lock or the server stand in the way of all that is
+                left to deliver.
         """
+        if stream in self.not_begun:
+            return None
+        try:
+            export = self._opened(stream, source, schema, keys)
+        except _OF_ONE_STREAM as error:
+            if stream in self.exports:
+                self.exports[stream].fail(error)
+            else:
+                self.not_begun[stream] = error
+            self._end_if_nothing_is_left(error)
+            return None
+        export.sources[source] = None
+        return export
+
+    def _opened(
+        self, stream: str, source: str, schema: Mapping[str, Any], keys: Sequence[str]
+    ) -> Export:
         export = self.exports.get(stream)
         if export is not None:
             export.use_schema(schema)
             return export
         spool = self._prepare()
-        self._sources[stream] = source
         spool.lock_export(stream, *self._splits(source), self._folder())
         spool.require_free(self.file_settings.max_file_bytes)
-        export = self.exports[stream] = Export(
-            stream,
-            ContactFile(
-                self.file_settings,
-                stream_name=stream,
-                schema=schema,
-                key_properties=tuple(keys),
-                run_id=self.id,
-                started_at=self._started_at,
-                folder=spool.folder,
-                rejects_folder=spool.rejects_folder,
-                taken_names=self._taken_names,
-            ),
-            last_delivery(self.first_state, self.bookmark(stream)),
-            str(schema.get("title") or ""),
+        contact_file = ContactFile(
+            self.file_settings,
+            stream_name=stream,
+            schema=schema,
+            key_properties=tuple(keys),
+            run_id=self.id,
+            started_at=self._started_at,
+            folder=spool.folder,
+            rejects_folder=spool.rejects_folder,
+            taken_names=self._taken_names,
         )
+        export = Export(stream, contact_file, str(schema.get("title") or ""))
+        self.exports[stream] = export
         return export
 
     def _prepare(self) -> Spool:
@@ -161,51 +200,249 @@ class Run:
             return LocalDestination(
                 Path(self._config["output_dir"]),
                 run_id=self.id,
-                replaces=self.file_settings.preview_rows is not None,
+                replaces=self._is_preview,
             )
         destination = SftpDestination(self._server_settings, run_id=self.id)
         destination.preflight()
         return destination
 
-    def deliver(self, broken: TargetError | None = None) -> Outcome:
-        """Publish every complete stream; the others, and those that fail, stand in the outcome.
+    def required_marks(self, export: Export) -> tuple[str, ...]:
+        """The announced streams that must be complete before an export may be published.
+
+        Those that feed it by their own names, also by a stream map of the target. What came under
+        a name that was never announced went through a mapper that renames, so it is held to all.
+        A stream that a stream map drops holds nothing back.
+        """
+        announced = self.marks.announced
+        feeding = [name for name in announced if export.stream in self._routes.exports_of(name)]
+        if feeding and announced.keys() >= export.sources.keys():
+            return tuple(feeding)
+        return tuple(name for name in announced if self._routes.exports_of(name))
+
+    def bookmark(self, export: Export) -> str:
+        """The name under which the state speaks of an export: the tap's, where it is plain."""
+        name = self._only_source(export)
+        others = [each for each in self.exports.values() if each is not export]
+        is_shared = any(name in (each.stream, self._only_source(each)) for each in others)
+        return export.stream if is_shared else name
+
+    def _only_source(self, export: Export) -> str:
+        names = self.required_marks(export) or tuple(export.sources)
+        return names[0] if len(names) == 1 else export.stream
+
+    # Publishing
+
+    def _waiting(self) -> list[Export]:
+        return [export for export in self.exports.values() if export.is_waiting]
+
+    def _publish_all(self, exports: Iterable[Export], *, may_wait: bool = False) -> None:
+        """Publish exports whose streams are complete; those that fail keep their errors.
 
         Args:
-            broken: Why the input ended early; only what was declared complete is then published.
+            exports: All of them are finished and checked before the first is published.
+            may_wait: Whether one may be left for later, because what is to come may settle it.
+
+        Raises:
+            TargetError: When nothing can be delivered any more.
         """
-        outcome = self.outcome
-        for stream, export in self.exports.items():
-            name = self.bookmark(stream)
+        finished = [each for each in exports if self._is_finished(each, may_wait=may_wait)]
+        for export in finished:
             try:
-                facts = self._deliver(stream, export, broken)
+                self._publish(export)
             except TargetError as error:
-                export.discard()
-                outcome.fail(name, error)
+                if not export.is_settled:
+                    export.fail(error)
+                if export.is_settled or isinstance(error, _OF_THE_SERVER):
+                    raise
+
+    def _is_finished(self, export: Export, *, may_wait: bool) -> bool:
+        """Check an export's marks, close its file, and see that the delivery can be noted."""
+        required = self.required_marks(export)
+        mismatch = self.marks.mismatch(required)
+        if mismatch and may_wait and self.marks.is_countable_later(required):
+            return False
+        try:
+            self._require_count(export, required, mismatch)
+            finished = export.finish(self._previous(export))
+            if finished.parts and not self._is_preview:
+                facts = facts_of(finished, [part.name for part in finished.parts])
+                self.state.line(is_all=False, and_delivered={self.bookmark(export): facts})
+        except TargetError as error:
+            export.fail(error)
+            return False
+        return True
+
+    def _require_count(
+        self, export: Export, required: tuple[str, ...], mismatch: CountMismatchError | None
+    ) -> None:
+        if late := self.marks.late(required):
+            raise LateRecordsError(required, late, "Nothing of it was published.")
+        if mismatch is None:
+            return
+        if self._config.get("count_mismatch") != "warn":
+            raise mismatch
+        LOGGER.warning(
+            "count_mismatch: stream '%s' is complete with %d records and %d came",
+            printable(export.stream),
+            mismatch.sent,
+            mismatch.received,
+        )
+
+    def _previous(self, export: Export) -> PreviousDelivery | None:
+        """The last delivery that had rows, as far as the states of the input tell."""
+        told = self.state.told(self.bookmark(export))
+        last = last_with_rows(told)
+        if last is None:
+            if self.file_settings.max_shrink is not None:
+                LOGGER.warning(
+                    "max_shrink: the state tells of no earlier delivery of stream '%s', so there "
+                    "is nothing to compare with",
+                    printable(export.stream),
+                )
+            return None
+        LOGGER.info(
+            "Stream '%s': last delivered %s, %d rows",
+            printable(export.stream),
+            printable(str(last.get("at"))),
+            last["rows"],
+        )
+        filled = last.get("filled")
+        counts = filled.items() if isinstance(filled, dict) else ()
+        return PreviousDelivery(last["rows"], {name: n for name, n in counts if type(n) is int})
+
+    def _publish(self, export: Export) -> None:
+        """Publish a finished export and note it at once, so that no signal comes between."""
+        if self._destination is None or export.finished is None:
+            raise AssertionError("an export is opened and finished before it is published")
+        self.interruption.check()
+        try:
+            if export.finished.parts:
+                export.publish(self._destination, self.interruption.hold)
             else:
-                if facts is not None:
-                    outcome.delivered[name] = facts
-        self._add_streams_never_begun(outcome)
-        return outcome
+                export.settle()
+            self._note(export)
+        finally:
+            self.interruption.release()
 
-    def _deliver(
-        self, stream: str, export: Export, broken: TargetError | None
-    ) -> dict[str, Any] | None:
-        if export.failure is not None:
-            raise export.failure
-        held_to = self.marks.held_to(self._sources[stream])
-        missing = [name for name in held_to if name in self.marks.unfinished]
-        if missing:
-            raise IncompleteStreamError(missing, export.received)
-        if broken is not None and not held_to:
-            raise broken
-        if self._destination is None:
-            raise AssertionError("the destination is opened with the first export")
-        return export.deliver(self._destination)
+    def _note(self, export: Export) -> None:
+        required = self.required_marks(export)
+        self._received_at[export.stream] = {
+            name: self.marks.received[name] for name in export.sources
+        }
+        self.state.settle(
+            required or tuple(export.sources), self.bookmark(export), export.delivered
+        )
+        if export.delivered is not None:
+            self._write_state()
 
-    def _add_streams_never_begun(self, outcome: Outcome) -> None:
+    def _write_state(self) -> None:
+        # A preview delivers nobody to Mapp: the next real run begins where the last one ended.
+        if not self._is_preview:
+            is_all = self._has_ended_well and not self.failures and not self._waiting()
+            self.state.write(self.state.line(is_all=is_all))
+
+    @property
+    def _is_preview(self) -> bool:
+        return self.file_settings.preview_rows is not None
+
+    # The end of the input
+
+    def deliver(self, broken: TargetError | None = None) -> None:
+        """Publish what the end of the input allows; why the rest is not stands in *failures*.
+
+        Args:
+            broken: Why the input ended early; then only what was declared complete is published.
+        """
+        self._has_ended_well = broken is None
+        ready = []
+        for export in self._waiting():
+            required = self.required_marks(export)
+            if missing := self.marks.unfinished_of(required):
+                export.fail(IncompleteStreamError(missing, export.received))
+            elif broken is not None and not required:
+                export.fail(broken)
+            else:
+                ready.append(export)
+        self._add_streams_never_begun()
+        self._add_late_records()
+        self._publish_all(ready)
+        if not self.failures or any(export.is_settled for export in self.exports.values()):
+            self._write_state()
+
+    def _add_streams_never_begun(self) -> None:
+        known = {name for each in self.exports.values() for name in self.required_marks(each)}
+        for name, mark in self.marks.announced.items():
+            exports = self._routes.exports_of(name)
+            if name in known or self.not_begun.keys() & {name, *exports}:
+                continue
+            if not exports:
+                self._say_dropped(name, mark.status)
+            elif mark.status != COMPLETE:
+                self.not_begun[name] = IncompleteStreamError([name], 0)
+            elif mark.records:
+                self.not_begun[name] = CountMismatchError([name], mark.records, mark.received)
+            else:
+                LOGGER.warning(
+                    "Stream '%s': the tap declared it complete and sent no SCHEMA, so there is no "
+                    "file",
+                    printable(name),
+                )
+
+    def _say_dropped(self, name: str, status: str) -> None:
+        if status != COMPLETE:
+            LOGGER.warning(
+                "Stream '%s': the tap did not declare it complete; stream_maps drops it, so "
+                "nothing was to be delivered",
+                printable(name),
+            )
+
+    def _add_late_records(self) -> None:
+        """Find what came for streams that had been published."""
+        for export in self.exports.values():
+            received_at = self._received_at.get(export.stream)
+            if received_at is None:
+                continue
+            late = sum(self.marks.received[name] - n for name, n in received_at.items())
+            reopened = self.marks.unfinished_of(self.required_marks(export))
+            if late or reopened:
+                files = ", ".join(export.delivered["files"]) if export.delivered else "no file"
+                export.failure = LateRecordsError(
+                    received_at, late, f"Delivered was {files} with what had come before."
+                )
+
+    def _end_if_nothing_is_left(self, error: TargetError) -> None:
+        """Raise *error* now where reading on would deliver nothing more."""
+        if self._waiting():
+            return
         for name in self.marks.unfinished:
-            if name not in outcome.failures:
-                outcome.fail(name, IncompleteStreamError([name], 0))
+            exports = self._routes.exports_of(name)
+            if any(each not in self.exports and each not in self.not_begun for each in exports):
+                return
+        raise error
+
+    @property
+    def not_begun_at_the_end(self) -> dict[str, TargetError | None]:
+        """Announced streams without an export when the run ended, and why, where it is known."""
+        known = {name for each in self.exports.values() for name in self.required_marks(each)}
+        unfinished = (name for name in self.marks.unfinished if self._routes.exports_of(name))
+        left = (name for name in unfinished if name not in known)
+        return {**dict.fromkeys(left), **self.not_begun}
+
+    def summary(self) -> Iterator[str]:
+        """What was and was not delivered, where the run had several streams or did not end well."""
+        delivered = [
+            f"'{printable(name)}' ({', '.join(map(printable, export.delivered['files']))}, "
+            f"{export.delivered['rows']} rows)"
+            for name, export in self.exports.items()
+            if export.delivered is not None
+        ]
+        if delivered:
+            yield f"Delivered in this run: {_listed(delivered)}"
+        left = [name for name, export in self.exports.items() if not export.is_settled]
+        left += self.not_begun_at_the_end
+        if left:
+            names = [f"'{printable(name)}'" for name in dict.fromkeys(left)]
+            yield f"Not delivered in this run: {_listed(names)}"
 
     def check(self, say: Callable[[str], object]) -> None:
         """Walk the way to the folder once and say a line for each step.
@@ -238,18 +475,28 @@ class Run:
             raise
         self._report.write(None)
 
+    @contextmanager
+    def summarized(self) -> Iterator[None]:
+        """Log at the end, however it comes, what was and what was not delivered."""
+        try:
+            yield
+        except BaseException:
+            self._say_summary(logging.ERROR)
+            raise
+        self._say_summary(logging.INFO)
+
+    def _say_summary(self, level: int) -> None:
+        # Of a single stream its own line has said it.
+        if len(self.exports) + len(self.not_begun_at_the_end) > 1:
+            for line in self.summary():
+                LOGGER.log(level, line)
+
     def close(self) -> None:
-        """Remove everything spooled and give up the locks."""
+        """Remove everything spooled, give up the locks, and end the connection."""
+        if self._destination is not None:
+            self._destination.close()
         if self._spool is not None:
             self._spool.remove()
-
-    def bookmark(self, stream: str) -> str:
-        """The name under which the state speaks of *stream*: the tap's, where it is plain."""
-        source = self._sources.get(stream, stream)
-        held_to = self.marks.held_to(source)
-        name = held_to[0] if len(held_to) == 1 else source
-        shared = sum(1 for other in self._sources.values() if other == source) > 1
-        return stream if shared else name
 
     @property
     def destination_name(self) -> str:
@@ -268,6 +515,12 @@ class Run:
         if server is None:
             return str(Path(self._config["output_dir"]).resolve())
         return f"{server.username}@{server.host}:{server.port}/{server.folder}"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _read_settings(config: Mapping[str, Any]) -> tuple[FileSettings, ServerSettings | None]:

@@ -79,10 +79,10 @@ class RunReport:
 
     def _begun(self, left: Status) -> Iterator[StreamFacts]:
         for stream, export in self._run.exports.items():
-            name = self._run.bookmark(stream)
-            failure = self._failure_of(name, export)
+            name = self._run.bookmark(export)
+            failure = _as_failure(export.failure)
             counts = export.counts
-            delivered = self._run.outcome.delivered.get(name)
+            delivered = export.delivered
             yield StreamFacts(
                 name=stream,
                 audience=export.audience or stream,
@@ -103,40 +103,31 @@ class RunReport:
             )
 
     def _never_begun(self, left: Status) -> Iterator[StreamFacts]:
-        begun = {self._run.bookmark(stream) for stream in self._run.exports}
-        for name in self._run.marks.unfinished:
-            if name not in begun:
-                failure = self._failure_of(name)
-                yield StreamFacts(
-                    name=name,
-                    audience=name,
-                    status=left if failure is None else Status.FAILED,
-                    failure=failure,
-                    deliveries=self._deliveries(name, None),
-                )
-
-    def _failure_of(self, name: str, export: Export | None = None) -> Failure | None:
-        outcome = self._run.outcome
-        if name in outcome.failures:
-            return Failure(str(outcome.failures[name]), outcome.details[name])
-        if export is not None and export.failure is not None:
-            return Failure(str(export.failure), export.failure.details)
-        return None
+        for name, error in self._run.not_begun_at_the_end.items():
+            failure = _as_failure(error)
+            yield StreamFacts(
+                name=name,
+                audience=name,
+                status=left if failure is None else Status.FAILED,
+                failure=failure,
+                deliveries=self._deliveries(name, None),
+            )
 
     def _failure_of_the_run(
         self, ended_by: BaseException | None, streams: tuple[StreamFacts, ...]
     ) -> Failure | None:
         """What ended the run, unless the section of a stream says it."""
-        if ended_by is None or ended_by in self._run.outcome.failures.values():
+        if ended_by is None or ended_by in self._run.failures.values():
             return None
         if not isinstance(ended_by, TargetError):
             return Failure(_ending(ended_by))
         failures = [each.failure for each in streams if each.failure]
         said = {line for each in failures for line in (each.message, *each.details)}
-        return Failure(str(ended_by), tuple(each for each in ended_by.details if each not in said))
+        details = (*ended_by.details, *ended_by.others)
+        return Failure(str(ended_by), tuple(each for each in details if each not in said))
 
     def _deliveries(self, name: str, delivered: Mapping[str, Any] | None) -> tuple[Delivery, ...]:
-        listed = last_deliveries(self._run.first_state, name)
+        listed = last_deliveries(self._run.state.told(name))
         if delivered is not None:
             listed.append(counts_of(delivered))
         return tuple(
@@ -144,6 +135,10 @@ class RunReport:
             for each in listed
             if isinstance(each.get("rows"), int) and isinstance(each.get("rejected"), int)
         )
+
+
+def _as_failure(error: TargetError | None) -> Failure | None:
+    return None if error is None else Failure(str(error), error.details)
 
 
 def _status(

@@ -7,20 +7,76 @@ each stream is::
     {"status": "pending" | "running" | "complete", "run_id": "…", "records": 151204}
 
 `pending` for every selected stream in the first STATE of a run, before any SCHEMA; `running` before
-a stream's first record; `complete` after its last. A mark counts only within its run, because an
-SDK tap repeats the state of the last run, an old `complete` included, before it does anything. See
-`docs/all-or-nothing.md`.
+a stream's first record; `complete` after its last, with the number of records that were sent. A
+mark counts only within its run, because an SDK tap repeats the state of the last run, an old
+`complete` included, before it does anything. See `docs/all-or-nothing.md`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from target_mapp_sftp.errors import SourceError
+from target_mapp_sftp.printable import printable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 PENDING, RUNNING, COMPLETE = "pending", "running", "complete"
+
+
+class IncompleteStreamError(SourceError):
+    """The tap announced streams and did not declare them complete.
+
+    Args:
+        streams: Their names in the tap.
+        received: How many records had come.
+    """
+
+    def __init__(self, streams: Iterable[str], received: int) -> None:
+        super().__init__(
+            f"Stream {named(streams)}: the tap did not declare it complete after {received} "
+            "records, so nothing of it was published. Look at the tap's log for the reason, then "
+            "run again."
+        )
+
+
+class CountMismatchError(SourceError):
+    """A stream was declared complete with another number of records than came.
+
+    Args:
+        streams: Their names in the tap.
+        sent: How many records the tap says it sent.
+        received: How many came.
+    """
+
+    def __init__(self, streams: Iterable[str], sent: int, received: int) -> None:
+        super().__init__(
+            f"count_mismatch: the tap declared stream {named(streams)} complete with {sent} "
+            f"records and {received} came, so nothing of it was published. Look at the logs of tap "
+            "and mapper, then run again. Where a mapper between tap and target leaves records out "
+            "on purpose, set count_mismatch to warn."
+        )
+        self.sent, self.received = sent, received
+
+
+class LateRecordsError(SourceError):
+    """Records of a stream came after the tap had declared it complete.
+
+    Args:
+        streams: Their names in the tap.
+        received: How many came after the mark; 0 when the stream was only announced again.
+        outcome: What was and was not delivered, as a sentence.
+    """
+
+    def __init__(self, streams: Iterable[str], received: int, outcome: str) -> None:
+        came = f"{received} records came" if received else "it was announced again"
+        super().__init__(
+            f"Stream {named(streams)}: {came} after the tap had declared it complete. {outcome} "
+            "This is a fault of the tap: `complete` must follow the last record."
+        )
 
 
 @dataclass(slots=True)
@@ -31,19 +87,27 @@ class ScanMark:
         run_id: The run in which the stream was announced.
         status: The last status of that run.
         records: How many records the tap says it sent, once it has said so.
+        received: How many had come on the wire when it was declared complete.
         splits: The share of the audience this run reads, when it is not the whole.
     """
 
     run_id: str
     status: str
     records: int | None = None
+    received: int = 0
     splits: str | None = None
 
 
 class ScanMarks:
-    """What one input has announced and completed, read from its STATE messages in order."""
+    """What one input has announced and completed, read from its STATE messages in order.
+
+    Attributes:
+        received: The records that came on the wire, by the stream's name there, before any stream
+            map of the target.
+    """
 
     def __init__(self) -> None:
+        self.received: Counter[str] = Counter()
         self._marks: dict[str, ScanMark] = {}
 
     @property
@@ -56,40 +120,86 @@ class ScanMarks:
         """The run's id, when the tap announces one."""
         return next((mark.run_id for mark in self._marks.values()), None)
 
-    def read(self, state: Mapping[str, Any]) -> None:
+    def read(self, state: Any) -> None:
         """Take in one STATE value; anything that is no mark is passed over."""
         for stream, scan in _scans(state):
             run_id, status = scan.get("run_id"), scan.get("status")
             if not isinstance(run_id, str):
                 continue
-            if status in {PENDING, RUNNING}:
-                self._marks[stream] = ScanMark(run_id, status, splits=scan.get("splits"))
+            if status in (PENDING, RUNNING):
+                self._announce(stream, run_id, status, scan.get("splits"))
             elif status == COMPLETE:
                 self._complete(stream, run_id, scan.get("records"))
 
+    def _announce(self, stream: str, run_id: str, status: str, splits: object) -> None:
+        share = None if splits is None else str(splits)
+        self._marks[stream] = ScanMark(run_id, status, splits=share)
+
     def _complete(self, stream: str, run_id: str, records: object) -> None:
         mark = self._marks.get(stream)
-        if mark is not None and mark.run_id == run_id:
+        # The state is repeated with every STATE message: only the first `complete` is news.
+        if mark is not None and mark.run_id == run_id and mark.status != COMPLETE:
             mark.status = COMPLETE
-            mark.records = records if isinstance(records, int) else None
-
-    def held_to(self, stream: str) -> tuple[str, ...]:
-        """The announced streams that must be complete before *stream* may be published.
-
-        A stream of the announced name is held to its own mark. One of another name came through a
-        mapper that renames: it is held to all marks, of which there is often just one. Without any
-        mark it is held to nothing.
-        """
-        return (stream,) if stream in self._marks else tuple(self._marks)
+            is_number = isinstance(records, int) and not isinstance(records, bool)
+            mark.records = records if is_number else None  # type: ignore[assignment]
+            mark.received = self.received[stream]
 
     @property
     def unfinished(self) -> tuple[str, ...]:
         """The announced streams that were not declared complete."""
         return tuple(name for name, mark in self._marks.items() if mark.status != COMPLETE)
 
+    def unfinished_of(self, streams: Iterable[str]) -> list[str]:
+        """Those of *streams* that were announced and not declared complete."""
+        return [name for name in streams if self._marks[name].status != COMPLETE]
 
-def _scans(state: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    bookmarks = state.get("bookmarks")
+    def late(self, streams: Iterable[str]) -> int:
+        """How many records of complete *streams* came after their marks."""
+        return sum(
+            self.received[name] - self._marks[name].received
+            for name in streams
+            if self._marks[name].status == COMPLETE
+        )
+
+    def mismatch(self, streams: Collection[str]) -> CountMismatchError | None:
+        """Hold the records that came for complete *streams* against those that their marks name.
+
+        A mark without a number is not held to one. Where streams came that were never announced, a
+        mapper before this target renames or copies; then it is enough that as many records came in
+        all as were sent in all, see `is_countable_later`.
+        """
+        for name in streams:
+            mark = self._marks[name]
+            if mark.records is not None and mark.records != mark.received:
+                return self._mismatch_in_all(streams) if self._foreign else self._mismatch([name])
+        return None
+
+    def is_countable_later(self, streams: Collection[str]) -> bool:
+        """Whether a mismatch of *streams* may still be resolved by what is to come."""
+        return bool(self._foreign and self.unfinished and streams)
+
+    def _mismatch(self, names: list[str]) -> CountMismatchError:
+        sent = sum(self._marks[name].records or 0 for name in names)
+        return CountMismatchError(names, sent, sum(self._marks[name].received for name in names))
+
+    def _mismatch_in_all(self, streams: Collection[str]) -> CountMismatchError | None:
+        sent = sum(mark.records or 0 for mark in self._marks.values())
+        received = self.received.total()
+        return None if sent == received else CountMismatchError(streams, sent, received)
+
+    @property
+    def _foreign(self) -> set[str]:
+        """Streams that came and were never announced."""
+        return self.received.keys() - self._marks.keys()
+
+
+def named(streams: Iterable[str]) -> str:
+    """Names of streams for a message."""
+    return ", ".join(f"'{printable(name)}'" for name in streams)
+
+
+def _scans(state: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    bookmarks = state.get("bookmarks") if isinstance(state, dict) else None
     if not isinstance(bookmarks, dict):
         return
     for stream, bookmark in bookmarks.items():

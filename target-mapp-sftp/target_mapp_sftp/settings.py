@@ -370,6 +370,15 @@ RULES = (
         title="Max shrink",
         description='A percentage such as "20%"; an export that shrank more than this fails.',
     ),
+    th.Property(
+        "count_mismatch",
+        th.StringType,
+        default="fail",
+        allowed_values=["fail", "warn"],
+        title="Count mismatch",
+        description="Other than the tap's number of records came: fail, or warn, where a mapper "
+        "between tap and target leaves records out on purpose.",
+    ),
 )
 
 SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY, *REPORT)

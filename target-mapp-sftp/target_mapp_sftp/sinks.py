@@ -19,7 +19,7 @@ class ContactSink(Sink):
     """
 
     target: TargetMappSftp
-    export: Export
+    export: Export | None = None
 
     def __init__(self, target: TargetMappSftp, stream_name: str, **kwargs: Any) -> None:
         self.target = target
@@ -46,16 +46,18 @@ class ContactSink(Sink):
 
     @override
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
-        self.export.add(record)
+        if self.export is not None:
+            self.export.add(record)
 
     @override
     def clean_up(self) -> None:
         # Most records pass the sink by, and its counter with it.
-        self.record_counter_metric.value = self.export.received
+        if self.export is not None:
+            self.record_counter_metric.value = self.export.received
         super().clean_up()
 
     @override
     def process_batch(self, context: dict[str, Any]) -> None:
         # BATCH files come here with their records; a drain comes with none.
-        for record in context.get("records", ()):
-            self.export.add(record)
+        if records := context.get("records"):
+            self.target.take_batch(records)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
+import threading
 from contextlib import closing
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Target
+from singer_sdk.exceptions import SingerSDKError
+from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import JSONSchemaValidator
 from typing_extensions import override
 
 from target_mapp_sftp.cli import TargetCommand
-from target_mapp_sftp.delivered_state import after_run
 from target_mapp_sftp.errors import SettingsError, TargetError
+from target_mapp_sftp.messages import MessageError
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
@@ -30,9 +32,10 @@ from target_mapp_sftp.settings import (
 )
 from target_mapp_sftp.sinks import ContactSink
 from target_mapp_sftp.stream_maps import problems_of, unmatched
+from target_mapp_sftp.stream_routes import StreamRoutes, kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import FrameType
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -65,11 +68,17 @@ class TargetMappSftp(Target):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_parallelism = 1
-        self.run = Run(self.config)
+        self.run = Run(self.config, self._routes)
         self.unopened_sinks: list[ContactSink] = []
         self._source = ""
-        self._exit_code_of_signal: int | None = None
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+        self._fed: dict[str, list[Export]] = {}
+
+    @override
+    def setup_mapper(self) -> None:
+        # Before the SDK's mapper takes `__else__` out of the settings.
+        self._routes = StreamRoutes(self.config)
+        super().setup_mapper()
 
     @override
     @classmethod
@@ -103,25 +112,34 @@ class TargetMappSftp(Target):
 
     @override
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
-        """Private hook: the marks must be seen in the order they were sent."""
-        super()._process_state_message(message_dict)
-        self.run.read_marks(message_dict["value"])
+        """Private hook: marks must be seen in the order they were sent, and publish at once.
+
+        The SDK would keep the newest state and put it out at the end; the run does that itself.
+        """
+        self.run.read_state(message_dict["value"])
 
     @override
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
         """Private hook: only here is it known which stream of the tap a sink stands for."""
         source = self._source = message_dict["stream"]
         super()._process_schema_message(message_dict)
+        maps = kept(self.mapper.stream_maps[source])
         while self.unopened_sinks:
-            self.unopened_sinks.pop(0).open()
-        maps = self.mapper.stream_maps[source]
+            sink = self.unopened_sinks.pop(0)
+            if any(each.stream_alias == sink.stream_name for each in maps):
+                sink.open()
+        names = [each.stream_alias for each in maps]
+        self._fed[source] = [self.run.exports[name] for name in names if name in self.run.exports]
         unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
         if unchanged and not maps[0].flattening_enabled:
-            self._add[source] = self.run.exports[source].add
+            export = self.run.exports.get(names[0])
+            self._add[source] = _ignore if export is None else export.add
         else:
             self._add.pop(source, None)
 
-    def open_export(self, stream: str, schema: Mapping[str, Any], keys: Sequence[str]) -> Export:
+    def open_export(
+        self, stream: str, schema: Mapping[str, Any], keys: Sequence[str]
+    ) -> Export | None:
         """Begin the export of a stream whose SCHEMA is being processed, or go on with it."""
         return self.run.open_export(stream, self._source, schema, keys)
 
@@ -132,11 +150,58 @@ class TargetMappSftp(Target):
         The contact file checks every value it writes, so a record that no stream map changes goes
         to it directly.
         """
-        add = self._add.get(message_dict.get("stream", ""))
-        if add is not None and "record" in message_dict:
-            add(message_dict["record"])
-        else:
-            super()._process_record_message(message_dict)
+        source = message_dict["stream"]
+        add = self._add.get(source)
+        if add is None:
+            self._map_record(source, message_dict)
+            return
+        self.run.marks.received[source] += 1
+        add(message_dict["record"])
+
+    def _map_record(self, source: str, message_dict: dict[str, Any]) -> None:
+        """Pass a record through the stream maps, and count where it does not come out."""
+        self._require_schema(source, "RECORD")
+        self.run.marks.received[source] += 1
+        fed = self._fed[source]
+        before = [export.received for export in fed]
+        super()._process_record_message(message_dict)
+        for export, received in zip(fed, before, strict=True):
+            if export.received == received:
+                export.count_filtered()
+
+    @override
+    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
+        """Private hook: the SDK passes the records of BATCH files by the stream maps."""
+        source = self._source = message_dict["stream"]
+        self._require_schema(source, "BATCH")
+        sink = next(iter(self._sinks_active.values()))
+        try:
+            encoding = BaseBatchFileEncoding.from_dict(message_dict["encoding"])
+            sink.process_batch_files(encoding, message_dict["manifest"])
+        except (TargetError, MessageError, SingerSDKError):
+            raise
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise MessageError(
+                f"a file of a BATCH of stream '{printable(source)}' cannot be read ({reason})"
+            ) from error
+
+    def take_batch(self, records: Iterable[dict[str, Any]]) -> None:
+        """Take the records of a BATCH file as if they had come one by one."""
+        for record in records:
+            if not isinstance(record, dict):
+                raise MessageError(
+                    f"a BATCH of stream '{printable(self._source)}' holds what is not a record"
+                )
+            self._process_record_message({"stream": self._source, "record": record})
+
+    def _require_schema(self, source: str, kind: str) -> None:
+        if source not in self._fed:
+            raise MessageError(f"a {kind} of stream '{printable(source)}' came before its SCHEMA")
+
+    @override
+    def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
+        """Private hook: a contact file has no versions, so there is nothing to do."""
 
     @override
     def process_endofpipe(self) -> None:
@@ -146,22 +211,15 @@ class TargetMappSftp(Target):
             self.run.close()
 
     def _deliver(self) -> None:
-        if self._exit_code_of_signal is not None:
-            sys.exit(self._exit_code_of_signal)
+        self.run.interruption.check()
         broken = self.message_reader.broken
         if broken is None:
             self._warn_of_unmatched_maps()
-        outcome = self.run.deliver(broken)
-        if outcome.delivered or not outcome.failures:
-            self._latest_state = after_run(
-                first=self.run.first_state,
-                latest=self._latest_state,
-                delivered=outcome.delivered,
-                failed=outcome.failures,
-            )
-            self.drain_all(is_endofpipe=True)
-        causes = [broken, *outcome.failures.values()] if broken else outcome.failures.values()
-        _raise_first(list(dict.fromkeys(causes)))
+        self.run.deliver(broken)
+        # Closes the SDK's counters; it has no state to put out, for that is out already.
+        self.drain_all(is_endofpipe=True)
+        failures = self.run.failures.values()
+        _raise_first(list(dict.fromkeys([broken, *failures] if broken else failures)))
 
     def _warn_of_unmatched_maps(self) -> None:
         streams = list(self.mapper.stream_maps)
@@ -174,17 +232,25 @@ class TargetMappSftp(Target):
             )
 
     @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> NoReturn:
+    def _setup_signal_handlers(self) -> None:
+        """Private hook: a closed terminal ends the run like SIGTERM, unless it is to be ignored."""
+        super()._setup_signal_handlers()
+        is_main = threading.current_thread() == threading.main_thread()
+        # Under nohup it is ignored, and stays so.
+        if is_main and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self._handle_termination)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """Private hook: the SDK would deliver what has come so far and exit with 0."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self.logger.error(
             "Stopped by %s: nothing that was not yet published will be.",
             signal.Signals(signum).name,
         )
-        self._exit_code_of_signal = 128 + signum
         _end_input()
-        sys.exit(self._exit_code_of_signal)
+        self.run.interruption.strike(signum)
 
     # The command line
 
@@ -209,7 +275,7 @@ class TargetMappSftp(Target):
         if check:
             target.run.check(click.echo)
             return
-        with closing(target.run), target.run.reported():
+        with closing(target.run), target.run.reported(), target.run.summarized():
             target.listen(file_input)
 
     @override
@@ -244,9 +310,13 @@ def _end_input() -> None:
     os.close(nothing)
 
 
+def _ignore(_record: Mapping[str, Any]) -> None:
+    """Take a record of a stream that cannot be delivered; its error is told at the end."""
+
+
 def _raise_first(failures: list[TargetError]) -> None:
-    """Raise what came first, with the others as its details; nothing when nothing failed."""
+    """Raise what came first, with the others beside it; nothing when nothing failed."""
     if failures:
         first, *others = failures
-        first.details += tuple(line for error in others for line in (str(error), *error.details))
+        first.others = tuple(line for error in others for line in (str(error), *error.details))
         raise first

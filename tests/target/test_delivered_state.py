@@ -1,12 +1,23 @@
-"""What the state says of deliveries."""
+"""What the state that is put out says of deliveries."""
 
 from __future__ import annotations
 
+import io
+import json
+from contextlib import redirect_stdout
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from target_mapp_sftp.delivered_state import after_run, last_deliveries, last_delivery
+from target_mapp_sftp.delivered_state import (
+    DeliveredState,
+    encoded,
+    last_deliveries,
+    last_with_rows,
+)
 
 FACTS = {
     "files": ["a.csv"],
@@ -16,13 +27,40 @@ FACTS = {
     "at": "2026-11-24T00:00:41Z",
 }
 COUNTS = {"at": "2026-11-24T00:00:41Z", "rows": 2, "rejected": 1, "bytes": 90}
+Value = Any
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.decimals(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def state_after(*values: Any, received: dict[str, int] | None = None) -> DeliveredState:
+    """What an input with these STATE values leaves, all of them before so many records."""
+    state = DeliveredState()
+    for value in values:
+        state.read(value, received or {})
+    return state
+
+
+def put_out(state: DeliveredState, *, is_all: bool = True) -> Any:
+    """The state as whoever reads standard output understands it."""
+    line = state.line(is_all=is_all)
+    assert line is not None
+    return json.loads(line)
+
+
+def delivery(number: int) -> dict[str, Any]:
+    """The facts of a delivery of so many rows."""
+    return {**FACTS, "rows": number}
 
 
 def test_a_delivery_stands_beside_the_tap_s_own_bookmark() -> None:
     """The tap's marks stay; the facts come to them."""
     latest = {"bookmarks": {"buyers": {"scan": {"status": "complete"}}}, "other": 1}
-    state = after_run(first=None, latest=latest, delivered={"buyers": FACTS}, failed=())
-    assert state == {
+    state = state_after(latest)
+    state.settle(["buyers"], "buyers", FACTS)
+    assert put_out(state) == {
         "bookmarks": {
             "buyers": {
                 "scan": {"status": "complete"},
@@ -32,60 +70,155 @@ def test_a_delivery_stands_beside_the_tap_s_own_bookmark() -> None:
         },
         "other": 1,
     }
-    assert last_delivery(state, "buyers") == FACTS
     assert latest["bookmarks"] == {"buyers": {"scan": {"status": "complete"}}}
 
 
-def test_a_failed_stream_keeps_the_bookmark_it_had_before_the_run() -> None:
-    """So an incremental tap sends again what did not arrive."""
-    first = {"bookmarks": {"orders": {"replication_key_value": 1, "delivered": FACTS}}}
+def test_a_stream_that_is_not_delivered_keeps_the_bookmark_it_had_before_the_run() -> None:
+    """So an incremental tap sends again what did not arrive; a new one has none."""
+    first = {"bookmarks": {"orders": {"replication_key_value": 1, "delivered": FACTS}}, "all": 1}
     latest = {"bookmarks": {"orders": {"replication_key_value": 9}, "new": {"version": 1}}}
-    state = after_run(first=first, latest=latest, delivered={}, failed=("orders", "new"))
-    assert state == first
+    state = state_after(first)
+    state.read({**latest, "all": 2}, {"orders": 3, "new": 1})
+    state.settle(["buyers"], "buyers", FACTS)
+    partial = put_out(state, is_all=False)
+    assert partial.pop("all") == 1
+    assert partial["bookmarks"].pop("buyers")["delivered"] == FACTS
+    assert partial == {"bookmarks": first["bookmarks"]}
+
+
+def test_a_bookmark_that_follows_its_records_does_not_tell_what_was_before() -> None:
+    """A tap that puts out no state at its start; that of a later stream still tells."""
+    state = DeliveredState()
+    state.read({"bookmarks": {"a": {"key": 100}, "b": {"key": 1}}}, {"a": 5})
+    state.read({"bookmarks": {"a": {"key": 100}, "b": {"key": 70}}}, {"a": 5, "b": 9})
+    state.settle([], "c", FACTS)
+    bookmarks = put_out(state, is_all=False)["bookmarks"]
+    assert bookmarks.keys() == {"b", "c"}
+    assert bookmarks["b"] == {"key": 1}
+
+
+def test_records_under_a_name_without_a_bookmark_may_be_of_any_stream() -> None:
+    """A mapper between tap and target renames."""
+    state = state_after({"bookmarks": {"a": {"key": 100}}}, received={"renamed": 5})
+    assert put_out(state, is_all=False) == {}
 
 
 def test_an_input_without_state_gets_none() -> None:
     """A tap that keeps no state is not given one."""
-    assert after_run(first=None, latest=None, delivered={"a": FACTS}, failed=()) is None
+    state = DeliveredState()
+    state.settle(["a"], "a", FACTS)
+    assert state.line(is_all=True) is None
 
 
-def test_states_without_bookmarks_tell_of_no_delivery() -> None:
-    """Any state of any tap can be asked."""
-    for state in (None, {}, {"bookmarks": None}, {"bookmarks": {"a": 3}}, {"a": {"delivered": 1}}):
-        assert last_delivery(state, "a") is None
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        "text",
+        7,
+        True,
+        {"bookmarks": None},
+        {"bookmarks": []},
+        {"bookmarks": {"a": None}},
+        {"bookmarks": {"a": ["x"]}},
+    ],
+)
+def test_a_state_without_a_place_is_passed_through_and_that_is_said(
+    value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, as a warning; never a crash, never another shape."""
+    state = state_after(value)
+    state.settle(["a"], "a", FACTS)
+    assert put_out(state) == value
+    assert put_out(state, is_all=False) == value
+    assert len(caplog.records) == 1
+    assert state.told("a") == {}
 
 
-def delivery(number: int) -> dict[str, Any]:
-    """The facts of a delivery of so many rows."""
-    return {**FACTS, "rows": number}
+@pytest.mark.parametrize("value", [{}, {"bookmarks": {}}, {"other": 1}])
+def test_a_state_without_bookmarks_has_a_place_for_them(value: dict[str, Any]) -> None:
+    """There `delivered` is added."""
+    state = state_after(value)
+    state.settle(["a"], "a", FACTS)
+    assert put_out(state)["bookmarks"]["a"]["delivered"] == FACTS
+
+
+@given(JSON)
+def test_a_foreign_state_is_passed_through_as_it_is(value: Any) -> None:
+    """Whatever its shape; without a delivery nothing is added."""
+    line = state_after(value).line(is_all=True)
+    assert line is not None
+    assert json.loads(line, parse_float=Decimal) == json.loads(encoded(value), parse_float=Decimal)
+
+
+@pytest.mark.parametrize(
+    "number", ["1764040000.50", "0.1000", "1E+400", "-0.0", "1" * 40, "NaN", "Infinity"]
+)
+def test_numbers_are_written_digit_by_digit(number: str) -> None:
+    """As the tap wrote them; what no JSON knows is read by Python's own reader."""
+    value = Decimal(number) if not number.isdigit() else int(number)
+    assert encoded({"key": value}) == f'{{"key":{number}}}'.encode()
+
+
+def test_half_a_surrogate_pair_is_written_as_it_was_read() -> None:
+    """Python's and JavaScript's writers put it out as an escape."""
+    assert json.loads(encoded({"key": "\ud83d", "n": Decimal("2.50")})) == {
+        "key": "\ud83d",
+        "n": 2.5,
+    }
+
+
+def test_what_a_foreign_tap_drops_of_ours_comes_back() -> None:
+    """A stream that this run skips keeps its deliveries, so max_shrink works the day after."""
+    state = state_after({"bookmarks": {"a": {"key": 1, "delivered": FACTS}, "b": {}}})
+    state.read({"bookmarks": {"a": {"key": 1}, "b": {"key": 2}}}, {"b": 1})
+    state.settle(["b"], "b", delivery(7))
+    assert put_out(state)["bookmarks"]["a"] == {"key": 1, "delivered": FACTS}
 
 
 def test_the_last_thirty_deliveries_are_listed_oldest_first() -> None:
-    """Each run adds one, from what the first STATE told; older ones go."""
-    state: dict[str, Any] | None = {"bookmarks": {"buyers": {"version": 1}}}
+    """Each run adds one, from what its states told; older ones go."""
+    value: Any = {"bookmarks": {"buyers": {"version": 1}}}
     for number in range(1, 33):
-        state = after_run(
-            first=state, latest=state, delivered={"buyers": delivery(number)}, failed=()
-        )
-    assert [each["rows"] for each in last_deliveries(state, "buyers")] == list(range(3, 33))
-    assert last_delivery(state, "buyers") == delivery(32)
-
-
-def test_a_failed_run_leaves_the_list_as_it_was() -> None:
-    """What was not delivered is no delivery."""
-    first = {"bookmarks": {"buyers": {"delivered": FACTS, "deliveries": [COUNTS]}}}
-    state = after_run(first=first, latest=first, delivered={"other": FACTS}, failed=("buyers",))
-    assert last_deliveries(state, "buyers") == [COUNTS]
+        state = state_after(value)
+        state.settle(["buyers"], "buyers", delivery(number))
+        value = put_out(state)
+    bookmark = state_after(value).told("buyers")
+    assert [each["rows"] for each in last_deliveries(bookmark)] == list(range(3, 33))
+    assert bookmark["delivered"] == delivery(32)
 
 
 def test_a_state_from_before_the_list_begins_it() -> None:
     """The delivery it knows is the first of the list."""
-    first = {"bookmarks": {"buyers": {"delivered": FACTS}}}
-    state = after_run(first=first, latest=first, delivered={"buyers": delivery(7)}, failed=())
-    assert last_deliveries(state, "buyers") == [COUNTS, {**COUNTS, "rows": 7}]
+    state = state_after({"bookmarks": {"buyers": {"delivered": FACTS}}})
+    state.settle(["buyers"], "buyers", delivery(7))
+    bookmark = put_out(state)["bookmarks"]["buyers"]
+    assert last_deliveries(bookmark) == [COUNTS, {**COUNTS, "rows": 7}]
 
 
 @pytest.mark.parametrize("listed", [None, 3, "many", {}, [3, None, "x"]])
 def test_a_list_of_another_form_tells_nothing(listed: object) -> None:
     """Any state of any tap can be asked."""
-    assert last_deliveries({"bookmarks": {"a": {"deliveries": listed}}}, "a") == []
+    assert last_deliveries({"deliveries": listed}) == []
+    assert last_with_rows({"deliveries": listed, "delivered": listed}) is None
+
+
+def test_a_comparison_is_with_the_last_delivery_that_had_rows() -> None:
+    """A header-only file the day before does not switch max_shrink off."""
+    listed = [{"rows": 90, "at": "1"}, {"rows": 100, "at": "2"}, {"rows": 0, "at": "3"}]
+    last = last_with_rows({"delivered": {"rows": 0, "at": "3"}, "deliveries": listed})
+    assert last == {"rows": 100, "at": "2"}
+    latest = {"rows": 100, "at": "2", "filled": {"user.Email": 100}}
+    assert last_with_rows({"delivered": latest, "deliveries": listed[:2]}) == latest
+
+
+def test_a_state_is_put_out_once() -> None:
+    """One that says the same as the last is not repeated."""
+    state = state_after({"bookmarks": {}})
+    output = io.StringIO()
+    with redirect_stdout(output):
+        state.write(state.line(is_all=False))
+        state.write(state.line(is_all=True))
+        state.write(None)
+    assert output.getvalue() == '{"bookmarks":{}}\n'

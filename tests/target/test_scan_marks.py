@@ -43,20 +43,6 @@ def test_complete_counts_only_in_the_run_that_announced_it() -> None:
     assert marks_after(new, old).unfinished == ("buyers",)
 
 
-def test_an_input_that_announces_one_stream_holds_every_stream_to_it() -> None:
-    """A renamed stream is held to all marks, an announced one to its own."""
-    marks = marks_after(state("a", status="pending", run_id="r"))
-    assert marks.held_to("renamed") == ("a",)
-    marks.read(state("b", status="pending", run_id="r"))
-    assert marks.held_to("b") == ("b",)
-    assert marks.held_to("renamed") == ("a", "b")
-
-
-def test_an_input_without_marks_holds_no_stream_to_anything() -> None:
-    """A foreign tap's streams are published at a clean end."""
-    assert marks_after({"bookmarks": {"a": {"replication_key_value": 3}}}).held_to("a") == ()
-
-
 def test_the_share_of_a_partial_scan_is_known() -> None:
     """`splits` tells shares of one audience apart."""
     marks = marks_after(state(status="pending", run_id="r", splits="0-49"))

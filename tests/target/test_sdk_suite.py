@@ -20,8 +20,9 @@ FIELDS = {
     "special_chars_in_attributes": "_id",
 }
 # A contact is judged by its identifier: a record without its key is no reason to lose everybody.
+# A record before its schema ends the reading with an error of this target, which names the line.
 # See test_publishing.py.
-LEFT_OUT = {"record_missing_key_property"}
+LEFT_OUT = {"record_missing_key_property", "record_before_schema"}
 
 
 def suite_for(field: str) -> type[Any]:

@@ -13,7 +13,7 @@ from target_mapp_sftp.delivery.errors import LocalFolderError, add_facts
 from target_mapp_sftp.delivery.outgoing import DEFAULT_TEMPORARY_NAME, temporary_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from target_mapp_sftp.delivery.outgoing import OutgoingFile
@@ -47,11 +47,20 @@ class LocalDestination:
         self._run_id = run_id
         self._replaces = replaces
 
-    def publish(self, files: Sequence[OutgoingFile]) -> tuple[str, ...]:
+    def publish(
+        self,
+        files: Sequence[OutgoingFile],
+        on_published: Callable[[], object] | None = None,
+    ) -> tuple[str, ...]:
         """Make all *files* appear, complete and readable by their owner alone, or none.
 
         Unless it was asked to, it never replaces a file that is there already; the new one gets
         another name.
+
+        Args:
+            files: The files.
+            on_published: Called once all have their names, as the last step that is taken back
+                when it fails.
 
         Returns:
             Their final names.
@@ -67,7 +76,9 @@ class LocalDestination:
                 name = temporary_name(DEFAULT_TEMPORARY_NAME, file.name, self._run_id)
                 parts.append(_LocalPart(file, self._folder / name))
                 self._copy(parts[-1])
-            return tuple([self._name(part) for part in parts])
+            names = tuple([self._name(part) for part in parts])
+            if on_published is not None:
+                on_published()
         except BaseException as error:
             fetched, left = _take_back(parts)
             if isinstance(error, LocalFolderError):
@@ -77,6 +88,7 @@ class LocalDestination:
                 for line in _lines(fetched, left):
                     LOGGER.warning(line)
             raise
+        return names
 
     def close(self) -> None:
         """Nothing is kept open."""

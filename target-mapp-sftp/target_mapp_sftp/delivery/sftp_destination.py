@@ -97,8 +97,17 @@ class SftpDestination:
         if kept is not None:
             kept[1].close()
 
-    def publish(self, files: Sequence[OutgoingFile]) -> tuple[str, ...]:
+    def publish(
+        self,
+        files: Sequence[OutgoingFile],
+        on_published: Callable[[], object] | None = None,
+    ) -> tuple[str, ...]:
         """Make all *files* appear, in their order, when all of them are complete on the server.
+
+        Args:
+            files: The files.
+            on_published: Called once all have their names, as the last step that is taken back
+                when it fails.
 
         Returns:
             Their final names.
@@ -117,6 +126,8 @@ class SftpDestination:
                 self._settings.max_retries,
                 lambda: publication.progress_made,
             )
+            if on_published is not None:
+                on_published()
         except DeliveryError as error:
             self._take_back(publication, error)
             publication.tell(error)
