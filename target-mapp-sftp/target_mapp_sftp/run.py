@@ -477,24 +477,31 @@ class Run:
 
     @contextmanager
     def summarized(self) -> Iterator[None]:
-        """Log at the end, however it comes, what was and what was not delivered."""
+        """Say at the end, however it comes, what was and what was not delivered."""
         try:
             yield
-        except BaseException:
-            self._say_summary(logging.ERROR)
+        except TargetError as error:
+            error.others += tuple(self._summary_of_several())
             raise
-        self._say_summary(logging.INFO)
+        except BaseException:
+            for line in self._summary_of_several():
+                LOGGER.log(logging.ERROR, line)
+            raise
+        for line in self._summary_of_several():
+            LOGGER.info(line)
 
-    def _say_summary(self, level: int) -> None:
+    def _summary_of_several(self) -> Iterator[str]:
         # Of a single stream its own line has said it.
         if len(self.exports) + len(self.not_begun_at_the_end) > 1:
-            for line in self.summary():
-                LOGGER.log(level, line)
+            yield from self.summary()
 
     def close(self) -> None:
         """Remove everything spooled, give up the locks, and end the connection."""
-        if self._destination is not None:
-            self._destination.close()
+        try:
+            if self._destination is not None:
+                self._destination.close()
+        except Exception as error:  # noqa: BLE001 what was delivered stays so
+            LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
         if self._spool is not None:
             self._spool.remove()
 

@@ -25,7 +25,7 @@ from sandbox import Faults, Sandbox
 from tap_lytics.api import errors as api
 from tap_lytics.errors import LyticsError, OutputError, SourceError
 from tap_lytics.errors import SettingsError as TapSettingsError
-from target_mapp_sftp import errors, exports, reader, run, spool
+from target_mapp_sftp import delivered_state, errors, reader, run, scan_marks, spool
 from target_mapp_sftp.contact_file import errors as file_errors
 from target_mapp_sftp.delivery import errors as delivery
 from target_mapp_sftp.errors import TargetError
@@ -57,6 +57,8 @@ WITHIN = {
     api.AnswerLostError,
     api.UnreadableAnswerError,
     api.CursorRefusedError,
+    # A STATE nested just below the depth at which it cannot be read; see test_delivered_state.py.
+    delivered_state.StateNotEncodableError,
     # A fault of this code, which no input brings about.
     file_errors.LostRecordsError,
 }
@@ -191,9 +193,26 @@ def _(folder: Path) -> Ending:
     return target(folder, [schema(), '{"type": "RECORD", "stream": "buyers", "rec'])
 
 
-@provokes(exports.IncompleteStreamError)
+@provokes(scan_marks.IncompleteStreamError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE[:-1])
+
+
+@provokes(scan_marks.CountMismatchError)
+def _(folder: Path) -> Ending:
+    complete = mark("complete")
+    complete["value"]["bookmarks"]["buyers"]["scan"]["records"] = 5
+    return target(folder, [*WHOLE[:-1], complete])
+
+
+@provokes(scan_marks.LateRecordsError)
+def _(folder: Path) -> Ending:
+    return target(folder, [*WHOLE, record(7)], file_name="buyers.csv")
+
+
+@provokes(delivered_state.StateNotWrittenError)
+def _(folder: Path) -> Ending:
+    return target(folder, WHOLE, before="exec >/dev/full; ")
 
 
 # … the settings

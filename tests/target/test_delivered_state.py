@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from target_mapp_sftp.delivered_state import (
     DeliveredState,
+    StateNotEncodableError,
     encoded,
     last_deliveries,
     last_with_rows,
@@ -222,3 +223,12 @@ def test_a_state_is_put_out_once() -> None:
         state.write(state.line(is_all=True))
         state.write(None)
     assert output.getvalue() == '{"bookmarks":{}}\n'
+
+
+def test_a_state_that_cannot_be_written_is_refused_before_anything_is_delivered() -> None:
+    """One that is nested more deeply than the encoder goes."""
+    value: Any = {}
+    for _ in range(5000):
+        value = {"deeper": value}
+    with pytest.raises(StateNotEncodableError):
+        state_after({"bookmarks": {"a": value}}).line(is_all=True)
