@@ -140,7 +140,10 @@ def test_of_two_runs_at_once_the_second_refuses(project: Project, box: Sandbox) 
 def test_a_mapper_between_tap_and_target_may_rename_and_filter(
     tmp_path: Path, box: Sandbox
 ) -> None:
-    """A published mapper passes the marks on, so a whole audience arrives with its new names."""
+    """A published mapper passes the marks on, so a whole audience arrives with its new names.
+
+    What it leaves out cannot be told from a loss, so the user says that it may.
+    """
     config = tmp_path / "tap.json"
     access = {"api_url": box.api_url, "api_token": box.api_token}
     config.write_text(json.dumps({**access, "segments": [SECOND], "max_retries": 0}))
@@ -150,17 +153,14 @@ def test_a_mapper_between_tap_and_target_may_rename_and_filter(
     renamed["__filter__"] = "bool(record.get('email'))"
     mapper.write_text(json.dumps({"stream_maps": {SECOND: {**renamed, "__else__": None}}}))
     target = tmp_path / "target.json"
-    target.write_text(
-        json.dumps(
-            {
-                "output_dir": str(tmp_path / "out"),
-                "spool_dir": str(tmp_path),
-                "identifier": "mail",
-                "field_map": {"mail": "user.Email", "name": "user.FirstName"},
-                "segment_membership": False,
-            }
-        )
-    )
+    settings = {
+        "output_dir": str(tmp_path / "out"),
+        "spool_dir": str(tmp_path),
+        "identifier": "mail",
+        "field_map": {"mail": "user.Email", "name": "user.FirstName"},
+        "segment_membership": False,
+    }
+    target.write_text(json.dumps(settings))
     transform = published("meltano-map-transform", "0.12.3") / "meltano-map-transform"
 
     command = (
@@ -171,6 +171,12 @@ def test_a_mapper_between_tap_and_target_may_rename_and_filter(
     def pipe() -> subprocess.CompletedProcess[str]:
         return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
 
+    ended = pipe()
+    assert ended.returncode == 3, ended.stderr
+    assert "count_mismatch" in ended.stderr
+    assert published_files(tmp_path / "out") == []
+
+    target.write_text(json.dumps({**settings, "count_mismatch": "warn"}))
     ended = pipe()
     assert ended.returncode == 0, ended.stderr
     (file,) = (tmp_path / "out").glob("*.csv")
