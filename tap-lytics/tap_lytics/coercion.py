@@ -1,26 +1,44 @@
-"""Brings the values of records to the types that the account's schema declares."""
+"""Brings the values of records to the types that the account's schema declares.
+
+Every value that goes out fits the stream's own schema. What cannot be read with certainty as its
+declared type goes out as its JSON text, which every type allows, and is counted.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import ValidationError, convert
 
-from tap_lytics.declared_types import COLUMN_TYPES, Moment, cell_type, parsed
+from tap_lytics.declared_types import COLUMN_TYPES, Moment, has_final_type, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     Record = dict[str, Any]
+    Converter = Callable[[Any], Any]
+    """A value other than null to its declared type; raises ValueError where it cannot be read."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUE = frozenset(("t", "true", "1"))
 _FALSE = frozenset(("f", "false", "0"))
-_LARGEST_EPOCH_MS = 253_402_300_800_000
-"""The end of the year 9999."""
-_MOMENTS, _DAYS = list[Moment], list[date]
+# Milliseconds since 1970 that are a date of this age or a later one: 3 March 1973 to the end of
+# the year 9999. Below are seconds since 1970, days, years and 0 for nothing.
+_EPOCH_MILLISECONDS = range(100_000_000_000, 253_402_300_800_000)
+_COMPACT_YEARS = range(1900, 2101)
+"""Years in which eight digits are read as YYYYMMDD."""
+_COMPACT_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)", re.ASCII).fullmatch
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+).fullmatch
+# How Go, in which Lytics is written, prints a time that was never set, in UTC and west of it.
+_GO_ZERO_DAYS = ("0001-01-01", "0000-12-31")
+_DATE_TIMES, _DAYS = list[Moment], list[date]
 
 
 class Coercion:
@@ -28,27 +46,34 @@ class Coercion:
 
     Args:
         types: Declared type by field name; fields that are not named stay as they are.
+        keys: The fields that a typed page holds as they came, as far as their type allows it.
+
+    Attributes:
+        failures: Values that could not be read as their declared type, by field.
     """
 
-    def __init__(self, types: Mapping[str, str]) -> None:
+    def __init__(self, types: Mapping[str, str], keys: Collection[str] = ()) -> None:
         self.failures: Counter[str] = Counter()
+        typed = {name: parsed(declared) for name, declared in types.items()}
         self._columns = [
-            (_DateColumn if parsed(declared) == ("scalar", "date") else _Column)(
-                name, *parsed(declared)
-            )
-            for name, declared in types.items()
-            if parsed(declared) != ("scalar", "value")
+            (_DateColumn if (kind, inner) == ("scalar", "date") else _Column)(name, kind, inner)
+            for name, (kind, inner) in typed.items()
+            if (kind, inner) != ("scalar", "value")
         ]
-        self._dates = [column for column in self._columns if column.is_of_dates]
+        self._left_by_decoder = [
+            column
+            for column in self._columns
+            if not has_final_type(typed[column.name][1], is_key=column.name in keys)
+        ]
 
     def apply(self, records: Sequence[Record], *, are_typed: bool = False) -> None:
-        """Coerce all records; the value that cannot be coerced stays and is counted.
+        """Coerce all records of a page.
 
         Args:
-            records: A page of them.
+            records: The page.
             are_typed: Whether they were read as `decoded_types` has it.
         """
-        for column in self._dates if are_typed else self._columns:
+        for column in self._left_by_decoder if are_typed else self._columns:
             if failures := column.apply(records):
                 self.failures[column.name] += failures
 
@@ -58,67 +83,48 @@ class _Column:
 
     def __init__(self, name: str, kind: str, inner: str) -> None:
         self.name = name
-        self.is_of_dates = inner == "date"
-        self._kind = kind
-        self._inner = inner
-        # A string or a date that is one already goes out letter by letter as it came.
-        self._stays = inner in ("string", "date")
-        self._type = list[cell_type(kind, COLUMN_TYPES.get(inner, Any))]  # type: ignore[misc]
+        self._convert = _CONVERTERS[inner] if kind == "scalar" else None
+        self._coerce = partial(_coerce_list if kind == "list" else _coerce_map, _CONVERTERS[inner])
 
     def apply(self, records: Sequence[Record]) -> int:
-        """Convert all values in one step, or one by one where that fails; count what stays."""
-        values = [record.get(self.name) for record in records]
-        try:
-            values = convert(values, self._type, strict=self._stays)
-        except ValidationError:
-            return self._one_by_one(records)
-        if not self._stays:
-            for record, value in zip(records, values, strict=True):
-                if value is not record.get(self.name):
-                    record[self.name] = value
-        return 0
-
-    def _one_by_one(self, records: Sequence[Record]) -> int:
-        if self._kind == "scalar":
-            return self._scalars(records)
-        failures = 0
-        for record in records:
-            value = record.get(self.name)
-            if value is not None:
-                record[self.name], is_done = _coerce(self._kind, self._inner, value)
-                failures += not is_done
-        return failures
-
-    def _scalars(self, records: Sequence[Record]) -> int:
-        name, convert_one, failures = self.name, _CONVERTERS[self._inner], 0
+        """Convert the values one by one; count those that cannot be read."""
+        if self._convert is None:
+            return self._collections(records)
+        name, convert_one, failures = self.name, self._convert, 0
         for record in records:
             value = record.get(name)
             if value is not None:
                 try:
                     record[name] = convert_one(value)
                 except (ValueError, OverflowError):
+                    record[name] = json_text(value)
                     failures += 1
+        return failures
+
+    def _collections(self, records: Sequence[Record]) -> int:
+        failures = 0
+        for record in records:
+            value = record.get(self.name)
+            if value is not None:
+                record[self.name], is_done = self._coerce(value)
+                failures += not is_done
         return failures
 
 
 class _DateColumn(_Column):
-    """One field of single dates: texts of one form, and perhaps milliseconds among them."""
+    """One field of single dates, most of them texts of one form."""
 
     def apply(self, records: Sequence[Record]) -> int:
-        """Look at all texts in one step; what is no text, or of another form, goes one by one."""
-        name = self.name
-        values = [record.get(name) for record in records]
+        """Look at all texts of a page in one step; where one is odd, go one by one."""
+        values = [record.get(self.name) for record in records]
         texts = [value for value in values if value.__class__ is str]
-        if not _are(texts, _MOMENTS):
-            if not _are(texts, _DAYS):
-                return self._scalars(records)
-            for record in records:
-                value = record.get(name)
-                if value.__class__ is str:
-                    record[name] = f"{value}T00:00:00+00:00"
-        if len(texts) + values.count(None) == len(values):
+        is_tidy = len(texts) + values.count(None) == len(values)
+        joined = "\n".join(texts)
+        if not is_tidy or any(day in joined for day in _GO_ZERO_DAYS):
+            return super().apply(records)
+        if _are(texts, _DATE_TIMES):
             return 0
-        return self._scalars([each for each in records if each.get(name).__class__ is not str])
+        return super().apply(records)
 
 
 def _are(texts: list[str], kind: Any) -> bool:
@@ -129,37 +135,50 @@ def _are(texts: list[str], kind: Any) -> bool:
     return True
 
 
-def _coerce(kind: str, inner: str, value: Any) -> tuple[Any, bool]:
-    """Bring one list or map to its type as far as that goes, and tell whether it went all the way.
+def json_text(value: Any) -> str:
+    """The text of a value that has no other form: its JSON, or itself where it is a text."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
-    In a list or a map one bad item does not spoil the rest; a single value stands for a list of it.
+
+def _coerce_list(convert_one: Converter, value: Any) -> tuple[list[Any] | None, bool]:
+    """Bring a list to its type, and tell whether every item could be read.
+
+    One bad item does not spoil the rest; a single value stands for a list of it.
     """
     if _is_null(value):
         return None, True
-    if kind == "list":
-        value = value if isinstance(value, list) else [value]
-        items = [_coerce_item(inner, item) for item in value]
-        return [item for item, _ in items], all(is_done for _, is_done in items)
+    value = value if isinstance(value, list) else [value]
+    items = [_coerce_item(convert_one, item) for item in value]
+    return [item for item, _ in items], all(is_done for _, is_done in items)
+
+
+def _coerce_map(convert_one: Converter, value: Any) -> tuple[dict[str, Any] | str | None, bool]:
+    """Bring a map to its type, and tell whether every item could be read."""
+    if _is_null(value):
+        return None, True
     if not isinstance(value, dict):
-        return value, False
-    pairs = {key: _coerce_item(inner, item) for key, item in value.items()}
+        return json_text(value), False
+    pairs = {key: _coerce_item(convert_one, item) for key, item in value.items()}
     return {key: item for key, (item, _) in pairs.items()}, all(done for _, done in pairs.values())
 
 
-def _coerce_item(inner: str, value: Any) -> tuple[Any, bool]:
+def _coerce_item(convert_one: Converter, value: Any) -> tuple[Any, bool]:
     if value is None:
         return None, True
     try:
-        return _CONVERTERS[inner](value), True
+        return convert_one(value), True
     except (ValueError, OverflowError):
-        return value, False
+        return json_text(value), False
 
 
 def _to_string(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int)):
+        return json_text(value)
+    if isinstance(value, float):
+        # 4915112345678.0 is how some sources write a telephone number.
+        return str(int(value)) if value.is_integer() else json_text(value)
     raise ValueError("string")
 
 
@@ -191,26 +210,47 @@ def _to_bool(value: Any) -> bool | None:
     raise ValueError("bool")
 
 
+def _to_date(value: Any) -> str | None:
+    """An RFC 3339 date-time; no offset means UTC, and Go's zero time means nothing.
+
+    Bare digits are read where they can mean one thing only: milliseconds since 1970 of a plausible
+    size, or YYYYMMDD.
+    """
+    if isinstance(value, str):
+        if value.startswith(_GO_ZERO_DAYS):
+            return None
+        return _from_digits(value) if value.isdecimal() else _with_offset(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("date")  # noqa: TRY004 one kind of failure for all values
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _from_digits(str(value))
+
+
+def _from_digits(text: str) -> str:
+    if compact := _COMPACT_DATE(text):
+        day = date(*map(int, compact.groups()))
+        if day.year in _COMPACT_YEARS:
+            return f"{day.isoformat()}T00:00:00+00:00"
+    # The length is looked at first: making a number of a very long text takes long.
+    if len(text) <= len(str(_EPOCH_MILLISECONDS.stop)) and text.isascii():
+        milliseconds = int(text)
+        if milliseconds in _EPOCH_MILLISECONDS:
+            return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat()
+    raise ValueError("date")
+
+
 @lru_cache(maxsize=1 << 14)
 def _with_offset(text: str) -> str:
     """A date-time with the offset it lacks; birthdays make up the most of these, and repeat."""
     moment = datetime.fromisoformat(text)
-    return text if moment.tzinfo else moment.replace(tzinfo=UTC).isoformat()
+    if _RFC_3339(text):
+        # As it came, with all its digits.
+        return text
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
-def _to_date(value: Any) -> str:
-    """An RFC 3339 date-time; milliseconds since 1970 become one, and no offset means UTC."""
-    if isinstance(value, str) and not value.isdigit():
-        return _with_offset(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError("date")  # noqa: TRY004 one kind of failure for all values
-    milliseconds = int(value)
-    if not 0 <= milliseconds < _LARGEST_EPOCH_MS:
-        raise ValueError("date")
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
-
-
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+_CONVERTERS: dict[str, Converter] = {
     "string": _to_string,
     "int": partial(_to_number, "int"),
     "number": partial(_to_number, "number"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     Schema = dict[str, Any]
 
@@ -26,7 +26,7 @@ _ALIASES = {
 }
 _ANYTHING = ["string", "number", "integer", "boolean", "object", "array", "null"]
 
-# Where coercion fails the original goes out, so every type but a string allows a string beside.
+# Where coercion fails the JSON text goes out, so every type allows a string.
 _SCALARS: dict[str, Schema] = {
     "string": {"type": ["string", "null"]},
     "int": {"type": ["integer", "string", "null"]},
@@ -61,19 +61,33 @@ def json_schema(declared: str) -> Schema:
     return dict(item)
 
 
-def decoded_types(types: Mapping[str, str]) -> dict[str, Any]:
-    """What a decoder should read the fields as, so that only dates are left to be coerced.
+def decoded_types(types: Mapping[str, str], keys: Collection[str] = ()) -> dict[str, Any]:
+    """What a decoder should read the fields as, so that few are left to be coerced.
 
     Args:
         types: Declared type by field name.
+        keys: The fields that identify a profile. Their values are read as they come, for a page
+            that is read in another way must give the same key.
     """
-    return {name: _decoded_type(*parsed(declared)) for name, declared in types.items()}
+    return {
+        name: _decoded_type(*parsed(declared), is_key=name in keys)
+        for name, declared in types.items()
+    }
 
 
-def _decoded_type(kind: str, inner: str) -> Any:
+def _decoded_type(kind: str, inner: str, *, is_key: bool) -> Any:
+    if is_key and inner != "date" and (kind == "map" or inner != "string"):
+        return Any
+    if is_key and kind == "scalar" and inner == "string":
+        return str | int | None
     # A date goes out letter by letter as it came, or comes as a number of milliseconds.
     item = str | int | float if inner == "date" else COLUMN_TYPES.get(inner, Any)
     return cell_type(kind, item)
+
+
+def has_final_type(inner: str, *, is_key: bool) -> bool:
+    """Whether a decoder that reads a field as above leaves nothing to be coerced in it."""
+    return not is_key and inner != "date"
 
 
 def cell_type(kind: str, item: Any) -> Any:

@@ -29,12 +29,14 @@ class Shape:
         selected: The fields to emit.
         keeps_undeclared: Whether fields that no schema lists go out too.
         personal: Fields that not every token may see.
+        keys: The fields that identify a profile.
     """
 
     types: Mapping[str, str]
     selected: Sequence[str]
     keeps_undeclared: bool = False
     personal: Collection[str] = ()
+    keys: Collection[str] = ()
 
 
 class Shaping:
@@ -46,7 +48,7 @@ class Shaping:
         self._selected = frozenset(shape.selected)
         self._droppable = frozenset(shape.types) if shape.keeps_undeclared else None
         self._missing = self._selected
-        self._coercion = Coercion({name: shape.types[name] for name in shape.selected})
+        self._coercion = Coercion({name: shape.types[name] for name in shape.selected}, shape.keys)
 
     def apply(self, page: Sequence[Record]) -> None:
         """Shape all records of a page in place."""
@@ -67,7 +69,7 @@ class Shaping:
         """Say once per field what was not as declared, without any value."""
         for name, count in self._coercion.failures.items():
             logger.warning(
-                "field %s: %d values are not of the declared type %s and went out as they came",
+                "field %s: %d values are not of the declared type %s and went out as JSON text",
                 name,
                 count,
                 self._types[name],

@@ -79,7 +79,7 @@ class AudienceStream(Stream):
             schema=_stream_schema(audience, account, self._types),
         )
         key_field = tap.config["key_field"]
-        self.primary_keys = (key_field,) if key_field in account.fields else ()
+        self.primary_keys = (key_field,) if key_field in self._types else ()
         self.forced_replication_method = "FULL_TABLE"
 
     @property
@@ -119,13 +119,18 @@ class AudienceStream(Stream):
 
     def _decoder(self) -> ScanDecoder:
         """What reads the selected fields as their types, and passes over all others."""
-        key_field = self.config["key_field"]
         if self.config["undeclared_fields"] == "keep":
             return ScanDecoder()
+        keys = self._keys
         types = {name: self._types[name] for name in self.selected_fields}
-        keys = dict.fromkeys((key_field, *self._account.identifiers), "")
         both = {MEMBERSHIP: MEMBERSHIP_TYPE, OTHER_MEMBERSHIP: MEMBERSHIP_TYPE}
-        return ScanDecoder(decoded_types({**keys, **types, **both}), key_field)
+        unselected = dict.fromkeys(keys, "")
+        return ScanDecoder(decoded_types({**unselected, **types, **both}, keys), keys)
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        """The fields that identify a profile, the key first."""
+        return tuple(dict.fromkeys((self.config["key_field"], *self._account.identifiers)))
 
     def reader(self) -> AudienceReader:
         """What reads the people of this audience."""
@@ -195,7 +200,9 @@ class AudienceStream(Stream):
         reader = self.reader()
         keeps_undeclared = self.config["undeclared_fields"] == "keep"
         personal = self._account.personal
-        shaping = Shaping(Shape(self._types, self.selected_fields, keeps_undeclared, personal))
+        shaping = Shaping(
+            Shape(self._types, self.selected_fields, keeps_undeclared, personal, self._keys)
+        )
         self._say_what_is_read()
         marks.start(self.name)
         state_writer.write_state(self.tap_state)

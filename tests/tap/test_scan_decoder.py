@@ -25,6 +25,8 @@ TYPES = {
     "moments": "map[string]time",
     "other": "value",
 }
+KEYS = ("_id", "name", "visits", "born", "tags", "counts")
+"""Of every form, though real ones are texts and lists of them."""
 TEXTS = st.sampled_from(["", "null", "7", "-0.5", "1e3", "t", "FALSE", "0", "1988-02-29", "Zoë"])
 SCALARS = (
     TEXTS
@@ -36,9 +38,12 @@ SCALARS = (
 )
 VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(TEXTS, SCALARS, max_size=3)
 RECORDS = st.fixed_dictionaries(
-    {"_id": st.integers(1, 9).map(str)},
-    optional={name: VALUES for name in TYPES if name != "_id"} | {"undeclared": VALUES},
+    {},
+    optional=dict.fromkeys(TYPES, VALUES) | {"undeclared": VALUES},
 )
+
+
+TIDY = ScanDecoder(decoded_types(TYPES, ("_id",)), ("_id",))
 
 
 def body_of(*records: dict[str, Any]) -> bytes:
@@ -55,7 +60,7 @@ def page_of(decoder: ScanDecoder, body: bytes) -> list[dict[str, Any]]:
 
 def coerced(page: list[dict[str, Any]]) -> tuple[list[str], dict[str, int]]:
     """The records in the form of the schema, and how many values of each field did not take it."""
-    coercion = Coercion(TYPES)
+    coercion = Coercion(TYPES, KEYS)
     coercion.apply(page, are_typed=isinstance(page, TypedPage))
     records = [{name: record[name] for name in TYPES if name in record} for record in page]
     return [repr(record) for record in records], coercion.failures
@@ -64,7 +69,7 @@ def coerced(page: list[dict[str, Any]]) -> tuple[list[str], dict[str, int]]:
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 def test_reading_into_types_changes_nothing(records: list[dict[str, Any]]) -> None:
     """Whatever the values: the records and the counted failures are those of the plain way."""
-    typed = ScanDecoder(decoded_types(TYPES), "_id")
+    typed = ScanDecoder(decoded_types(TYPES, KEYS), KEYS)
     body = body_of(*records)
 
     assert coerced(page_of(typed, body)) == coerced(page_of(ScanDecoder(), body))
@@ -72,7 +77,7 @@ def test_reading_into_types_changes_nothing(records: list[dict[str, Any]]) -> No
 
 def test_tidy_records_need_no_second_look() -> None:
     """The cursor and the total come along."""
-    answer = ScanDecoder(decoded_types(TYPES), "_id").decode(body_of({"_id": "1", "visits": "12"}))
+    answer = TIDY.decode(body_of({"_id": "1", "visits": "12"}))
 
     assert isinstance(answer.data, TypedPage)
     assert (answer.data, answer.total, answer.underscored) == (
@@ -80,6 +85,17 @@ def test_tidy_records_need_no_second_look() -> None:
         "7",
         "abc",
     )
+
+
+def test_another_identifier_serves_as_well() -> None:
+    """Where Lytics sends no `_id`, pages are read straight into their types all the same."""
+    decoder = ScanDecoder(decoded_types(TYPES, ("_id", "name")), ("_id", "name"))
+    records = [{"name": "ada@example.org", "visits": "12"}, {"_id": 7, "visits": None}]
+
+    page = page_of(decoder, body_of(*records))
+
+    assert isinstance(page, TypedPage)
+    assert page == [{"name": "ada@example.org", "visits": 12}, {"_id": 7, "visits": None}]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,7 @@ def test_tidy_records_need_no_second_look() -> None:
 )
 def test_other_pages_are_read_as_they_come(records: list[dict[str, Any]]) -> None:
     """The whole record may be what tells people without a key apart."""
-    page = page_of(ScanDecoder(decoded_types(TYPES), "_id"), body_of(*records))
+    page = page_of(TIDY, body_of(*records))
 
     assert not isinstance(page, TypedPage)
     assert page == records
@@ -102,6 +118,8 @@ def test_other_pages_are_read_as_they_come(records: list[dict[str, Any]]) -> Non
 def test_long_records_are_read_as_they_come() -> None:
     """Looking for each name among hundreds takes longer than a second look at the values."""
     types = {"_id": "string"} | {f"field{number}": "int" for number in range(LARGEST_TYPED_RECORD)}
-    page = page_of(ScanDecoder(decoded_types(types), "_id"), body_of({"_id": "1", "field0": "7"}))
+    page = page_of(
+        ScanDecoder(decoded_types(types, ["_id"]), ["_id"]), body_of({"_id": "1", "field0": "7"})
+    )
 
     assert page == [{"_id": "1", "field0": "7"}]

@@ -9,7 +9,7 @@ import msgspec
 from tap_lytics.api.answers import ScanAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LARGEST_TYPED_RECORD = 64
 """Fields; in longer records msgspec would look too long for each name."""
@@ -28,15 +28,16 @@ class ScanDecoder:
 
     Args:
         types: What msgspec is to read each field as; none leaves all values as they come.
-        key_field: A page with people who lack it is read as it came too, for the whole record may
-            be what tells them apart.
+        keys: The fields that identify a profile, each of them among the types. A page with a
+            profile that has none of them is read as it came too, for the whole record may be what
+            it is deduplicated by.
     """
 
-    def __init__(self, types: Mapping[str, Any] | None = None, key_field: str = "") -> None:
+    def __init__(self, types: Mapping[str, Any] | None = None, keys: Sequence[str] = ()) -> None:
         self._read = msgspec.json.Decoder(ScanAnswer).decode
-        self._key_field = key_field
+        self._keys = keys
         types = types or {}
-        is_typed = key_field in types and len(types) <= LARGEST_TYPED_RECORD
+        is_typed = bool(keys) and types.keys() >= set(keys) and len(types) <= LARGEST_TYPED_RECORD
         self._read_typed = _typed_decoder(types).decode if is_typed else None
 
     def decode(self, body: bytes) -> ScanAnswer:
@@ -55,11 +56,15 @@ class ScanDecoder:
             answer = self._read_typed(body)
         except msgspec.ValidationError:
             return None
-        key_field = self._key_field
-        if not answer.data or not all(record.get(key_field) for record in answer.data):
+        if not answer.data or not self._have_keys(answer.data):
             return None
         answer.data = TypedPage(answer.data)
         return answer
+
+    def _have_keys(self, records: Sequence[dict[str, Any]]) -> bool:
+        first, *others = self._keys
+        lacking = [record for record in records if not record.get(first)]
+        return all(any(record.get(key) for key in others) for record in lacking)
 
 
 def _typed_decoder(types: Mapping[str, Any]) -> msgspec.json.Decoder[ScanAnswer]:
