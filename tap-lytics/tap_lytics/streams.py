@@ -58,7 +58,7 @@ class Audience:
 class AudienceStream(Stream):
     """The people of one audience, each once."""
 
-    # Values are brought to their types by Coercion, which keeps what it cannot convert.
+    # Values are brought to their types by Coercion, which makes a text of what it cannot convert.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     _tap: TapLytics
