@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
 from keys import PASSPHRASE, private_key, public_key
-from servers import PASSWORD, RunningServer, openssh_server, proftpd_server
+from servers import PASSWORD, RunningServer, make_key, openssh_server, proftpd_server
 from staged_server import PasswordLogin, staged_server
 from typing_extensions import override
 
-from target_mapp_sftp.delivery import ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import ServerSettings, SftpDestination, check_server
 from target_mapp_sftp.delivery.errors import LoginError, NoSftpError, UnreachableError
 
 if TYPE_CHECKING:
@@ -164,6 +165,59 @@ class TestOtherWays:
             log_in(server.config())
 
 
+def certify(authority: Path, key: Path, username: str, *options: str) -> None:
+    """Write the certificate of *key* beside it."""
+    command = ["ssh-keygen", "-q", "-s", authority, "-I", "invented", "-n", username, *options]
+    subprocess.run([*command, key.with_suffix(".pub")], check=True)
+
+
+class TestCertificates:
+    """By a key that an authority of the server's has certified."""
+
+    @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+    def test_a_certificate_beside_the_key_lets_in(
+        self, folder: Path, tmp_path: Path, kind: str
+    ) -> None:
+        """The key itself is not known to the server."""
+        authority = make_key(tmp_path / "authority")
+        with openssh_server(folder, lines=[f"TrustedUserCAKeys {authority}.pub"]) as server:
+            key = make_key(tmp_path / "id", "-t", kind)
+            certify(authority, key, server.username)
+            settings = ServerSettings.from_config(server.config(private_key_file=str(key)))
+            steps = {step.name: step for step in check_server(settings, run_id="r")}
+
+        assert steps["login"].message == "logged in by certificate"
+
+    def test_a_key_is_offered_after_its_certificate(self, folder: Path, tmp_path: Path) -> None:
+        """As ssh does, when the certificate has expired."""
+        authority = make_key(tmp_path / "authority")
+        with openssh_server(folder, lines=[f"TrustedUserCAKeys {authority}.pub"]) as server:
+            certify(authority, server.private_key_file, server.username, "-V", "20200101:20200102")
+            log_in(server.config())
+
+    def test_an_expired_certificate_is_named(self, folder: Path, tmp_path: Path) -> None:
+        """With where to look."""
+        authority = make_key(tmp_path / "authority")
+        with openssh_server(folder, lines=[f"TrustedUserCAKeys {authority}.pub"]) as server:
+            key = make_key(tmp_path / "id")
+            certify(authority, key, server.username, "-V", "20200101:20200102")
+            with pytest.raises(LoginError, match=r"certificate refused.*may have expired"):
+                log_in(server.config(private_key_file=str(key)))
+
+    def test_a_file_that_is_no_certificate_is_left_alone(
+        self, openssh: RunningServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A warning says so, and the key lets in."""
+        key = tmp_path / "id"
+        key.write_text(openssh.private_key_file.read_text())
+        key.chmod(0o600)
+        key.with_name("id-cert.pub").write_text("nonsense")
+
+        log_in(openssh.config(private_key_file=str(key)))
+
+        assert "is not one for this key" in caplog.text
+
+
 class Asking(PasswordLogin):
     """Asks by keyboard-interactive."""
 
@@ -215,6 +269,21 @@ class AskingNothing(Asking):
     rounds = ((("Password:", False),), ())
 
 
+class Expired(PasswordLogin):
+    """Asks for a new password instead of letting in."""
+
+    @override
+    def validate_password(self, username: str, password: str) -> bool:
+        super().validate_password(username, password)
+        raise asyncssh.PasswordChangeRequired("Your password has expired")
+
+
+class AskingForANewOne(Asking):
+    """The same by keyboard-interactive, as PAM does."""
+
+    rounds = ((("Password:", False),), (("New password:", False),))
+
+
 class HangingUp(PasswordLogin):
     """Ends the connection instead of saying no."""
 
@@ -264,6 +333,17 @@ class TestStagedLogins:
                 log_in(server.config())
 
             assert server.logins.count(server.config()["password"]) == (login is AskingForACode)
+
+    @pytest.mark.parametrize("login", [Expired, AskingForANewOne])
+    def test_an_expired_password_is_called_that(
+        self, folder: Path, login: type[PasswordLogin]
+    ) -> None:
+        """It is final: the next try could lock the account."""
+        with staged_server(folder, login=login) as server:
+            with pytest.raises(LoginError, match="a new password: the present one has expired"):
+                log_in(server.config())
+
+            assert server.logins.count(server.config()["password"]) == 1
 
     def test_a_refused_login_is_not_tried_again(self, folder: Path) -> None:
         """A second wrong password could lock the account."""

@@ -216,6 +216,15 @@ class TestKnownHostsFile:
         with pytest.raises(HostKeyError, match="marked as revoked"):
             KnownHost.from_settings(settings).verify(OTHER, "sftp.example:22")
 
+    def test_a_host_certificate_is_said_not_to_be_read(self, folder: Path, tmp_path: Path) -> None:
+        """A line of an authority does not make a server known, and the error says why."""
+        path = known_hosts(tmp_path, f"@cert-authority *,127.0.0.1 {OTHER_LINE}")
+        with (
+            staged_server(folder) as server,
+            pytest.raises(HostKeyError, match=r"unknown \(.* host certificates are not read\)"),
+        ):
+            log_in(server.config(host_key=None, known_hosts_file=str(path)))
+
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         """It is a matter of settings, not a crash."""
         with pytest.raises(ServerSettingsError, match="known_hosts_file: the file cannot be read"):
