@@ -190,7 +190,9 @@ class Run:
         if self._spool is None:
             for warning in self.file_settings.warnings:
                 LOGGER.warning(warning)
-            self._spool = Spool(self._config.get("spool_dir"))
+            self._spool = Spool(
+                self._config.get("spool_dir"), rejects_days=self._config.get("rejects_days")
+            )
             self._destination = self._open_destination()
         return self._spool
 

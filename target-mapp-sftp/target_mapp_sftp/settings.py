@@ -54,7 +54,7 @@ SERVER = (
         "private_key_file",
         th.StringType,
         title="Private key file",
-        description="File that holds the private key.",
+        description="File that holds the private key; a certificate beside it is offered too.",
     ),
     th.Property(
         "private_key_passphrase",
@@ -206,6 +206,15 @@ DELIVERY = (
 )
 
 REPORT = (
+    th.Property(
+        "rejects_days",
+        th.IntegerType(minimum=0),
+        default=30,
+        title="Rejects days",
+        description=(
+            "Days that lists of rejected records are kept in the spool folder; 0: none is written."
+        ),
+    ),
     th.Property(
         "report_dir",
         th.StringType,
@@ -463,4 +472,6 @@ def wrong_setting(error: ValidationError) -> str:
     if error.validator == "type":
         kinds = [expected] if isinstance(expected, str) else expected
         return f"{name}: must be {' or '.join(kind for kind in kinds if kind != 'null')}"
+    if error.validator == "minimum":
+        return f"{name}: must be at least {expected}"
     return f"{name}: breaks the rule {error.validator}"

@@ -1,10 +1,12 @@
 """Private folders on this machine: where files grow, and what keeps runs apart.
 
-Below one root named `target-mapp-sftp`, `0700` and owned by the user::
+Below one root named `target-mapp-sftp`, `0700` and owned by the user, which is found again by the
+next run: in *spool_dir*, else in the system's temporary folder, else, where another user has taken
+the name there, in the user's own folder for state::
 
     run-…/           the files of one run, removed at its end
     run-….lock       held by that run's process; unheld: the run was killed, its folder is left over
-    rejects/         lists of records that were left out, kept
+    rejects/         lists of records that were left out, kept for *rejects_days*
     exports/*.lock   one per export, held while it runs
 
 The locks are the operating system's own (`flock`): they go with the process that holds them,
@@ -18,9 +20,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import stat
 import tempfile
+import time
 import weakref
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+_SECONDS_PER_DAY = 86_400
+_DEFAULT_REJECTS_DAYS = 30
+# As contact_file/rejects.py names them.
+_REJECTS_NAME = re.compile(r".+-rejects(?:_\d+)?\.csv", re.DOTALL)
 
 
 class SpoolDirError(SettingsError):
@@ -48,22 +56,26 @@ class Spool:
 
     Args:
         spool_dir: The setting *spool_dir*; the system's temporary folder when not set.
+        rejects_days: The setting *rejects_days*; 30 when not set.
 
     Attributes:
         folder: For the files of the run.
-        rejects_folder: For what outlives the run.
+        rejects_folder: For the lists of rejects, which outlive the run; nothing: none is written.
         remove: Call it to remove the files and to give up the locks; safe to call twice.
 
     Raises:
         SpoolDirError: When the root cannot be made, is a link, or belongs to somebody else.
     """
 
-    def __init__(self, spool_dir: str | None = None) -> None:
-        self._root = _private_folder(_root(spool_dir))
-        self.rejects_folder = _private_folder(self._root / "rejects")
+    def __init__(self, spool_dir: str | None = None, *, rejects_days: int | None = None) -> None:
+        days = _DEFAULT_REJECTS_DAYS if rejects_days is None else rejects_days
+        self._root = _open_root(spool_dir)
+        rejects_folder = _private_folder(self._root / "rejects")
+        self.rejects_folder = rejects_folder if days else None
         self._export_locks: list[TextIO] = []
         with _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
+            _remove_old_rejects(rejects_folder, days)
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
             lock = _open_private(_lock_path(self.folder))
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -116,10 +128,28 @@ class Spool:
             )
 
 
-def _root(spool_dir: str | None) -> Path:
+def _open_root(spool_dir: str | None) -> Path:
     if spool_dir:
-        return Path(spool_dir) / "target-mapp-sftp"
-    return Path(tempfile.gettempdir()) / f"target-mapp-sftp-{os.getuid()}"
+        return _private_folder(Path(spool_dir) / "target-mapp-sftp")
+    usual = Path(tempfile.gettempdir()) / f"target-mapp-sftp-{os.getuid()}"
+    try:
+        return _private_folder(usual)
+    except SpoolDirError:
+        # Anybody can take a name in a folder for everybody; nobody else can in this one.
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        try:
+            root = _private_folder(Path(state).expanduser() / "target-mapp-sftp")
+        except (SpoolDirError, RuntimeError):
+            root = None
+        if root is None:
+            raise
+    LOGGER.warning(
+        "spool_dir: %s cannot be used or belongs to another user; files are spooled in %s instead. "
+        "Set spool_dir to a folder of your own",
+        usual,
+        root,
+    )
+    return root
 
 
 def _private_folder(path: Path) -> Path:
@@ -163,6 +193,21 @@ def _is_abandoned(folder: Path) -> bool:
         except OSError:
             return False
         return True
+
+
+def _remove_old_rejects(folder: Path, days: int) -> None:
+    """Remove the lists of rejects that are older than *days*, and nothing else."""
+    # A younger one may be in use by a run beside this one.
+    oldest = time.time() - max(1, days) * _SECONDS_PER_DAY
+    removed = 0
+    for path in folder.iterdir():
+        facts = path.lstat()
+        is_list = _REJECTS_NAME.fullmatch(path.name) and stat.S_ISREG(facts.st_mode)
+        if is_list and facts.st_uid == os.getuid() and facts.st_mtime < oldest:
+            path.unlink(missing_ok=True)
+            removed += 1
+    if removed:
+        LOGGER.info("Removed %d lists of rejects older than %d days (rejects_days)", removed, days)
 
 
 def _end(folder: Path, lock: TextIO, export_locks: list[TextIO]) -> None:

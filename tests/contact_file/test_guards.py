@@ -237,3 +237,11 @@ def test_values_in_any_format_are_counted_as_filled(tmp_path: Path) -> None:
 
     assert len(finished.parts) > 1
     assert list(finished.filled.items()) == [("user.Email", 700), ("user.FirstName", 400)]
+
+
+def test_where_no_list_of_rejects_is_written_none_is_named(tmp_path: Path) -> None:
+    """With `rejects_days` 0 they are counted only."""
+    with pytest.raises(TooManyRejectedError, match=r"listed in the log \(rejects_days is 0\)"):
+        write(tmp_path, [person(1, email="nobody")], rejects_folder=None, max_rejected=0)
+
+    assert not list(tmp_path.glob("*rejects*"))

@@ -7,6 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -58,11 +60,98 @@ def test_a_run_s_folder_goes_with_the_run_and_rejects_stay(tmp_path: Path) -> No
     """Spooled people are removed; the list of rejects is for the user."""
     spool = Spool(str(tmp_path))
     (spool.folder / "part.csv").write_text("x")
+    assert spool.rejects_folder is not None
     (spool.rejects_folder / "rejects.csv").write_text("x")
     spool.remove()
     spool.remove()
     assert not spool.folder.exists()
     assert (spool.rejects_folder / "rejects.csv").exists()
+
+
+def test_lists_of_rejects_are_kept_so_many_days(tmp_path: Path) -> None:
+    """The old ones go, by their names; whatever else lies there stays, and nothing is followed."""
+    spool = Spool(str(tmp_path))
+    spool.remove()
+    folder = spool.rejects_folder
+    assert folder is not None
+    ages = {
+        "export-a-rejects.csv": 31,
+        "export-a-rejects_2.csv": 31,
+        "export-b-rejects.csv": 29,
+        "notes.csv": 31,
+        "rejects.csv": 31,
+    }
+    for name, days in ages.items():
+        (folder / name).write_text("x")
+        seconds = time.time() - days * 86_400
+        os.utime(folder / name, (seconds, seconds))
+    (folder / "link-rejects.csv").symlink_to(folder / "notes.csv")
+
+    Spool(str(tmp_path)).remove()
+    assert {path.name for path in folder.iterdir()} == {
+        "export-b-rejects.csv",
+        "notes.csv",
+        "rejects.csv",
+        "link-rejects.csv",
+    }
+    Spool(str(tmp_path), rejects_days=7).remove()
+    assert not (folder / "export-b-rejects.csv").exists()
+
+
+def test_no_days_means_no_list(tmp_path: Path) -> None:
+    """A list of another run that is being written stays all the same."""
+    spool = Spool(str(tmp_path), rejects_days=0)
+    (tmp_path / "target-mapp-sftp" / "rejects" / "export-a-rejects.csv").write_text("x")
+    Spool(str(tmp_path), rejects_days=0).remove()
+    spool.remove()
+    assert spool.rejects_folder is None
+    assert (tmp_path / "target-mapp-sftp" / "rejects" / "export-a-rejects.csv").exists()
+
+
+@pytest.mark.parametrize("obstacle", ["link", "file", "another user's"])
+def test_a_name_that_another_user_has_taken_blocks_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    obstacle: str,
+) -> None:
+    """In the temporary folder anybody can take it; the user's own is used then, always the same."""
+    for name in ("tmp", "state", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    usual = tmp_path / "tmp" / f"target-mapp-sftp-{os.getuid()}"
+    if obstacle == "link":
+        usual.symlink_to(tmp_path / "elsewhere")
+    elif obstacle == "file":
+        usual.touch()
+    else:
+        if os.getuid() != 0:
+            pytest.skip("only root can make a folder of another user's")
+        usual.mkdir()
+        os.chown(usual, 65534, 65534)
+
+    spool = Spool()
+    spool.lock_export("buyers")
+    with pytest.raises(ExportRunningError):
+        Spool().lock_export("buyers")
+    spool.remove()
+
+    assert spool.folder.parent == tmp_path / "state" / "target-mapp-sftp"
+    assert mode(spool.folder.parent) == 0o700
+    assert "Set spool_dir to a folder of your own" in caplog.text
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_where_nothing_can_be_used_the_error_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a folder for state either, the first reason counts."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SpoolDirError, match=f"spool_dir: .*target-mapp-sftp-{os.getuid()}"):
+        Spool()
 
 
 def test_the_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class ContactFile:
         run_id: The run's id, for the file name.
         started_at: When the run began, with its zone, for the file name.
         folder: A private folder where the file grows.
-        rejects_folder: Where the list of rejects goes and stays.
+        rejects_folder: Where the list of rejects goes and stays; nothing: there is no list.
         taken_names: Names the run has given to other files already; this file's are added.
         key_properties: The fields that tell a record apart, for the list of rejects.
 
@@ -64,7 +64,7 @@ class ContactFile:
         run_id: str,
         started_at: datetime,
         folder: Path,
-        rejects_folder: Path,
+        rejects_folder: Path | None,
         taken_names: set[str] | None = None,
         key_properties: tuple[str, ...] = (),
     ) -> None:

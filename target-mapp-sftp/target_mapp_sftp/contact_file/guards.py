@@ -84,8 +84,13 @@ def too_many_rejected(
         return None
     return TooManyRejectedError(
         f"max_rejected: {rejected} of {received} records were rejected, more than {bound}. "
-        f"The reasons are listed in {rejects_path}."
+        f"The reasons are listed in {_list_of(rejects_path)}."
     )
+
+
+def _list_of(rejects_path: Path | None) -> str:
+    """Where the rejects are listed; the log counts the reasons in any case."""
+    return str(rejects_path) if rejects_path else "the log (rejects_days is 0)"
 
 
 def _nobody_left(settings: FileSettings, finished: FinishedFile) -> Iterator[DataError]:
@@ -100,7 +105,8 @@ def _nobody_left(settings: FileSettings, finished: FinishedFile) -> Iterator[Dat
             f"max_rejected: all {finished.received} records were left out, {finished.rejected} "
             f"of them for a bad {settings.columns[0].header}. Check identifier, field_map and "
             "whether the token may see that field; the reasons are listed in "
-            f"{finished.rejects_path}. To deliver a file without rows, set max_rejected to 100%."
+            f"{_list_of(finished.rejects_path)}. To deliver a file without rows, set max_rejected "
+            "to 100%."
         )
     elif finished.filtered and not finished.rejected and settings.empty_audience == "write":
         yield EmptyAudienceError(

@@ -20,12 +20,12 @@ class Rejects:
     """Counts rejects by reason and lists them in a CSV, which is made with the first one.
 
     Args:
-        folder: Where the list goes and stays.
+        folder: Where the list goes and stays; nothing: they are counted and not listed.
         name: Name of the contact file, from which the list gets its own.
         key_properties: The fields that tell a record apart; all that is listed of it.
     """
 
-    def __init__(self, folder: Path, name: str, key_properties: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path | None, name: str, key_properties: tuple[str, ...]) -> None:
         self.path: Path | None = None
         self.reasons: Counter[str] = Counter()
         self.count = 0
@@ -44,20 +44,20 @@ class Rejects:
         """
         self.count += 1
         self.reasons[reason] += 1
-        if self._file is None:
-            self._open()
+        if self._file is None and self._folder is not None:
+            self._open(self._folder)
         self._write([str(number), reason, *[_text(record.get(key)) for key in self._keys]])
 
-    def _open(self) -> None:
+    def _open(self, folder: Path) -> None:
         stem, _ = split_suffix(self._name)
         number = 1
-        path = self._folder / f"{stem}-rejects.csv"
+        path = folder / f"{stem}-rejects.csv"
         while True:
             try:
                 handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             except FileExistsError:
                 number += 1
-                path = self._folder / f"{stem}-rejects_{number}.csv"
+                path = folder / f"{stem}-rejects_{number}.csv"
             else:
                 break
         self.path = path
