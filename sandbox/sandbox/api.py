@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from sandbox.faults import Faults
 
 TABLE = "user"
+AUTH_ID = "5a9d44aa025a9d44aa025a9d44aa02ff"
+"""Of the token that opens the API: `at.<id>.<secret>` is the form of Lytics' own."""
+
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+"""How Lytics writes that a token never expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ class LyticsApi:
             return failure(request, 405, "the stand-in only reads")
         try:
             match steps:
+                case ["v2", "auth"]:
+                    return self._tokens(request)
                 case ["v2", "segment"] | ["api", "segment"]:
                     return self._list(request)
                 case ["api", "segment", *_] if request.is_scan:
@@ -128,6 +136,21 @@ class LyticsApi:
 
     def _slug_of(self, audience: Audience) -> str:
         return self.faults.slugs.get(audience.slug, audience.slug)
+
+    def _tokens(self, request: Request) -> Answer:
+        """The tokens of the account; the one in use is the second."""
+        if self.faults.auth_missing:
+            return failure(request, 404, "not found")
+        if request.query.get("auth_type") != "api_token":
+            return _success(request, [])
+        days = self.faults.token_days
+        expires = NEVER if days is None else datetime.now(UTC) + timedelta(days=days)
+        kind = "lytics-auth-token"
+        tokens = [
+            {"id": "0a" * 16, "type": kind, "internal": True, "expires": _moment(NEVER)},
+            {"id": AUTH_ID, "type": kind, "internal": False, "expires": _moment(expires)},
+        ]
+        return _success(request, tokens)
 
     def _places_of(self, name: str) -> Places | None:
         audience = self.find(name)
@@ -231,9 +254,13 @@ def _typed_fields(request: Request) -> Answer:
     )
 
 
-def unauthorized() -> Answer:
+def unauthorized(message: str = "Not authorized") -> Answer:
     """401 has the shape of v1, on v2 as well."""
-    return Answer(msgspec.json.encode({"message": "Not authorized", "status": 401}), 401)
+    return Answer(msgspec.json.encode({"message": message, "status": 401}), 401)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _is_reading(request: Request) -> bool:

@@ -64,6 +64,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         schema_key: The name of the columns in the v1 schema.
         sizes_missing: The list of segments has no sizes.
         sizes_zero: The sizes of all segments are 0, as before the first count.
+        token_days: The token expires in so many days; one of 0 or less has expired, and everything
+            gets 401. None: it never expires.
+        auth_missing: `/v2/auth` is not there.
     """
 
     interruptions: tuple[Interruption, ...] = ()
@@ -101,6 +104,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schema_key: Literal["columns", "fields"] = "columns"
     sizes_missing: bool = False
     sizes_zero: bool = False
+    token_days: float | None = None
+    auth_missing: bool = False
 
     def __post_init__(self) -> None:
         if self.every < 1:

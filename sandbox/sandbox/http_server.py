@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from sandbox.api import Answer, LyticsApi, Request, failure, unauthorized
+from sandbox.api import AUTH_ID, Answer, LyticsApi, Request, failure, unauthorized
 from sandbox.faults import Faults, read_faults
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ class LyticsServer:
 
     Args:
         api: Answers what arrives whole.
-        token: The only good token.
+        token: The good token, also as the secret of one in Lytics' form.
     """
 
     def __init__(self, api: LyticsApi, token: str) -> None:
         self._api = api
-        self._token = token
+        # The short form for people, the other one as Lytics makes them.
+        self._tokens = {token, f"at.{AUTH_ID}.{token}"}
         self._pages = 0
         self._struck = 0
         self.requests: deque[Request] = deque(maxlen=_REQUESTS_REMEMBERED)
@@ -71,10 +72,13 @@ class LyticsServer:
             http.headers.get("Authorization"),
             *(http.query.get(c) for c in _CREDENTIALS),
         )
-        if self._token not in credentials:
+        if self._tokens.isdisjoint(credentials):
             return _response(unauthorized())
         if http.path in self._api.faults.forbidden:
             return _response(failure(request, 403, "insufficient permissions"))
+        days = self._api.faults.token_days
+        if days is not None and days <= 0:
+            return _response(unauthorized("Expired Token"))
         if request.is_scan:
             return await self._scan(http, request)
         return _response(self._api.answer(request))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tap_lytics.api.scan import read_page
+from tap_lytics.api.token_expiry import NEVER, read_expiry
 from tap_lytics.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
     from tap_lytics.streams import AudienceStream
     from tap_lytics.tap import TapLytics
+
+FEWEST_DAYS = 7
+"""A token that lives shorter than this is warned of."""
 
 
 def check_account(tap: TapLytics) -> Iterator[str]:
@@ -23,10 +28,28 @@ def check_account(tap: TapLytics) -> Iterator[str]:
     segments, schema = tap.account
     accounts = sorted({segment.account_id for segment in segments if segment.account_id})
     yield f"token: accepted by {tap.client.host}"
+    if line := _expiry(tap):
+        yield line
     if accounts:
         yield f"account: {', '.join(accounts)}"
     yield f"audiences: {len(segments)} in table {tap.config['table']!r}"
     yield f"schema: {len(schema.fields)} fields"
+
+
+def _expiry(tap: TapLytics) -> str | None:
+    """When the token expires, with a warning when that is soon; None if Lytics does not say."""
+    expires = read_expiry(tap.client, tap.config["api_token"])
+    if expires is None or expires == NEVER:
+        return None if expires is None else "token: never expires"
+    days = (expires - datetime.now(UTC)).days
+    if days < FEWEST_DAYS:
+        tap.logger.warning(
+            "the token expires in %d days, on %s; make another one and set `api_token` to it "
+            "(Lytics: Account > Security > Access Tokens)",
+            days,
+            f"{expires:%Y-%m-%d}",
+        )
+    return f"token: expires in {days} days, on {expires:%Y-%m-%d}"
 
 
 def check_streams(tap: TapLytics) -> Iterator[str]:

@@ -15,6 +15,7 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_lytics.errors import LyticsError, SettingsError
+from tap_lytics.log_lines import printable_log_lines
 from tap_lytics.run_stamp import RUN_STAMP
 from tap_lytics.stream_maps import failed_map
 
@@ -66,7 +67,7 @@ class LyticsCommand(SingerCommand):
         gc.set_threshold(50_000, 20, 50)
         # At INFO it names every setting that it takes from a variable, and so buries what follows.
         logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
-        with RUN_STAMP.on_every_line(uuid.uuid4().hex):
+        with printable_log_lines(), RUN_STAMP.on_every_line(uuid.uuid4().hex):
             try:
                 return super().main(*args, **kwargs)
             except Exception as error:

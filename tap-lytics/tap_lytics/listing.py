@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from tap_lytics.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,6 +15,11 @@ if TYPE_CHECKING:
     from tap_lytics.api.segments import Segment
 
 COLUMNS = ("id", "slug", "name", "kind", "size")
+
+LONGEST_NAME = 64
+"""Characters; what Lytics itself shows of a name."""
+
+_NOT_ASCII = re.compile("[^\x00-\x7e]")
 
 
 def as_table(segments: Sequence[Segment]) -> Iterator[str]:
@@ -25,17 +33,27 @@ def as_table(segments: Sequence[Segment]) -> Iterator[str]:
 
 
 def as_json_lines(segments: Sequence[Segment]) -> Iterator[str]:
-    """A JSON object per audience, for programs."""
+    r"""A JSON object per audience, for programs: every value exact, in ASCII.
+
+    JSON may hold U+2028, U+0085 and others as they are, at which `str.splitlines` and its like in
+    other languages cut; so all that is not ASCII is written ``\uXXXX``.
+    """
     for segment in _sorted(segments):
         fields = {name: getattr(segment, name) for name in COLUMNS}
         fields["invalid_reason"] = segment.invalid_reason
-        yield msgspec.json.encode(fields).decode()
+        yield _NOT_ASCII.sub(_escaped, msgspec.json.encode(fields).decode())
+
+
+def _escaped(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _row(segment: Segment) -> tuple[str, ...]:
     size = "" if segment.size is None else f"{segment.size:,}"
     kind = segment.kind if segment.invalid_reason is None else f"{segment.kind} (invalid)"
-    return (segment.id, segment.slug, segment.name, kind, size)
+    name = printable(segment.name, limit=LONGEST_NAME)
+    return (printable(segment.id), printable(segment.slug), name, printable(kind), size)
 
 
 def _sorted(segments: Sequence[Segment]) -> list[Segment]:

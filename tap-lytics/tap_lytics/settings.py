@@ -228,7 +228,12 @@ def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
     token = config.get("api_token", "")
     if not token.isascii() or not token.isprintable() or token != token.strip():
         yield "`api_token` holds spaces or other characters that no token has"
-    if token.lower().startswith("bearer "):
+    if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'`":
+        yield (
+            "`api_token` stands in quotes; take them away (`docker run --env-file` and Kubernetes "
+            "keep those of a .env file)"
+        )
+    if token.lower().strip("\"'").startswith("bearer "):
         yield "`api_token` must be the token alone, without `Bearer`"
 
 

@@ -22,6 +22,7 @@ from tap_lytics.cli import LyticsCommand
 from tap_lytics.errors import SettingsError
 from tap_lytics.listing import as_json_lines, as_table
 from tap_lytics.message_writer import MessageWriter
+from tap_lytics.printable import printable
 from tap_lytics.run_stamp import RUN_STAMP
 from tap_lytics.scan_marks import ScanMarks
 from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
@@ -151,9 +152,9 @@ class TapLytics(Tap):
             super().cb_test(ctx, param, value)
             return
         for line in check_account(cls._without_choices(ctx)):
-            click.echo(f"ok    {line}")
+            click.echo(f"ok    {printable(line)}")
         for line in check_streams(cls._from_command_line(ctx)):
-            click.echo(f"ok    {line}")
+            click.echo(f"ok    {printable(line)}")
         ctx.exit()
 
     @classmethod

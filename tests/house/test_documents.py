@@ -50,10 +50,11 @@ def test_the_definitions_for_other_projects_are_those_of_meltano_yml(name: str) 
     assert (ROOT / name).read_text("utf-8") == generate().definition(*generate().DEFINITIONS[name])
 
 
-def test_the_two_plugins_read_stream_maps_alike() -> None:
+@pytest.mark.parametrize("module", ["stream_maps.py", "printable.py"])
+def test_the_two_plugins_do_alike_what_both_do(module: str) -> None:
     """Each has the module, for neither may import the other."""
     folders = ("tap-lytics/tap_lytics", "target-mapp-sftp/target_mapp_sftp")
-    tap, target = (ROOT / folder / "stream_maps.py" for folder in folders)
+    tap, target = (ROOT / folder / module for folder in folders)
     assert tap.read_text("utf-8") == target.read_text("utf-8")
 
 

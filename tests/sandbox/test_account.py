@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from sandbox import Faults
+from sandbox.api import AUTH_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,27 @@ def test_anything_but_the_raw_token_is_refused(
     reply = asker(box, token)(path)
     assert reply.status == 401
     assert reply.json == {"message": "Not authorized", "status": 401}
+
+
+def test_a_token_in_the_form_of_lytics_is_listed(asker: Callable[..., Asker], box: Sandbox) -> None:
+    """By the id in its middle, with when it expires and without a secret."""
+    ask = asker(box, f"at.{AUTH_ID}.{box.api_token}")
+    box.set_faults(Faults(token_days=30))
+    reply = ask("/v2/auth", auth_type="api_token")
+    expires = {entry["id"]: entry["expires"] for entry in reply.json["data"]}
+    days = (datetime.fromisoformat(expires.pop(AUTH_ID)) - datetime.now(UTC)).days
+    assert days in (29, 30)
+    assert set(expires.values()) == {"0001-01-01T00:00:00Z"}
+    assert box.api_token not in reply.body.decode()
+
+    box.set_faults(Faults(token_days=0))
+    assert ask("/v2/segment").json == {"message": "Expired Token", "status": 401}
+
+
+def test_the_list_of_tokens_may_be_missing(ask: Asker, box: Sandbox) -> None:
+    """The paths about tokens are described in one place only."""
+    box.set_faults(Faults(auth_missing=True))
+    assert ask("/v2/auth", auth_type="api_token").status == 404
 
 
 def test_each_version_has_its_envelope(ask: Asker) -> None:

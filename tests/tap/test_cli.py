@@ -16,6 +16,7 @@ import pytest
 from running import QuickTap, config_of
 
 from sandbox import Faults, Sandbox
+from sandbox.api import AUTH_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +108,53 @@ def test_a_right_configuration_passes_the_test(box: Sandbox, run: Run) -> None:
         "ok    audience 'nobody': 0 people",
         "ok    audience 'vip': 100 people",
     ]
+
+
+@pytest.mark.parametrize(
+    ("faults", "line"),
+    [
+        (Faults(token_days=30.5), "token: expires in 30 days, on "),
+        (Faults(token_days=2.5), "token: expires in 2 days, on "),
+        (Faults(), "token: never expires"),
+        (Faults(forbidden=("/v2/auth",)), ""),
+        (Faults(auth_missing=True), ""),
+    ],
+)
+def test_the_test_tells_when_the_token_expires(
+    box: Sandbox, run: Run, caplog: pytest.LogCaptureFixture, faults: Faults, line: str
+) -> None:
+    """As far as Lytics says so; the last days with a warning."""
+    box.set_faults(faults)
+    token = f"at.{AUTH_ID}.{box.api_token}"
+    code, output, _ = run({**config_of(box, "vip"), "api_token": token}, "--test")
+
+    assert code == 0
+    told = [each for each in output.splitlines() if "expires" in each]
+    assert len(told) == bool(line)
+    assert all(each.startswith(f"ok    {line}") for each in told)
+    warnings = [r.getMessage() for r in caplog.records if "the token expires" in r.getMessage()]
+    assert len(warnings) == ("in 2 days" in line)
+    assert all("the token expires in 2 days, on " in each for each in warnings)
+
+
+def test_an_expired_token_is_called_so(box: Sandbox, run: Run) -> None:
+    """It is not wrong, and needs no search for a typing error."""
+    box.set_faults(Faults(token_days=0))
+
+    code, _, errors = run(config_of(box), "--test")
+
+    assert (code, len(errors)) == (2, 1)
+    assert "the token has expired (401); make another one" in errors[0]
+
+
+@pytest.mark.parametrize("token", ["'sandbox-token'", '"sandbox-token"', '"Bearer sandbox-token"'])
+def test_a_token_in_quotes_is_told(box: Sandbox, run: Run, token: str) -> None:
+    """As `docker run --env-file` takes it from a file that a shell would read without them."""
+    code, _, errors = run({**config_of(box), "api_token": token}, "--list-segments")
+
+    assert code == 2
+    assert "`api_token` stands in quotes" in " ".join(errors)
+    assert ("without `Bearer`" in " ".join(errors)) is ("Bearer" in token)
 
 
 def test_a_field_that_nobody_has_fails_the_test(box: Sandbox, run: Run) -> None:

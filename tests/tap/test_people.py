@@ -32,6 +32,14 @@ def test_a_key_set_is_a_set(keys: list[bytes]) -> None:
         reference.add(key)
 
 
+@pytest.mark.parametrize("digits", [20, 21, 4300, 4301, 100_000])
+def test_an_id_may_have_any_number_of_digits(digits: int) -> None:
+    """Python reads no more than 4,300 of them as a number."""
+    ids = ["1" * digits, "1" * (digits - 1) + "2", "1" * (digits + 1)]
+
+    assert len({KEY.of({"_id": each}) for each in ids}) == 3
+
+
 def test_a_key_set_finds_no_key_across_two_others() -> None:
     """Bytes of two neighbours that look like a third key do not count as it."""
     key_set = KeySet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from scripted_lytics import Asked, Reply, ScriptedLytics, page
 
 from tap_lytics.api.errors import (
     AccessRefusedError,
+    BrokenAnswerError,
     GivenUpError,
     IncompleteScanError,
     UnexpectedAnswerError,
@@ -17,7 +19,7 @@ from tap_lytics.api.people import PersonKey
 from tap_lytics.api.scan import BUCKETS, BucketScan, Reading, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ALL = tuple(BUCKETS)
 
@@ -27,13 +29,18 @@ def scan(
 ) -> tuple[list[str], list[Asked]]:
     """Scan a scripted server; the ids that came, in order, and the requests."""
     with ScriptedLytics(answer) as lytics:
-        client = lytics.client()
-        reading = Reading(client, Source("audience 'x'", "5f3a", **source), PersonKey("_id"))
-        try:
-            pages = list(BucketScan(reading, buckets).pages())
-        finally:
-            client.close()
-        return [person["_id"] for people in pages for person in people], lytics.asked
+        return scan_of(lytics, buckets, **source), lytics.asked
+
+
+def scan_of(lytics: ScriptedLytics, buckets: tuple[int, ...] = ALL, **source: Any) -> list[str]:
+    """Scan a scripted server that runs; the ids that came, in order."""
+    client = lytics.client()
+    reading = Reading(client, Source("audience 'x'", "5f3a", **source), PersonKey("_id"))
+    try:
+        pages = list(BucketScan(reading, buckets).pages())
+    finally:
+        client.close()
+    return [person["_id"] for people in pages for person in people]
 
 
 def in_order(*replies: Reply) -> Callable[[Asked], Reply]:
@@ -224,3 +231,52 @@ def test_an_answer_in_another_form_is_no_empty_audience() -> None:
 def test_an_empty_audience_is_empty() -> None:
     """No data and no cursor: nobody, and no error."""
     assert scan(in_order(Reply({"data": None, "total": 0, "_next": ""})))[0] == []
+
+
+BROKEN = Reply(b'{"data": [{"_id": "8", "score": NaN}], "total": 8}')
+
+
+def people_before(numbers: Iterator[int]) -> Callable[[Asked], Reply]:
+    """Answer with so many people each time from the top, and then with a broken page."""
+    return lambda asked: (
+        BROKEN if asked.cursor else page(*range(next(numbers)), cursor="2", total=8)
+    )
+
+
+def test_a_page_that_is_broken_for_good_is_named_the_second_time() -> None:
+    """With the audience and the people before it, and without a value."""
+    words = "the page after 7 people of audience 'x' cannot be read, twice.*invalid character"
+    with (
+        ScriptedLytics(people_before(itertools.repeat(7))) as lytics,
+        pytest.raises(BrokenAnswerError, match=words),
+    ):
+        scan_of(lytics, page_size=2)
+
+    assert len(lytics.asked) == 4
+
+
+def test_a_living_audience_moves_a_broken_page_a_little() -> None:
+    """It is the same page all the same."""
+    with (
+        ScriptedLytics(people_before(itertools.cycle([7, 6]))) as lytics,
+        pytest.raises(BrokenAnswerError, match="after 6 people"),
+    ):
+        scan_of(lytics, page_size=2)
+
+
+def test_pages_that_are_broken_here_and_there_are_tried_to_the_end() -> None:
+    """That is no page but the server, which may mend."""
+    with (
+        ScriptedLytics(people_before(itertools.cycle([7, 3]))) as lytics,
+        pytest.raises(IncompleteScanError, match="broke 4 times"),
+    ):
+        scan_of(lytics, page_size=2)
+
+
+def test_a_first_page_that_is_broken_for_good_names_the_audience() -> None:
+    """Nobody came before it."""
+    words = "the first page of audience 'x' cannot be read"
+    with ScriptedLytics(lambda _: BROKEN) as lytics, pytest.raises(BrokenAnswerError, match=words):
+        scan_of(lytics)
+
+    assert len(lytics.asked) == 2

@@ -106,8 +106,11 @@ def _live_version(client: LyticsClient, table: str) -> str | None:
 
 
 def _fields_v1(client: LyticsClient, table: str) -> list[Field]:
-    data = client.read(f"/api/schema/{table}") or {}
-    identifiers = set(data.get("by_fields") or [])
+    data = client.read(f"/api/schema/{table}")
+    if not isinstance(data, dict):
+        return []
+    by_fields = data.get("by_fields")
+    identifiers = by_fields if isinstance(by_fields, list) else []
     return [
         Field(
             name=str(entry.get("as") or entry.get("id") or ""),
@@ -139,4 +142,5 @@ def _description(entry: dict[str, Any]) -> str:
 
 
 def _objects(data: Any) -> list[dict[str, Any]]:
-    return [entry for entry in data or [] if isinstance(entry, dict)]
+    entries = data if isinstance(data, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SLOTS = 1 << 16
 _LARGEST_EXACT = 1 << 64
+_MOST_DIGITS = len(str(_LARGEST_EXACT))
 _as_sorted_json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -69,7 +70,9 @@ class PersonKey:
         if value is None or value == "":
             return None
         text = value if isinstance(value, str) else _text(value)
-        if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
+        # Longer ones are above 2**64 in any case, and Python reads no more than 4,300 digits.
+        is_short = len(text) <= _MOST_DIGITS
+        if is_short and text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
             number = int(text)
             if number < _LARGEST_EXACT:
                 return number.to_bytes(8, "little")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tap_lytics.api.counts import size_entries, size_of
-from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError
+from tap_lytics.api.errors import (
+    AudienceChoiceError,
+    RequestRefusedError,
+    RightMissingError,
+    UnexpectedAnswerError,
+)
+from tap_lytics.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_lytics.api.client import LyticsClient
+
+logger = logging.getLogger("tap-lytics")
+
+IDS_PER_REQUEST = 100
+"""So many ids of audiences go into one address: servers limit its length, often to 8,000 signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +63,26 @@ def list_segments(client: LyticsClient, table: str) -> list[Segment]:
         if error.status != 404:  # noqa: PLR2004 the HTTP status itself is the clearest name
             raise
         answer = client.read("/api/segment", table=table, valid="all")
-    segments = [_segment(entry, table) for entry in answer or [] if entry.get("id")]
+    segments = [_segment(entry, table) for entry in _objects(answer) if entry.get("id")]
     return [segment for segment in segments if segment.table == table]
 
 
 def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
-    """Fill in the sizes that the listing left out, in one request (Lytics: sizes of segments)."""
-    if all(segment.size is not None for segment in segments):
-        return list(segments)
-    answer = client.read(
-        "/api/segment/sizes", ids=",".join(segment.id for segment in segments), table=table
-    )
-    sizes = {entry.get("id"): size_of(entry) for entry in size_entries(answer)}
+    """Fill in the sizes that the listing left out, as far as Lytics tells them.
+
+    Sizes help to choose and are not needed for it, so an account or a token without them is no
+    error: what is not told stays None. (Lytics: sizes of segments, by ids.)
+    """
+    missing = [segment.id for segment in segments if segment.size is None]
+    sizes: dict[Any, int | None] = {}
+    for start in range(0, len(missing), IDS_PER_REQUEST):
+        ids = ",".join(missing[start : start + IDS_PER_REQUEST])
+        try:
+            answer = client.read("/api/segment/sizes", ids=ids, table=table)
+        except (RightMissingError, SourceError) as error:
+            logger.warning("some sizes are not known: %s", error)
+            break
+        sizes |= {entry.get("id"): size_of(entry) for entry in size_entries(answer)}
     return [
         segment if segment.size is not None else replace(segment, size=sizes.get(segment.id))
         for segment in segments
@@ -110,6 +130,20 @@ def _nearest(segments: Sequence[Segment], term: str) -> str:
     names = {word.casefold(): word for word in words}
     near = difflib.get_close_matches(term.casefold(), names, n=1)
     return f", the nearest is {names[near[0]]!r}" if near else ""
+
+
+def _objects(answer: Any) -> list[dict[str, Any]]:
+    """The audiences of a listing; null is as good as none.
+
+    Raises:
+        UnexpectedAnswerError: It is no list of objects, so some audience might be left out.
+    """
+    entries = answer or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UnexpectedAnswerError(
+            "the list of audiences is not in the form of the Lytics API; check `api_url`"
+        )
+    return entries
 
 
 def _segment(entry: dict[str, Any], table: str) -> Segment:
