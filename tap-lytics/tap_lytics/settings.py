@@ -13,7 +13,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
 from tap_lytics.stream_maps import problems_of
-from tap_lytics.unknown_settings import OF_A_COLUMN, unknown_settings, unknown_variables
+from tap_lytics.unknown_settings import is_long_form, unknown_settings, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -202,12 +202,12 @@ def field_names(fields: Any) -> list[str]:
 def _names_of(entry: Any) -> Iterable[Any]:
     if not isinstance(entry, dict):
         return [entry]
-    return [entry.get("field")] if entry.keys() & OF_A_COLUMN else entry
+    return [entry.get("field")] if is_long_form(entry) else entry
 
 
 def _is_entry(entry: Any) -> bool:
     """Whether it names a field, or is a column that has no field but a default."""
-    if isinstance(entry, dict) and "default" in entry:
+    if is_long_form(entry) and "default" in entry:
         return True
     names = list(_names_of(entry))
     return bool(names) and all(isinstance(name, str) and name for name in names)

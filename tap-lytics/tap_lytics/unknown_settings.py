@@ -59,12 +59,29 @@ def unknown_variables(
 def _unknown_in_columns(fields: Any) -> Iterator[str]:
     """Keys that a column of the target's field map does not have."""
     for number, entry in enumerate(fields if isinstance(fields, list) else ()):
-        if not isinstance(entry, dict) or not entry.keys() & OF_A_COLUMN:
+        if not is_long_form(entry):
             continue
         for name in entry:
             if name not in OF_A_COLUMN:
                 hint = _hint(name, OF_A_COLUMN)
                 yield f"`fields.{number}.{name}`: there is no such key of a column; {hint}"
+
+
+def is_long_form(entry: Any) -> bool:
+    """Whether an entry of the target's field map is `{field: …, header: …}`, as the target sees it.
+
+    A Lytics field may be called like one of those keys: `type: user.CustomAttribute.Type`.
+    """
+    if not isinstance(entry, dict) or not entry.keys() & OF_A_COLUMN:
+        return False
+    is_whole = "header" in entry and entry.keys() <= OF_A_COLUMN
+    return is_whole or not all(map(_is_like_a_header, entry.values()))
+
+
+def _is_like_a_header(value: Any) -> bool:
+    if isinstance(value, dict):
+        return bool(value) and all(map(_is_like_a_header, value.values()))
+    return isinstance(value, str) and value.lower().startswith(("user.", "member."))
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

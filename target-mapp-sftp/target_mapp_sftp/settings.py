@@ -231,7 +231,7 @@ COLUMNS = (
         title="Field map",
         description=(
             "List of Lytics field to Mapp header, in column order; dots reach into maps. "
-            "Or of {field, header, type, join, default}; or one object."
+            "Or of {field, header, type, join, default, values}; or one object."
         ),
     ),
     th.Property(
@@ -240,6 +240,16 @@ COLUMNS = (
         default="email",
         title="Identifier",
         description="The field that identifies a contact; its column comes first.",
+    ),
+    th.Property(
+        "extra_headers",
+        th.ArrayType(th.StringType),
+        default=[],
+        title="Extra headers",
+        description=(
+            "Headers that this Mapp account knows and the list of attributes does not; accepted "
+            "with a warning."
+        ),
     ),
     th.Property(
         "segment_membership",
@@ -314,6 +324,15 @@ FORMAT = (
         default=50,
         title="Max file size",
         description="A bigger export is split into numbered files; 0: never.",
+    ),
+    th.Property(
+        "default_country",
+        th.StringType,
+        title="Default country",
+        description=(
+            "ISO code of the country whose mobile numbers are read in national form, such as DE; "
+            "needs target-mapp-sftp[phone]."
+        ),
     ),
     th.Property(
         "too_long",

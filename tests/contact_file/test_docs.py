@@ -15,11 +15,12 @@ from target_mapp_sftp.contact_file.attributes import attributes_table
 from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
 from target_mapp_sftp.contact_file.fast_cells import with_fast_path
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
-from target_mapp_sftp.contact_file.values import TYPES
+from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "field-to-value.md").read_text("utf-8")
 CONVERSIONS = re.findall(r"^\| `([a-z-]+)` \| `(.+)` \| `(.*)` \|$", PAGE, re.MULTILINE)
+NUMBERS = re.findall(r"^\| `(\+?[\d(].*)` \| `(.*)` \| [a-z]", PAGE, re.MULTILINE)
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -42,7 +43,23 @@ def test_maps_of_the_page_are_right() -> None:
     """The maps shown can be used as they stand."""
     maps = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
-    assert [len(FileSettings.from_config(each).columns) for each in maps] == [3, 4, 5]
+    assert [len(FileSettings.from_config(each).columns) for each in maps] == [3, 4, 5, 5, 3]
+
+
+@pytest.mark.parametrize(("text", "written"), NUMBERS)
+def test_mobile_number_of_the_page(text: str, written: str) -> None:
+    """Every line of the table of mobile numbers is true."""
+    column, options = (
+        resolved(Column("field", "user.MobileNumber")),
+        CellOptions(default_country="DE"),
+    )
+    cell = with_fast_path(column, options, compile_cell(column, options))
+
+    if written:
+        assert cell(text) == written
+    else:
+        with pytest.raises(BadValueError):
+            cell(text)
 
 
 def test_table_of_attributes_is_the_one_of_the_data() -> None:

@@ -54,6 +54,14 @@ def name_of(folder: Path, **options: Any) -> str:
         ({"schema": {"title": "Käufer!"}}, "export-lytics-Kaufer_-20261123T083000.csv"),
         ({"schema": {"title": "日本語"}}, "export-lytics-newsletter-20261123T083000.csv"),
         ({"schema": {"title": 5}}, "export-lytics-newsletter-20261123T083000.csv"),
+        ({"schema": {"title": "Ελλάδα 2026"}}, "export-lytics-newsletter-20261123T083000.csv"),
+        ({"schema": {"title": "2026 (!)"}}, "export-lytics-2026_-20261123T083000.csv"),
+        ({"schema": {"title": "Россия VIP"}}, "export-lytics-_VIP-20261123T083000.csv"),
+        ({"schema": {"title": "★"}}, "export-lytics-newsletter-20261123T083000.csv"),
+        (
+            {"schema": {"title": "日本語"}, "stream_name": "日本"},
+            "export-lytics-audience-20261123T083000.csv",
+        ),
         ({"timezone": "Asia/Tokyo"}, "export-lytics-newsletter-20261123T173000.csv"),
         ({"timestamp_format": "%d/%m %H:%M"}, "export-lytics-newsletter-23_11_08_30.csv"),
         ({"file_name": "{stream_name}_{date}_{run_id}.txt"}, "newsletter_2026-11-23_run-1.txt"),
@@ -88,6 +96,31 @@ def test_two_audiences_of_one_name(tmp_path: Path) -> None:
     ]
 
     assert names == ["Buyers.csv", "buyers_2.csv", "Buyers_3.csv", "Buyers_2_2.csv"]
+
+
+def test_audiences_of_one_reduced_name_stay_apart(tmp_path: Path) -> None:
+    """Their slugs tell them apart where nothing of their names is left, else a number does."""
+    taken: set[str] = set()
+    audiences = {
+        "ru": "Россия",
+        "gr": "Ελλάδα",
+        "jp": "日本語",
+        "a": "Россия VIP",
+        "b": "日本語 VIP",
+    }
+
+    names = [
+        name_of(
+            tmp_path,
+            schema={"title": title},
+            stream_name=slug,
+            taken_names=taken,
+            file_name="{audience_name}.csv",
+        )
+        for slug, title in audiences.items()
+    ]
+
+    assert names == ["ru.csv", "gr.csv", "jp.csv", "_VIP.csv", "_VIP_2.csv"]
 
 
 def test_parts_do_not_take_the_name_of_another_audience(tmp_path: Path) -> None:
@@ -233,7 +266,7 @@ def test_no_mark_unless_asked_for(tmp_path: Path) -> None:
 
 def test_character_that_the_encoding_lacks(tmp_path: Path) -> None:
     """A value that cannot be written whole is left empty and counted; the row stays."""
-    people = [person(1, name="Łódź"), person(2, name="Zoë"), person(3, name='"\ud800"')]
+    people = [person(1, name="Łódź 日本"), person(2, name="Zoë"), person(3, name='"\ud800"')]
 
     written = write(tmp_path, people, encoding="iso-8859-15")
 
@@ -249,7 +282,7 @@ def test_control_character_is_no_missing_character(tmp_path: Path) -> None:
 
     written = write(tmp_path, people, encoding="cp1252", field_map=field_map)
 
-    assert read_csv(written.data.decode("cp1252"))[1][1:] == ["one two", ""]
+    assert read_csv(written.data.decode("cp1252"))[1][1:] == ["one two", "Lódz"]
 
 
 def test_identifier_that_the_encoding_lacks(tmp_path: Path) -> None:

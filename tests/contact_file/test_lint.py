@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from contact_writing import settings_of
+from contact_writing import person, settings_of, write
 
 from target_mapp_sftp.contact_file import FileSettings, MappingError
 from target_mapp_sftp.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def problems_of(**config: Any) -> list[str]:
@@ -26,6 +29,7 @@ def mapped(header: str) -> dict[str, Any]:
 
 
 FREE = "user.CustomAttribute."
+WAY_OUT = "; if your Mapp account knows it, add it to extra_headers"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,7 @@ FREE = "user.CustomAttribute."
             (
                 "'user.Emial' is no header that Mapp knows; did you mean 'user.Email'? "
                 "Or write 'user.CustomAttribute.Emial' for an attribute of your own"
+                f"{WAY_OUT}"
             ),
         ),
         (
@@ -63,7 +68,7 @@ FREE = "user.CustomAttribute."
             "user.CustomAtribute.Tier",
             (
                 "'user.CustomAtribute.Tier' is no header that Mapp knows; "
-                "write 'user.CustomAttribute.Tier'"
+                f"write 'user.CustomAttribute.Tier'{WAY_OUT}"
             ),
         ),
         (
@@ -71,7 +76,7 @@ FREE = "user.CustomAttribute."
             (
                 "'member.MobileChanel' is no header that Mapp knows; did you mean "
                 "'member.MobileChannel'? Or write 'user.CustomAttribute.MobileChanel' for an "
-                "attribute of your own"
+                f"attribute of your own{WAY_OUT}"
             ),
         ),
         (
@@ -156,7 +161,7 @@ def test_right_header(header: str) -> None:
             {"field_map": "email"},
             (
                 "field_map: must be Lytics field to Mapp header, as an object or as a list, or a list of "
-                "{field, header, type, join, default}; set it"
+                "{field, header, type, join, default, values}; set it"
             ),
         ),
         (
@@ -167,7 +172,7 @@ def test_right_header(header: str) -> None:
             {"field_map": [{"field": "email", "header": "user.Email", "tpye": "string"}]},
             (
                 "field_map[1]: 'tpye' is no key of the list form; "
-                "use field, header, type, join, default"
+                "use field, header, type, join, default, values"
             ),
         ),
         (
@@ -180,12 +185,15 @@ def test_right_header(header: str) -> None:
         ),
         (
             {"field_map": [{"header": "user.Email"}]},
-            "field_map[1]: has no field; add the Lytics field, or a default to write everywhere",
+            (
+                "field_map[1]: has no field; add the Lytics field, or a default to write everywhere; a "
+                "Lytics field that is called header is written as {field: header, header: …}"
+            ),
         ),
         (
             {"field_map": ["email"]},
             (
-                "field_map[1]: must be an object of field, header, type, join, default; "
+                "field_map[1]: must be an object of field, header, type, join, default, values; "
                 "write it as one"
             ),
         ),
@@ -277,6 +285,14 @@ def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
             "file_name",
             ".{date}.csv",
             "is empty or begins with a dot, which hides a file; change it",
+        ),
+        *(
+            (
+                "file_name",
+                f"{{date}}.{ending}",
+                f"ends in .{ending.rpartition('.')[2]}, but the file is plain CSV, neither packed nor encrypted; end it in .csv",
+            )
+            for ending in ("csv.gz", "zip", "csv.GPG", "xlsx")
         ),
         (
             "timezone",
@@ -420,6 +436,153 @@ def test_header_that_mapp_does_not_document() -> None:
     (warning,) = settings_of(field_map=mapped("user.Gender")).warnings
 
     assert warning.startswith("field_map.other: 'user.Gender': neither this header nor its values")
+
+
+EXTRA = ["user.Company", "member.EmailChannel", "user.My-Field_2"]
+
+
+def test_extra_headers_are_taken_with_a_warning(tmp_path: Path) -> None:
+    """What this account knows and the list does not is written, cut at Mapp's length, and said."""
+    own = {"email": "user.Email", **dict(zip("abc", EXTRA, strict=True))}
+    settings = settings_of(field_map=own, extra_headers=EXTRA)
+    written = write(
+        tmp_path,
+        [person(a="x" * 2000, b=True, c=["p", "q"])],
+        field_map=own,
+        extra_headers=EXTRA,
+    )
+
+    assert [column.header for column in settings.columns[1:]] == EXTRA
+    assert list(settings.warnings) == [
+        (
+            f"field_map.{field}: '{header}' is not in the list of Mapp's attributes and is written "
+            "because extra_headers has it; nothing but the length of its values is checked, so try "
+            "it on a test group"
+        )
+        for field, header in zip("abc", EXTRA, strict=True)
+    ]
+    assert written.rows[1] == ["person1@example.org", "x" * 2000, "true", "p,q"]
+
+
+def test_an_extra_header_that_looks_misspelt_is_asked_about() -> None:
+    """It is taken, for the account may know it."""
+    (warning,) = settings_of(field_map=mapped("user.Emial"), extra_headers=["user.Emial"]).warnings
+
+    assert warning.endswith("; did you mean 'user.Email'?")
+
+
+def test_an_extra_header_is_no_identifier() -> None:
+    """Mapp identifies by the four headers that it documents."""
+    (problem,) = problems_of(
+        field_map={"email": "user.Company"}, extra_headers=["user.Company"], identifier="email"
+    )
+
+    assert problem.startswith("identifier: 'email' is mapped to 'user.Company', by which Mapp")
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (
+            "user.Title",
+            "'user.Title' is in the list of Mapp's attributes already; use 'user.Title' in field_map and remove it here",
+        ),
+        (
+            "USER.email",
+            "'USER.email' is in the list of Mapp's attributes already; use 'user.Email' in field_map and remove it here",
+        ),
+        (
+            f"{FREE}Tier",
+            f"'{FREE}Tier' is in the list of Mapp's attributes already; use '{FREE}Tier' in field_map and remove it here",
+        ),
+        (
+            "user.customAttribute.Tier",
+            f"'user.customAttribute.Tier' is spelled otherwise by Mapp; write '{FREE}Tier'",
+        ),
+        (
+            "user.CustomAttribute['Tier']",
+            "'user.CustomAttribute['Tier']' uses brackets; write 'user.CustomAttribute.Tier'",
+        ),
+        (
+            "user.Origin",
+            "'user.Origin' is set by Mapp itself and cannot be imported; remove it",
+        ),
+        (
+            "group.Name",
+            "'group.Name' is a group attribute, which Mapp reads from a file of its own; remove it",
+        ),
+        *(
+            (
+                header,
+                f"'{header}' must be user. or member. and a name of letters, digits, _ and -; write it as Mapp does",
+            )
+            for header in (
+                "Company",
+                "user.",
+                "user",
+                "user.Größe",
+                "user.A b",
+                "user['A']",
+                "a.b",
+                "",
+            )
+        ),
+        (5, "must be text"),
+    ],
+)
+def test_wrong_extra_header(header: Any, problem: str) -> None:
+    """One that the list knows, or that no account can have."""
+    assert problems_of(extra_headers=["user.Company", header]) == [f"extra_headers[2]: {problem}"]
+
+
+@pytest.mark.parametrize("field", ["type", "field", "join", "default", "values"])
+def test_a_field_that_is_called_like_a_key_of_the_long_form(field: str) -> None:
+    """`type: user.CustomAttribute.Type` in a list is that field, also beside others, also nested."""
+    pairs = [
+        {"email": "user.Email"},
+        {field: f"{FREE}A", "header": "user.Title", "other": f"{FREE}B"},
+        {"default": {"x": f"{FREE}C"}},
+    ]
+
+    assert columns_of(field_map=pairs) == [
+        ("email", "user.Email"),
+        (field, f"{FREE}A"),
+        ("header", "user.Title"),
+        ("other", f"{FREE}B"),
+        ("default.x", f"{FREE}C"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field_map", "problem"),
+    [
+        ({"": "user.Title"}, "field_map: has an empty field name; write the Lytics field"),
+        ([{" ": "user.Title"}], "field_map: has an empty field name; write the Lytics field"),
+        (
+            {"scores": {"": "user.Title"}},
+            "field_map.scores: has an empty field name; write the Lytics field",
+        ),
+        (
+            [{"email": "user.Email"}, {"email": "user.Email"}],
+            "field_map.email: is mapped to 'user.Email' twice; remove one",
+        ),
+        (
+            {"email": "user.Email", "a.b": "user.Title", "a": {"b": "user.Title"}},
+            "field_map.a.b: is mapped to 'user.Title' twice; remove one",
+        ),
+        ([{"type": "string"}], "field_map[1]: has no header; add the Mapp header"),
+    ],
+)
+def test_names_that_cannot_be_meant(field_map: Any, problem: str) -> None:
+    """An empty name, which would be an empty column, and the same pair twice."""
+    assert problem in problems_of(field_map=field_map)
+
+
+def test_keys_of_yaml_that_are_no_text() -> None:
+    """A number and a boolean are fields of that name."""
+    field_map = {"email": "user.Email", 2: f"{FREE}A", True: f"{FREE}B"}
+
+    assert columns_of(field_map=field_map)[1:] == [("2", f"{FREE}A"), ("true", f"{FREE}B")]
 
 
 def columns_of(**config: Any) -> list[tuple[str, str]]:

@@ -6,12 +6,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from running import QuickTap
 from scripted_lytics import TOKEN
 
 from tap_lytics.errors import SettingsError
 from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
 from tap_lytics.tap import TapLytics
+from tap_lytics.unknown_settings import is_long_form
+from target_mapp_sftp.contact_file.field_map import is_short
 
 
 @pytest.mark.parametrize(
@@ -213,6 +217,24 @@ def test_field_names_are_in_order_and_once() -> None:
         "c",
     ]
     assert field_names([]) == []
+
+
+KEYS = st.sampled_from(["field", "header", "type", "join", "default", "values", "email", "plan"])
+VALUES = st.sampled_from(["email", "string", "user.Title", "member.X", {}, {"x": "user.Title"}, 1])
+
+
+@given(st.dictionaries(KEYS, VALUES, min_size=1))
+def test_an_entry_is_read_as_the_target_reads_it(entry: dict[str, Any]) -> None:
+    """A field may be called like a key of the long form, and neither may guess otherwise."""
+    assert is_long_form(entry) == (not is_short(entry))
+
+
+def test_fields_that_are_called_like_keys_of_a_column() -> None:
+    """They are asked for as any other."""
+    field_map = [{"type": "user.CustomAttribute.Type"}, {"default": {"x": "user.Title"}}]
+
+    assert field_names(field_map) == ["type", "default"]
+    check_settings({"api_token": TOKEN, "fields": field_map}, PROPERTIES.to_dict())
 
 
 def test_any_map_of_the_target_names_fields() -> None:

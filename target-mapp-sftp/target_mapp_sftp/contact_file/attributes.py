@@ -85,6 +85,13 @@ def attribute_of(header: str) -> Attribute | None:
     return None
 
 
+@cache
+def extra_rules() -> Mapping[str, Any]:
+    """The rules for a header that only the user's account knows."""
+    rules: Mapping[str, Any] = row_schema()["$defs"]["extra"]
+    return rules
+
+
 def _resolved(rules: Mapping[str, Any]) -> Mapping[str, Any]:
     reference = rules.get("$ref", "").rpartition("/")[2]
     return {**rules, **row_schema()["$defs"][reference]} if reference else rules

@@ -1,8 +1,8 @@
 """Resolves a column against a stream's schema, and compiles the function that writes its cells.
 
-A value goes through the stages of its column one after the other: converted by its type, tidied,
-checked against Mapp's rules, fitted to Mapp's length. `fast_cells` puts a test before them that
-lets a tidy value through at once.
+A value goes through the stages of its column one after the other: looked up in the user's map,
+converted by its type, tidied, checked against Mapp's rules, fitted to Mapp's length. `fast_cells`
+puts a test before them that lets a tidy value through at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, attribute_of
+from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, attribute_of, extra_rules
 from target_mapp_sftp.contact_file.checks import checks_of
 from target_mapp_sftp.contact_file.field_types import FieldType, covering, field_type, split_path
+from target_mapp_sftp.contact_file.mobile_numbers import MobileReader
 from target_mapp_sftp.contact_file.tidy import TIDY
 from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, keep_text
 
@@ -49,10 +50,12 @@ class CellOptions:
     Attributes:
         list_separator: Between the values of a list, where the column does not say.
         too_long: What becomes of a text over Mapp's length: `cut` or `empty`.
+        default_country: The country whose mobile numbers are read in their national form.
     """
 
     list_separator: str = ","
     too_long: str = "cut"
+    default_country: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ class ResolvedColumn:
         path: The path within that value; empty for the value itself.
         type: The type values are read as: the user's, else Mapp's, else the schema's.
         keeps_text: Whether a value that is not of the type is text all the same.
-        rules: Mapp's rules; none for a header that Mapp does not know.
+        rules: Mapp's rules; a length alone for a header that only the account knows.
         is_membership: Whether it lists segments, in the order of the alphabet.
     """
 
@@ -91,7 +94,7 @@ class ResolvedColumn:
     def has_fast_path(self) -> bool:
         """Whether a tidy value may skip the stages, for it would come out of them as it is."""
         declares_other = self.column.type not in {None, self.rules.get("x-type")}
-        return not (self.takes_one_value and declares_other)
+        return not (self.column.values or (self.takes_one_value and declares_other))
 
     @property
     def text_limit(self) -> int:
@@ -126,7 +129,7 @@ def resolved(column: Column, kind: FieldType = UNTYPED) -> ResolvedColumn:
     holds whatever a tap believes.
     """
     attribute = attribute_of(column.header)
-    rules = attribute.rules if attribute else {}
+    rules = attribute.rules if attribute else extra_rules()
     declared = column.type or rules.get("x-type")
     is_own = attribute is None or column.header.startswith(FREE_PREFIXES)
     type_ = kind if is_own else UNTYPED
@@ -141,19 +144,57 @@ def resolved(column: Column, kind: FieldType = UNTYPED) -> ResolvedColumn:
     )
 
 
-def stages_of(column: ResolvedColumn, options: CellOptions) -> list[Stage]:  # noqa: ARG001
+def stages_of(column: ResolvedColumn, options: CellOptions) -> list[Stage]:
     """What is done to a single value, in order: the one place where this is put together.
 
     A stage is not asked for nothing: what one of them makes nothing of stays empty. One that may
     change a tidy value needs `has_fast_path` to be false.
     """
     convert = CONVERTERS[column.type]
-    tidy = column.rules.get("x-tidy")
+    if column.keeps_text:
+        convert = partial(keep_text, convert)
     return [
-        partial(keep_text, convert) if column.keeps_text else convert,
-        *([TIDY[tidy]] if tidy else []),
+        _mapped(column.column, convert) if column.column.values else convert,
+        *_tidying(column, options),
         *(_checking(passes, reason) for passes, reason in checks_of(column.rules)),
     ]
+
+
+def _mapped(column: Column, convert: Stage) -> Stage:
+    """Look a value up in the column's map, as it came and as what its type makes of it.
+
+    No schema types what the user writes in the place of a value.
+    """
+    values = column.values
+    assert values is not None  # noqa: S101 as the only caller has seen
+    values = values.converted(CONVERTERS[resolved(replace(column, values=None)).type])
+    others = values.others
+
+    def stage(value: Any) -> str:
+        if isinstance(value, str) and value.isspace():
+            return ""
+        text = values.text_of(value)
+        if text is not None:
+            return text
+        try:
+            converted: str = convert(value)
+        except BadValueError:
+            if others is None:
+                raise
+            return others
+        text = values.text_of(converted)
+        if text is None:
+            text = converted if others is None else others
+        return text
+
+    return stage
+
+
+def _tidying(column: ResolvedColumn, options: CellOptions) -> list[Stage]:
+    name = column.rules.get("x-tidy")
+    if name == "mobile" and options.default_country:
+        return [MobileReader(options.default_country)]
+    return [TIDY[name]] if name else []
 
 
 def _checking(passes: Callable[[str], object], reason: str) -> Stage:
@@ -174,7 +215,8 @@ def compile_cell(column: ResolvedColumn, options: CellOptions, note: Note = lamb
         note: Told why, when a part of a value is left out.
 
     Raises:
-        BadValueError: When the column's default breaks its own rules.
+        BadValueError: When the column's default, or a result of its map, is not of its type, or
+            the default breaks Mapp's rules.
     """
     single, fit = _in_a_row(column, options), _fitting(column, options, note)
     items_of = _items(column, single, note)
@@ -194,7 +236,7 @@ def _default(column: Column) -> str:
     """The text of a column's default, which is never cut and which no schema types."""
     if not column.default:
         return ""
-    plain = resolved(replace(column, default=""))
+    plain = resolved(replace(column, default="", values=None))
     options = CellOptions(too_long="empty")
     single, fit = _in_a_row(plain, options), _fitting(plain, options, lambda _: None)
     return fit([single(column.default)])

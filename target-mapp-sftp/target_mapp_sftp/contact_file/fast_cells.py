@@ -35,7 +35,9 @@ _MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
 
 def with_fast_path(column: ResolvedColumn, options: CellOptions, cell: Cell) -> Cell:
     """Put the short path of a column before its cell."""
-    if not column.has_fast_path:
+    if not column.has_fast_path or (
+        options.default_country and column.rules.get("x-tidy") == "mobile"
+    ):
         return cell
     if column.takes_one_value and column.type != "date":
         return _passing(column, cell)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from target_mapp_sftp.contact_file.attributes import attribute_of, extra_rules
 from target_mapp_sftp.contact_file.encodings import holds, row_encoding
 from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError
 from target_mapp_sftp.contact_file.finished import Counts, FinishedFile
+from target_mapp_sftp.contact_file.folding import fold_into
 from target_mapp_sftp.contact_file.guards import require_allowed, too_many_rejected, warnings_about
 from target_mapp_sftp.contact_file.names import (
+    audience_name,
     file_name,
     placeholders_of,
-    safe_name,
     split_suffix,
     take_names,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.guards import PreviousDelivery
     from target_mapp_sftp.contact_file.settings import FileSettings
 
@@ -182,14 +185,32 @@ class ContactFile:
         self._duplicates += 1
 
     def _encoded(self, cells: list[str]) -> bytes:
-        """Encode a row of which the encoding cannot hold every character."""
+        """Encode a row of which the encoding cannot hold every character.
+
+        Letters get their plain form; a value with a character that has none is left empty.
+        """
+        name, losses = self._settings.encoding, self._losses
         for place, (cell, column) in enumerate(zip(cells, self._settings.columns, strict=True)):
-            if not holds(clean(cell), self._encoding):
-                reason = f"has a character that {self._settings.encoding} does not have"
-                self._losses.emptied[column.header, reason] += 1
-                cells[place] = ""
+            if holds(clean(cell), self._encoding):
+                continue
+            # The identifier is checked before; one that is kept all the same is not changed.
+            cells[place] = self._folded(cell, column) if place else ""
+            if cells[place]:
+                losses.folded[column.header, f"letters that {name} does not have"] += 1
+            else:
+                losses.emptied[column.header, f"has a character that {name} does not have"] += 1
         text = self._between.join([quoted(cell) for cell in cells])
         return f'"{text}{self._end}'.encode(self._encoding)
+
+    def _folded(self, cell: str, column: Column) -> str:
+        """The value in letters that the encoding has; nothing where that would be a wrong value."""
+        attribute = attribute_of(column.header)
+        rules = attribute.rules if attribute else extra_rules()
+        # An id must stay what it is, and so must an address of a page.
+        if rules.get("x-identifies") or rules.get("x-whole") or "://" in cell:
+            return ""
+        text = fold_into(clean(cell), self._encoding) or ""
+        return text if len(text) <= rules.get("maxLength", len(text)) else ""
 
     def finish(self, previous: PreviousDelivery | None = None) -> FinishedFile:
         """Close the file and hold it against the guards.
@@ -233,6 +254,7 @@ class ContactFile:
             },
             "emptied": self._losses.emptied,
             "cut": self._losses.cut,
+            "folded": self._losses.folded,
             "rejects_path": self._rejects.path,
             "preview_rows": self._settings.preview_rows,
         }
@@ -262,11 +284,7 @@ def _file_name(
         moment = dict.fromkeys(moment, PREVIEW)
         if not any(name in moment for name in placeholders_of(template)):
             template = f"-{PREVIEW}".join(split_suffix(template))
-    title = schema.get("title")
-    audience = safe_name(title) if isinstance(title, str) else ""
-    if not any(sign.isalnum() for sign in audience):
-        # Nothing of a name in another script survives; the stream's name tells it apart.
-        audience = safe_name(stream_name) or "audience"
+    audience = audience_name(schema.get("title"), stream_name)
     return file_name(
         template,
         {"audience_name": audience[:120], "stream_name": stream_name[:120], **moment},

@@ -28,6 +28,7 @@ class Counts:
         emptied: Values left empty, by header and reason.
         filled: Rows that have a value, by header, in the order of the file.
         cut: Values of which a part was left out, by header and reason.
+        folded: Values with letters in their plain form, by header and reason.
         rejects_path: The list of the rejects, when there are any.
         preview_rows: How many rows were wanted, when not all were.
     """
@@ -41,6 +42,7 @@ class Counts:
     emptied: Mapping[tuple[str, str], int] = field(default_factory=dict)
     filled: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    folded: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rejects_path: Path | None = None
     preview_rows: int | None = None
 
@@ -78,7 +80,8 @@ class FinishedFile(Counts):
             words.append(f"rejected: {_counted(self.reject_reasons)}")
         if self.rejects_path is not None:
             words.append(f"rejects listed in {self.rejects_path}")
-        for what, losses in (("emptied", self.emptied), ("cut", self.cut)):
+        kinds = {"emptied": self.emptied, "cut": self.cut, "folded": self.folded}
+        for what, losses in kinds.items():
             if losses:
                 by_name = {f"{header} {reason}": n for (header, reason), n in losses.items()}
                 words.append(f"{what}: {_counted(by_name)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resol
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
+    from typing import Any
 
     from target_mapp_sftp.contact_file.field_map import Column
 
@@ -30,6 +32,9 @@ _EMAIL, _MOBILE, _ALIAS, _EXTERNAL_ID = (
     "user.Identifier",
 )
 _READ_ONLY = {"user.origin", "user.emaildomain"}
+_EXTRA_HEADER = re.compile(r"(?:user|member)(?:\.[A-Za-z0-9_-]+)+").fullmatch
+_VERY_NEAR = 0.88
+"""Ratio of `difflib` from which an extra header looks like a misspelt one of Mapp's."""
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_]+").fullmatch
 _BRACKETS = re.compile(r"user\.(\w+)Attribute\[['\"]?(.*?)['\"]?\]").fullmatch
 
@@ -41,10 +46,35 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def column_problems(columns: Sequence[Column]) -> Iterator[str]:
+def extra_header_problems(extra_headers: Sequence[Any]) -> Iterator[str]:
+    """What is wrong with the setting *extra_headers*, one line each."""
+    for number, header in enumerate(extra_headers, start=1):
+        problem = _extra_header_problem(header) if isinstance(header, str) else "must be text"
+        if problem:
+            yield f"extra_headers[{number}]: {problem}"
+
+
+def _extra_header_problem(header: str) -> str | None:
+    known = {name.lower(): name for name in standard_attributes()}.get(header.lower())
+    if known is not None or attribute_of(header) is not None:
+        return (
+            f"'{header}' is in the list of Mapp's attributes already; use '{known or header}' in "
+            "field_map and remove it here"
+        )
+    if problem := _impossible_header_problem(header):
+        return problem
+    if not _EXTRA_HEADER(header):
+        return (
+            f"'{header}' must be user. or member. and a name of letters, digits, _ and -; write it "
+            "as Mapp does"
+        )
+    return None
+
+
+def column_problems(columns: Sequence[Column], extra_headers: Container[str] = ()) -> Iterator[str]:
     """Everything that is wrong with the columns by themselves, one line each."""
     for column in columns:
-        problem = header_problem(column.header)
+        problem = header_problem(column.header, extra_headers)
         if problem:
             yield f"{column.entry}: {problem}"
         else:
@@ -52,8 +82,19 @@ def column_problems(columns: Sequence[Column]) -> Iterator[str]:
     yield from _repeated_headers(columns)
 
 
-def header_problem(header: str) -> str | None:
+def header_problem(header: str, extra_headers: Container[str] = ()) -> str | None:
     """What is wrong with a header and what to write instead, or nothing."""
+    if problem := _impossible_header_problem(header):
+        return problem
+    if attribute_of(header) is not None or header in extra_headers:
+        return None
+    way_out = "; if your Mapp account knows it, add it to extra_headers"
+    advice = f"{_advice(header)}{'' if _extra_header_problem(header) else way_out}"
+    return f"'{header}' is no header that Mapp knows; {advice}"
+
+
+def _impossible_header_problem(header: str) -> str | None:
+    """What is wrong with a header that no account can have."""
     for prefix in FREE_PREFIXES:
         if header.lower().startswith(prefix.lower()):
             return _free_header_problem(header, prefix)
@@ -66,9 +107,7 @@ def header_problem(header: str) -> str | None:
         )
     if header.lower() in _READ_ONLY:
         return f"'{header}' is set by Mapp itself and cannot be imported; remove it"
-    if attribute_of(header) is not None:
-        return None
-    return f"'{header}' is no header that Mapp knows; {_advice(header)}"
+    return None
 
 
 def _advice(header: str) -> str:
@@ -110,11 +149,30 @@ def _long_form_problems(column: Column) -> Iterator[str]:
     own_type = resolved(column).rules.get("x-type")
     if own_type and column.type not in {None, own_type}:
         yield f"{column.entry}: '{column.header}' is always of type {own_type}; remove the type"
-    elif column.default:
+        return
+    if column.default:
         try:
-            compile_cell(resolved(column), CellOptions())
+            compile_cell(resolved(replace(column, values=None)), CellOptions())
         except BadValueError as error:
             yield f"{column.entry}: its default is refused ({error.reason}); change it"
+    yield from _value_problems(column)
+
+
+def _value_problems(column: Column) -> Iterator[str]:
+    """Results of the column's map that could never be written."""
+    if column.values is None:
+        return
+    if column.type == "json":
+        yield f"{column.entry}: a column of type json has no single values; remove values or type"
+        return
+    plain = replace(column, values=None, default="")
+    cell = compile_cell(resolved(plain), CellOptions(too_long="empty"))
+    for key, text in column.values.results:
+        try:
+            cell(text)
+        except BadValueError as error:
+            refused = f"what '{key}' becomes is refused ({error.reason})"
+            yield f"{column.entry}: values: {refused}; change it"
 
 
 def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
@@ -122,6 +180,9 @@ def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
         other = first.setdefault(column.header.lower(), column)
         if other is column:
+            continue
+        if (column.field, column.entry) == (other.field, other.entry):
+            yield f"{column.entry}: is mapped to '{column.header}' twice; remove one"
             continue
         if MEMBERSHIP_HEADER in (column.header, other.header) and not column.entry:
             yield (
@@ -136,7 +197,10 @@ def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
 
 
 def identifier_problems(
-    identifier: str, mapped: Sequence[Column], column: Column | None
+    identifier: str,
+    mapped: Sequence[Column],
+    column: Column | None,
+    extra_headers: Container[str] = (),
 ) -> Iterator[str]:
     """What is wrong with the identifier.
 
@@ -144,13 +208,15 @@ def identifier_problems(
         identifier: The setting.
         mapped: The columns of the map.
         column: The one that would come first, if any.
+        extra_headers: Those of the setting, by which Mapp cannot identify either.
     """
     if column is None:
         advice = _identifier_advice(identifier, mapped)
         yield f"identifier: '{identifier}' is not in field_map; {advice}"
         return
     attribute = attribute_of(column.header)
-    if attribute is not None and not attribute.identifies:
+    is_known = attribute is not None or column.header in extra_headers
+    if is_known and (attribute is None or not attribute.identifies):
         able = [name for name, each in standard_attributes().items() if each.identifies]
         yield (
             f"identifier: '{identifier}' is mapped to '{column.header}', by which Mapp cannot "
@@ -158,6 +224,11 @@ def identifier_problems(
         )
     if column.default:
         yield f"{column.entry}: the identifier cannot have a default; remove it"
+    if column.values:
+        yield (
+            f"{column.entry}: the identifier cannot have values, for two contacts might become "
+            "one; remove them"
+        )
 
 
 def _identifier_advice(identifier: str, mapped: Sequence[Column]) -> str:
@@ -169,7 +240,7 @@ def _identifier_advice(identifier: str, mapped: Sequence[Column]) -> str:
     return f"did you mean '{near}'?" if near else "map it to user.Email or another identifier"
 
 
-def warnings_of(columns: Sequence[Column]) -> Iterator[str]:
+def warnings_of(columns: Sequence[Column], default_country: str | None = None) -> Iterator[str]:
     """What is allowed and may still surprise; the first of *columns* is the identifier."""
     headers = {column.header for column in columns}
     if columns[0].header.lower() == _EXTERNAL_ID.lower():
@@ -180,6 +251,8 @@ def warnings_of(columns: Sequence[Column]) -> Iterator[str]:
             f"channel to deny; add a column {READ_MODE_HEADER} of allow or prefer if that is not "
             "wanted"
         )
+    if default_country and _MOBILE not in headers:
+        yield f"default_country: no column is {_MOBILE}, so it changes nothing; remove it"
     for column in columns:
         yield from _name_warnings(column)
 
@@ -203,6 +276,8 @@ def _external_id_warnings(headers: set[str]) -> Iterator[str]:
 
 def _name_warnings(column: Column) -> Iterator[str]:
     attribute = attribute_of(column.header)
+    if attribute is None:
+        yield _extra_header_warning(column)
     if attribute is not None and (caution := attribute.rules.get("x-caution")):
         yield f"{column.entry}: '{column.header}': {caution}"
     if column.header.startswith(FREE_PREFIXES) and not _SAFE_NAME(column.header.split(".", 2)[2]):
@@ -210,3 +285,13 @@ def _name_warnings(column: Column) -> Iterator[str]:
             f"{column.entry}: '{column.header}' has more than letters, digits and _ in its name, "
             "and Mapp advises against it; rename the attribute if its import fails"
         )
+
+
+def _extra_header_warning(column: Column) -> str:
+    near = get_close_matches(column.header, standard_attributes(), n=1, cutoff=_VERY_NEAR)
+    doubt = f"; did you mean '{near[0]}'?" if near else ""
+    return (
+        f"{column.entry}: '{column.header}' is not in the list of Mapp's attributes and is written "
+        "because extra_headers has it; nothing but the length of its values is checked, so try it "
+        f"on a test group{doubt}"
+    )

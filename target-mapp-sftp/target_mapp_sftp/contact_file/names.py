@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING
+
+from target_mapp_sftp.contact_file.folding import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,20 +16,44 @@ MAX_NAME_LENGTH = 200
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-# Letters that no decomposition takes apart.
-_FOLDED = str.maketrans(
-    {
-        "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O",
-        "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ł": "l", "Ł": "L", "ı": "i",  # noqa: RUF001 it is the letter meant
-    }
-)  # fmt: skip
+_PACKED = re.compile(
+    r"\.(?:gz|gzip|tgz|zip|bz2|xz|zst|br|lz4|7z|rar|tar|gpg|pgp|asc|xlsx?|parquet|json)$",
+    re.IGNORECASE,
+).search
 
 
 def safe_name(text: str) -> str:
     """Keep letters, digits, `.`, `_` and `-`, fold accents, make everything else one `_`."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_FOLDED))
-    bare = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return _UNSAFE.sub("_", bare).lstrip(".")
+    return _UNSAFE.sub("_", fold(text)).lstrip(".")
+
+
+def audience_name(title: object, stream_name: str) -> str:
+    """The name of an audience for its file.
+
+    Of a name in another script, nothing or only digits are left, by which nobody can tell two
+    audiences apart; the stream's name, which is the audience's slug, stands for it then.
+
+    Args:
+        title: The name that people gave it, from the stream's schema.
+        stream_name: The stream's name.
+    """
+    for name in (title, stream_name):
+        if isinstance(name, str) and _stays_readable(name):
+            return safe_name(name)
+    return "audience"
+
+
+def _stays_readable(name: str) -> bool:
+    left = safe_name(name)
+    loses_letters = any(sign.isalnum() and not sign.isascii() for sign in fold(name))
+    letters = [sign for sign in left if sign.isalpha()]
+    return bool(letters) or (any(map(str.isdigit, left)) and not loses_letters)
+
+
+def promised_format(template: str) -> str | None:
+    """The ending of a name that promises more than plain CSV, such as `.gz`."""
+    found = _PACKED(template.strip())
+    return found[0] if found else None
 
 
 def placeholders_of(template: str) -> list[str]:

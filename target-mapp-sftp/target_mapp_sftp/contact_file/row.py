@@ -35,10 +35,12 @@ class Losses:
     Attributes:
         emptied: Values that were left empty.
         cut: Values of which a part was left out.
+        folded: Values with letters in their plain form.
     """
 
     emptied: Counter[tuple[str, str]] = field(default_factory=Counter)
     cut: Counter[tuple[str, str]] = field(default_factory=Counter)
+    folded: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class RowCells(NamedTuple):
@@ -87,7 +89,11 @@ def compile_row(
     Raises:
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
-    options = CellOptions(list_separator=settings.list_separator, too_long=settings.too_long)
+    options = CellOptions(
+        list_separator=settings.list_separator,
+        too_long=settings.too_long,
+        default_country=settings.default_country,
+    )
     first, *others = _resolved(settings, schema, stream_name)
     cells = [_keyed(column, _counted(column, options, losses)) for column in others]
     key, identify, _ = _keyed(first, _identifying(first, options, settings.encoding))

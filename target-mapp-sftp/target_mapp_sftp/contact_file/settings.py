@@ -18,11 +18,13 @@ from target_mapp_sftp.contact_file.field_map import Column, read_field_map
 from target_mapp_sftp.contact_file.lint import (
     MEMBERSHIP_HEADER,
     column_problems,
+    extra_header_problems,
     identifier_problems,
     nearest,
     warnings_of,
 )
-from target_mapp_sftp.contact_file.names import PLACEHOLDERS, placeholders_of
+from target_mapp_sftp.contact_file.mobile_numbers import EXTRA, countries, is_installed
+from target_mapp_sftp.contact_file.names import PLACEHOLDERS, placeholders_of, promised_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +37,7 @@ _NO_FILE_ENCODINGS = {"idna", "punycode", "raw-unicode-escape", "undefined", "un
 
 DEFAULTS: Mapping[str, Any] = {
     "identifier": "email",
+    "extra_headers": (),
     "segment_membership": True,
     "segment_membership_field": "segments",
     "file_name": "export-lytics-{audience_name}-{timestamp}.csv",
@@ -46,6 +49,7 @@ DEFAULTS: Mapping[str, Any] = {
     "list_separator": ",",
     "max_file_size_mb": 50,
     "too_long": "cut",
+    "default_country": None,
     "invalid_records": "reject",
     "duplicates": "first",
     "empty_audience": "write",
@@ -104,6 +108,7 @@ class FileSettings:
     list_separator: str
     max_file_bytes: int
     too_long: str
+    default_country: str | None
     invalid_records: str
     max_rejected: Bound | None
     max_emptied: Bound | None
@@ -144,6 +149,7 @@ class _Reading:
         max_emptied = self._bound("max_emptied", always_percentage=False)
         max_shrink = self._bound("max_shrink", always_percentage=True)
         max_file_bytes = self._max_file_bytes()
+        default_country = self._default_country()
         preview_rows = self._preview_rows()
         if self._problems:
             raise MappingError(
@@ -157,8 +163,9 @@ class _Reading:
             columns=columns,
             zone=zone,
             max_file_bytes=max_file_bytes,
+            default_country=default_country,
             preview_rows=preview_rows,
-            warnings=tuple(warnings_of(columns)),
+            warnings=tuple(warnings_of(columns, default_country)),
             max_rejected=max_rejected,
             max_emptied=max_emptied,
             max_shrink=max_shrink,
@@ -167,18 +174,19 @@ class _Reading:
 
     def _columns(self) -> tuple[Column, ...]:
         """Bring the columns into file order and lint them."""
-        identifier = self._config["identifier"]
+        identifier, extra_headers = self._config["identifier"], self._config["extra_headers"]
         mapped = read_field_map(self._config.get("field_map"), self._problems)
         if not mapped and not self._problems:
             self._problems.append("field_map: is empty; name at least one field and its header")
         first = _identifier_column(identifier, mapped)
-        self._problems += identifier_problems(identifier, mapped, first)
+        self._problems += identifier_problems(identifier, mapped, first, extra_headers)
+        self._problems += extra_header_problems(extra_headers)
         columns = [column for column in mapped if column is not first]
         if first is not None:
             columns.insert(0, first)
         if self._config["segment_membership"]:
             columns.append(Column(self._config["segment_membership_field"], MEMBERSHIP_HEADER))
-        self._problems += column_problems(columns)
+        self._problems += column_problems(columns, extra_headers)
         return tuple(columns)
 
     def _choice_problems(self) -> Iterator[str]:
@@ -201,6 +209,12 @@ class _Reading:
             yield "file_name: names a folder; put that into the setting folder"
         if not template or template.startswith("."):
             yield "file_name: is empty or begins with a dot, which hides a file; change it"
+        ending = promised_format(template)
+        if ending and ending.lower() != f".{self._config.get('archive')}":
+            yield (
+                f"file_name: ends in {ending}, but the file is plain CSV, neither packed nor "
+                "encrypted; end it in .csv"
+            )
 
     def _format_problems(self) -> Iterator[str]:
         delimiter = self._config["delimiter"]
@@ -251,6 +265,23 @@ class _Reading:
             self._problems.append(f"{name}: must be {forms}")
             return None
         return Bound(float(found[1]), always_percentage or bool(found[2]))
+
+    def _default_country(self) -> str | None:
+        country = self._config["default_country"]
+        if not country:
+            return None
+        code = str(country).strip().upper()
+        if not is_installed():
+            self._problems.append(
+                f"default_country: needs the library phonenumbers; install {EXTRA}, or remove the "
+                "setting"
+            )
+        elif code not in countries():
+            self._problems.append(
+                f"default_country: '{code}' is not the code of a country; use one of ISO 3166 with "
+                "two letters, such as DE or GB"
+            )
+        return code
 
     def _max_file_bytes(self) -> int:
         megabytes = self._config["max_file_size_mb"]

@@ -21,6 +21,12 @@ _GROUPS_OF_DIGITS = re.compile(
 ).fullmatch
 
 
+# Language, script, region, and what POSIX puts behind them.
+_LOCALE = re.compile(
+    r"([a-z]{2})(?:[-_][a-z]{4})?(?:[-_](?:[a-z]{2}|\d{3}))?(?:\.[a-z\d-]+)?", re.ASCII
+).fullmatch
+
+
 def tidy_email(text: str) -> str:
     """Write the domain in lower-case Punycode; the local part stays as it is.
 
@@ -53,12 +59,23 @@ def tidy_mobile(text: str) -> str:
     return text.translate(_BETWEEN_DIGITS) if _GROUPS_OF_DIGITS(text) else text
 
 
+def tidy_language(text: str) -> str:
+    """Take the language of a locale: of `de-DE`, `en_US`, `zh-Hans-CN`, `pt_BR.UTF-8`.
+
+    The first part of such a name is the language by definition (BCP 47, section 2.2.1).
+    """
+    text = text.strip().lower()
+    found = _LOCALE(text)
+    return found[1] if found else text
+
+
 TIDY: Mapping[str, Callable[[str], str]] = {
     "trim": str.strip,
     "email": tidy_email,
     "mobile": tidy_mobile,
     "upper": lambda text: text.strip().upper(),
     "lower": lambda text: text.strip().lower(),
+    "language": tidy_language,
 }
 
 SAME: Mapping[str, Callable[[str], str]] = {
