@@ -210,10 +210,12 @@ class AudienceStream(Stream):
             for page in reader.pages():
                 people = len(page)
                 shaping.apply(page)
+                self._tap.end_if_stopped()
                 yield page
                 progress.add(people, reader.total)
         if progress.people:
             shaping.report(self.logger)
+        self._tap.end_if_stopped()
         marks.complete(self.name, self._records_written(progress.people))
 
     def _say_what_is_read(self) -> None:

@@ -54,6 +54,7 @@ class TapLytics(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
     waits = Waits()
+    _exit_code_of_signal: int | None = None
 
     @cached_property
     def client(self) -> LyticsClient:
@@ -126,8 +127,17 @@ class TapLytics(Tap):
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """End with a failure; the SDK would exit 0, and a target would take that for the end."""
-        raise SystemExit(128 + signum)
+        """Private hook: the SDK would exit 0, and a target would take that for the end."""
+        self._exit_code_of_signal = 128 + signum
+        self.end_if_stopped()
+
+    def end_if_stopped(self) -> None:
+        """End the run after a signal.
+
+        What a signal handler raises can be lost, such as in a finalizer, so each page asks again.
+        """
+        if self._exit_code_of_signal is not None:
+            raise SystemExit(self._exit_code_of_signal)
 
     @classmethod
     @override

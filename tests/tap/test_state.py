@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import signal
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from running import QuickTap, config_of, failed_messages_from, marks_in, messages_from
+from running import (
+    QuickTap,
+    config_of,
+    failed_messages_from,
+    marks_in,
+    messages_from,
+    records_in,
+)
 
 from sandbox import Faults
 
@@ -130,3 +141,18 @@ def test_a_scan_that_fails_is_never_complete(box: Sandbox, faults: Faults) -> No
     last = [m["value"] for m in messages if m["type"] == "STATE"][-1]["bookmarks"]
     assert last["all_contacts"]["scan"]["status"] == "running"
     assert last[TWO]["scan"]["status"] == "pending"
+
+
+def test_a_signal_that_was_lost_ends_the_run_at_the_next_page(box: Sandbox) -> None:
+    """Python swallows what a handler raises while a finalizer runs."""
+    tap = QuickTap(config=config_of(box, ONE))
+    with contextlib.suppress(SystemExit):
+        tap._handle_termination(signal.SIGTERM, None)
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(output), pytest.raises(SystemExit, match="143"):
+        tap.sync_all()
+
+    output.seek(0)
+    messages = [json.loads(line) for line in output]
+    assert records_in(messages, ONE) == []
+    assert marks_in(messages, ONE)[-1]["status"] == "running"
