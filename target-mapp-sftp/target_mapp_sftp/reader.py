@@ -59,7 +59,7 @@ class MessageReader(GenericSingerReader[bytes]):
         """
         try:
             message = self._decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             message = _repaired(line.encode() if isinstance(line, str) else line)
         except RecursionError as error:
             raise MessageError("it is nested too deeply") from error

@@ -368,7 +368,8 @@ class Run:
         self._add_streams_never_begun()
         self._add_late_records()
         self._publish_all(ready)
-        if not self.failures or any(export.is_settled for export in self.exports.values()):
+        is_well = self._has_ended_well and not self.failures
+        if is_well or any(export.is_settled for export in self.exports.values()):
             self._write_state()
 
     def _add_streams_never_begun(self) -> None:

@@ -63,7 +63,10 @@ class Result:
 
 
 def deliver(folder: Path, messages: Iterable[Message | str], **config: Any) -> Result:
-    """Run the target on *messages*; a string stands for a line as it is."""
+    """Run the target on *messages*; a string stands for a line as it is.
+
+    A surrogate escape in it stands for a byte.
+    """
     lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
     settings = {
         "output_dir": str(folder / "out"),
@@ -77,7 +80,8 @@ def deliver(folder: Path, messages: Iterable[Message | str], **config: Any) -> R
         with redirect_stdout(output):
             target = TargetMappSftp(config=settings)
             with closing(target.run):
-                target.listen(io.StringIO("\n".join(lines)))
+                data = "\n".join(lines).encode("utf-8", "surrogateescape")
+                target.listen(io.BytesIO(data))  # type: ignore[arg-type]
     except TargetError as error:
         result.error = error
     result.states = [json.loads(line) for line in output.getvalue().splitlines()]
