@@ -95,7 +95,9 @@ class Input:
     def say_state(self) -> None:
         """Put the marks as they are now, beside what the tap had before."""
         bookmarks = {name: {**BEFORE, "scan": scan} for name, scan in self.marks.items()}
-        self.lines.append({"type": "STATE", "value": json.loads(json.dumps({"bookmarks": bookmarks}))})
+        self.lines.append(
+            {"type": "STATE", "value": json.loads(json.dumps({"bookmarks": bookmarks}))}
+        )
         for stream in self.streams.values():
             stream.look()
 

@@ -120,17 +120,19 @@ class LocalDestination:
     def _name(self, part: _LocalPart) -> str:
         names = [part.file.name] if self._replaces else part.file.final_names()
         for name in names:
-            final = self._folder / name
+            # Noted before it happens: a signal may come between.
+            final = part.final = self._folder / name
             try:
                 if self._replaces:
                     part.temporary.replace(final)
                 else:
                     _rename_to_new(part.temporary, final)
             except FileExistsError:
+                part.final = None
                 continue
             except OSError as error:
+                part.final = None
                 raise self._refused(error) from error
-            part.final = final
             return name
         raise LocalFolderError(
             f"{self._folder} is full of files named like {part.file.name}; empty it, or set "
@@ -176,12 +178,15 @@ def _take_back(parts: Sequence[_LocalPart]) -> tuple[list[str], list[str]]:
     fetched: list[str] = []
     left: list[str] = []
     for part in parts:
+        was_there = False
         for path in filter(None, (part.temporary, part.final)):
             try:
-                if not _remove(path, part.inode) and path == part.final:
-                    fetched.append(path.name)
+                was_there |= _remove(path, part.inode)
             except OSError:
+                was_there = True
                 left.append(path.name)
+        if part.final is not None and not was_there:
+            fetched.append(part.final.name)
     return fetched, left
 
 
