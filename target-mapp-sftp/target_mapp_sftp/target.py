@@ -246,7 +246,7 @@ class TargetMappSftp(Target):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self.logger.error(
-            "Stopped by %s: nothing that was not yet published will be.",
+            "Stopped by %s: what is not published yet is discarded.",
             signal.Signals(signum).name,
         )
         _end_input()

@@ -1,4 +1,4 @@
-"""A signal ends the target, wherever it strikes: what is delivered is noted, the rest is not there."""
+"""A signal ends the target wherever it strikes: what is delivered is noted, nothing else there."""
 
 from __future__ import annotations
 
