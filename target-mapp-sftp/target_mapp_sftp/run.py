@@ -21,6 +21,7 @@ from target_mapp_sftp.delivery import (
     ServerSettings,
     SftpDestination,
     check_server,
+    misplaced_keys,
 )
 from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
 from target_mapp_sftp.errors import DeliveryError, SettingsError, TargetError
@@ -197,7 +198,7 @@ class Run:
         return self._spool
 
     def _open_destination(self) -> Destination:
-        LOGGER.info("Delivering to %s", self._folder())
+        LOGGER.info("Delivering to %s", self.destination_name)
         if self._server_settings is None:
             return LocalDestination(
                 Path(self._config["output_dir"]),
@@ -514,7 +515,7 @@ class Run:
         server = self._server_settings
         if server is None:
             return self._folder()
-        return f"{server.host}:{server.port}, folder {server.folder}"
+        return f"{server.address}, folder {server.folder}"
 
     def _splits(self, source: str) -> tuple[str, ...]:
         mark = self.marks.announced.get(source)
@@ -535,6 +536,9 @@ def _listed(names: list[str]) -> str:
 
 def _read_settings(config: Mapping[str, Any]) -> tuple[FileSettings, ServerSettings | None]:
     """Read all settings, so that a user sees all problems at once."""
+    # A key in the wrong setting comes first: other problems may repeat what a setting holds.
+    if keys := misplaced_keys(config):
+        raise SettingsError("Some settings are wrong; nothing was read or sent.", tuple(keys))
     problems: list[str] = []
     file_settings = server_settings = None
     try:

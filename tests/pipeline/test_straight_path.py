@@ -150,7 +150,7 @@ def test_the_log_tells_the_story_of_a_run_on_one_screen(project: Project) -> Non
     assert all(re.match(r"[0-9a-f]{8} ", line) for line in lines)
     story = [
         r"reading audience 'Newsletter subscribers', 500 people at the last count",
-        r"Delivering to mapp@127\.0\.0\.1:\d+/\.",
+        r"Delivering to 127\.0\.0\.1:\d+, folder \.",
         r"last delivered 2\d{3}-\S+Z, \d+ rows",
         r"500 records in, \d+ rows out, \d+ rejected, .*rejected: user\.Email: missing \(\d+\)",
         r"delivered export-lytics-\S+\.csv, \d+ rows, 0\.\d MB, in \d+\.\d s since",

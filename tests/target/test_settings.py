@@ -68,3 +68,15 @@ def test_a_variable_that_nearly_is_a_setting_is_named() -> None:
             "TARGET_MAPP_SFTP_MAX_SHRINK?"
         )
     ]
+
+
+@pytest.mark.parametrize("name", ["output_dir", "spool_dir", "timezone", "file_name", "delimiter"])
+def test_a_private_key_in_a_setting_of_another_kind_is_not_printed(name: str) -> None:
+    """It is named before any other check repeats the value."""
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAA\n"
+    with pytest.raises(SettingsError) as caught:
+        TargetMappSftp(config={"field_map": FIELD_MAP, "output_dir": "out", name: key})
+
+    told = (f"{name}: this is a private key; set private_key to it instead",)
+    assert caught.value.details == told
+    assert "b3Blbn" not in str(caught.value)

@@ -7,6 +7,7 @@ starts without it.
 from target_mapp_sftp.delivery.check import CheckStep, check_server
 from target_mapp_sftp.delivery.local import LocalDestination
 from target_mapp_sftp.delivery.outgoing import OutgoingFile
+from target_mapp_sftp.delivery.setting_texts import misplaced_keys
 from target_mapp_sftp.delivery.settings import ServerSettings
 from target_mapp_sftp.delivery.sftp_destination import SftpDestination
 
@@ -17,4 +18,5 @@ __all__ = [
     "ServerSettings",
     "SftpDestination",
     "check_server",
+    "misplaced_keys",
 ]

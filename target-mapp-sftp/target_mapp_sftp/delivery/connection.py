@@ -25,7 +25,7 @@ from target_mapp_sftp.delivery.errors import (
     NoSftpError,
     UnreachableError,
 )
-from target_mapp_sftp.delivery.host_keys import HostKey, KnownHost
+from target_mapp_sftp.delivery.host_keys import HostKey
 from target_mapp_sftp.delivery.login import Login
 from target_mapp_sftp.delivery.watched_socket import WatchedSocket
 from target_mapp_sftp.delivery.wire import SftpClient, Transport, quote
@@ -33,6 +33,7 @@ from target_mapp_sftp.delivery.wire import SftpClient, Transport, quote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from target_mapp_sftp.delivery.host_keys import KnownHost
     from target_mapp_sftp.delivery.settings import ServerSettings
     from target_mapp_sftp.delivery.watched_socket import Connection
 
@@ -346,7 +347,7 @@ def connected(settings: ServerSettings, known: KnownHost) -> Iterator[tuple[Tran
     Raises:
         DeliveryError: From the step that fails.
     """
-    with _jump_host(settings) as jump:
+    with _jump_host(settings, known.jump) as jump:
         transport = connect_ssh(settings, known, jump)
         try:
             log_in(settings, transport)
@@ -356,13 +357,13 @@ def connected(settings: ServerSettings, known: KnownHost) -> Iterator[tuple[Tran
 
 
 @contextmanager
-def _jump_host(settings: ServerSettings) -> Iterator[Transport | None]:
+def _jump_host(settings: ServerSettings, known: KnownHost | None) -> Iterator[Transport | None]:
     """Log in to the jump host, if there is one."""
     hop = settings.for_jump_host()
-    if hop is None:
+    if hop is None or known is None:
         yield None
         return
-    transport = connect_ssh(hop, KnownHost.from_settings(hop))
+    transport = connect_ssh(hop, known)
     try:
         log_in(hop, transport)
         yield transport

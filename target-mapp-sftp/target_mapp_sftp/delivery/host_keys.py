@@ -95,6 +95,7 @@ class KnownHost:
         has_authority: Whether only an authority is named for it, whose certificates are not read.
         source: Where this comes from, in words for a message.
         setting: The setting that takes a key for this server.
+        jump: The same about the jump host on the way to it, if there is one.
     """
 
     keys: tuple[HostKey, ...] = ()
@@ -103,16 +104,22 @@ class KnownHost:
     has_authority: bool = False
     source: str = field(default="host_key", compare=False)
     setting: str = field(default="host_key", compare=False)
+    jump: KnownHost | None = None
 
     @classmethod
     def from_settings(cls, settings: ServerSettings) -> KnownHost:
-        """Collect what the settings and the known hosts file say about their server."""
-        setting = settings.setting("host_key")
+        """Collect what the settings and the known hosts file say about their server.
+
+        Raises:
+            ServerSettingsError: When the file is there but cannot be read.
+        """
+        hop, setting = settings.for_jump_host(), settings.setting("host_key")
+        jump = cls.from_settings(hop) if hop else None
         if settings.host_key:
             expected = parse_expected(settings.host_key)
             if isinstance(expected, str):
-                return cls(fingerprint=expected, source=setting, setting=setting)
-            return cls(keys=(expected,), source=setting, setting=setting)
+                return cls(fingerprint=expected, source=setting, setting=setting, jump=jump)
+            return cls(keys=(expected,), source=setting, setting=setting, jump=jump)
         found = read_known_hosts(settings.known_hosts_path, settings.host, settings.port)
         # The path of the setting is not repeated: it may be a secret in the wrong place.
         source = "known_hosts_file" if settings.known_hosts_file else "~/.ssh/known_hosts"
@@ -122,6 +129,7 @@ class KnownHost:
             has_authority=found.has_authority,
             source=source,
             setting=setting,
+            jump=jump,
         )
 
     @property

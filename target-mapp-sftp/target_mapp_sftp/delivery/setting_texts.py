@@ -17,6 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Keys may come in several lines, and a note for people may have them.
 _MAY_HAVE_LINES = {"host_key", "jump_host_key", "private_key", "description"}
 _FOR_KEYS = {"private_key", "private_key_file"}
+_KEY_ELSEWHERE = "this is a private key; set private_key to it instead"
 _PUBLIC_KEY = re.compile(r"(?:^|\s)(?:ssh-\w+|ecdsa-sha2-\w+) AAAA")
 
 
@@ -33,11 +34,24 @@ def misplaced(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: problem for name, problem in found.items() if problem}
 
 
+def misplaced_keys(config: Mapping[str, Any]) -> list[str]:
+    """Find private keys in any setting of the target but those that are for them.
+
+    Returns:
+        A line for each, to be said before any other check repeats a value.
+    """
+    return [
+        f"{name}: {_KEY_ELSEWHERE}"
+        for name, text in config.items()
+        if name not in _FOR_KEYS and isinstance(text, str) and looks_like_key(text)
+    ]
+
+
 def _problem(name: str, text: str) -> str:
     if not _is_unicode(text):
         return "holds characters that are not UTF-8; give it in UTF-8"
     if looks_like_key(text):
-        return "" if name in _FOR_KEYS else "this is a private key; set private_key to it instead"
+        return "" if name in _FOR_KEYS else _KEY_ELSEWHERE
     if name == "known_hosts_file" and _PUBLIC_KEY.search(text):
         return "this is a host key, not a path; set host_key to it instead"
     if name in _MAY_HAVE_LINES or not _CONTROL.search(text):

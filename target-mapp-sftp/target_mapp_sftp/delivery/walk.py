@@ -18,7 +18,6 @@ from target_mapp_sftp.delivery.errors import (
     UnsafeNameError,
     WriteRefusedError,
 )
-from target_mapp_sftp.delivery.host_keys import KnownHost
 from target_mapp_sftp.delivery.outgoing import temporary_name
 from target_mapp_sftp.delivery.remote_folder import RemoteFolder
 from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
@@ -27,6 +26,7 @@ from target_mapp_sftp.errors import DeliveryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from target_mapp_sftp.delivery.host_keys import KnownHost
     from target_mapp_sftp.delivery.settings import ServerSettings
     from target_mapp_sftp.delivery.wire import Transport
 
@@ -59,7 +59,7 @@ class Walk:
         """Each step's name, and what does it and says what it saw or raises DeliveryError."""
         jump = self._settings.for_jump_host()
         if jump is not None:
-            yield from self._steps_to(jump, KnownHost.from_settings(jump), "jump host ")
+            yield from self._steps_to(jump, _made(self._known.jump), "jump host ")
         yield from self._steps_to(self._settings, self._known)
         yield "folder", self._find_folder
         yield "write", self._write
