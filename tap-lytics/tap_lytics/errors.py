@@ -2,6 +2,7 @@
 
     LyticsError
     ├── SettingsError      exit 2   a setting is missing or wrong: mend the configuration
+    │   └── CatalogError            the catalog and the settings do not agree
     ├── SourceError        exit 3   Lytics could not be reached, refused or sent too little
     └── OutputError        exit 1   the target does not read on: look at the target
 
@@ -34,6 +35,10 @@ class SettingsError(LyticsError):
     """A setting is missing, wrong or names something that Lytics does not have."""
 
     exit_code = 2
+
+
+class CatalogError(SettingsError):
+    """The catalog does not select what the settings name, or nothing at all."""
 
 
 class OutputError(LyticsError):

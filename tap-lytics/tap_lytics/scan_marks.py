@@ -8,16 +8,21 @@ writes into ``bookmarks.<stream>.scan`` of its state how far each stream is::
 The first state of a run makes every selected stream ``pending``. A mark of another ``run_id``
 belongs to another run, for state is handed back from run to run. A run that reads only a share of
 each audience says which, by ``"splits": "0-49"``.
+
+The name is that of the messages, which is all a target knows: where the tap's own stream maps give
+a stream an alias, the mark is the alias's. Several streams under one name are complete together.
+``records`` is the number of RECORD messages under that name.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping, Sequence
 
     from singer_sdk.helpers.types import TapState
 
@@ -36,33 +41,59 @@ class ScanMarks:
         self.run_id = run_id or uuid.uuid4().hex
         self._share = {} if splits is None else {"splits": splits}
         self._state: TapState = {}
+        self._names: dict[str, list[str]] = {}
+        self._unfinished: Counter[str] = Counter()
 
-    def announce(self, state: TapState, streams: Collection[str]) -> None:
-        """Mark *streams* as pending and drop all marks of former runs.
+    def expect(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Say what this run reads.
+
+        Args:
+            names: By stream, the names under which its records go out.
+        """
+        self._names = {stream: list(emitted) for stream, emitted in names.items()}
+        self._unfinished = Counter(name for emitted in names.values() for name in emitted)
+
+    def announce(self, state: TapState) -> None:
+        """Mark everything that is expected as pending, and drop all marks of former runs.
 
         Args:
             state: The whole state of the tap; the marks are set in it from now on.
-            streams: The names of the streams of this run.
         """
         self._state = state
         for bookmark in state.get("bookmarks", {}).values():
             bookmark.pop(SCAN, None)
-        for stream in streams:
-            self._set(stream, status="pending", records=0)
+        for name in self._unfinished:
+            self._set(name, status="pending", records=0)
 
     def start(self, stream: str) -> None:
-        """Mark a stream as running, before its first record."""
-        self._set(stream, status="running", records=0, started_at=_now())
+        """Mark what a stream goes out as as running, before its first record."""
+        for name in self._names[stream]:
+            if self._mark(name)["status"] == "pending":
+                self._set(name, status="running", records=0, started_at=_now())
 
-    def complete(self, stream: str, records: int) -> None:
-        """Mark a stream as complete, after its last record."""
-        started_at = self._state["bookmarks"][stream][SCAN]["started_at"]
-        self._set(
-            stream, status="complete", records=records, started_at=started_at, completed_at=_now()
-        )
+    def complete(self, stream: str, records: Mapping[str, int]) -> None:
+        """Mark as complete what goes out as this stream alone, or as others that are complete.
 
-    def _set(self, stream: str, **mark: Any) -> None:
-        bookmark = self._state.setdefault("bookmarks", {}).setdefault(stream, {})
+        Args:
+            stream: Whose last record has been written.
+            records: By name, the RECORD messages that have been written.
+        """
+        for name in self._names[stream]:
+            self._unfinished[name] -= 1
+            if not self._unfinished[name]:
+                self._set(
+                    name,
+                    status="complete",
+                    records=records.get(name, 0),
+                    started_at=self._mark(name)["started_at"],
+                    completed_at=_now(),
+                )
+
+    def _mark(self, name: str) -> Any:
+        return self._state["bookmarks"][name][SCAN]
+
+    def _set(self, name: str, **mark: Any) -> None:
+        bookmark = self._state.setdefault("bookmarks", {}).setdefault(name, {})
         bookmark[SCAN] = {**mark, "run_id": self.run_id, **self._share}
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib.catalog import Metadata
 from singer_sdk.streams import Stream
 from typing_extensions import override
@@ -92,8 +92,27 @@ class AudienceStream(Stream):
     @property
     def selected_fields(self) -> list[str]:
         """The fields to emit, in the order of the schema; a catalog may know fewer."""
-        known = self.schema["properties"]
+        known = self.effective_schema.get("properties") or {}
         return [name for name in self._types if name in known and self.mask["properties", name]]
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the audience is saved in Lytics, not an ad-hoc one."""
+        return self._audience.filter_ql is None
+
+    @property
+    def described(self) -> str:
+        """The audience, as a message about settings names it."""
+        if not self.is_saved:
+            return f"the ad-hoc audience {self.name!r}"
+        title, segment_id = self._audience.title, self._audience.segment_id
+        return f"the audience {title!r} (slug {self.name!r}, id {segment_id})"
+
+    @property
+    def emitted_names(self) -> list[str]:
+        """The names under which a target gets the records: those that stream maps leave."""
+        kept = (m for m in self.stream_maps if not isinstance(m, RemoveRecordTransform))
+        return list(dict.fromkeys(mapped.stream_alias for mapped in kept))
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -228,12 +247,10 @@ class AudienceStream(Stream):
             people,
         )
 
-    def _records_written(self, people: int) -> int:
-        """The records a target got of so many people, for a stream map may leave some out."""
+    def _records_written(self, people: int) -> Mapping[str, int]:
+        """The RECORD messages that a target got, by name; stream maps may filter, copy or join."""
         writer = self._tap.message_writer
-        if not isinstance(writer, MessageWriter):
-            return people
-        return sum(writer.records_written[mapped.stream_alias] for mapped in self.stream_maps)
+        return writer.records_written if isinstance(writer, MessageWriter) else {self.name: people}
 
     def _requested_fields(self) -> tuple[str, ...]:
         """What to ask for: the selection, the membership and what tells people apart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ from tap_lytics.api.parallel import in_parallel
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.api.segments import find_segments, list_segments, with_sizes
 from tap_lytics.checks import check_account, check_streams
+from tap_lytics.choice import Choice, require_own_slugs
 from tap_lytics.cli import LyticsCommand
 from tap_lytics.errors import SettingsError
 from tap_lytics.listing import as_json_lines, as_table
@@ -26,10 +28,11 @@ from tap_lytics.printable import printable
 from tap_lytics.run_stamp import RUN_STAMP
 from tap_lytics.scan_marks import ScanMarks
 from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
+from tap_lytics.stream_maps import unmatched
 from tap_lytics.streams import Audience, AudienceStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from tap_lytics.api.account_schema import AccountSchema
@@ -100,12 +103,9 @@ class TapLytics(Tap):
     def discover_streams(self) -> Sequence[AudienceStream]:
         _, schema = self.account
         self._check_field_names(schema)
-        saved = self._saved_audiences()
-        ad_hoc = self._ad_hoc_audiences({audience.stream_name for audience in saved})
-        return [
-            AudienceStream(self, audience, schema, self.field_names)
-            for audience in (*saved, *ad_hoc)
-        ]
+        audiences = [*self._saved_audiences(), *self._ad_hoc_audiences()]
+        require_own_slugs(audiences)
+        return [AudienceStream(self, audience, schema, self.field_names) for audience in audiences]
 
     @property
     def audience_streams(self) -> list[AudienceStream]:
@@ -113,10 +113,34 @@ class TapLytics(Tap):
         return [s for s in self.streams.values() if isinstance(s, AudienceStream)]
 
     @override
+    def setup_mapper(self) -> None:
+        """Check what is to be read; the SDK comes here for a run and a test, not for discovery."""
+        choice = Choice(
+            self.audience_streams,
+            self.input_catalog,
+            names_audiences=bool(self.config["segments"]),
+            field_names=self.field_names,
+        )
+        choice.require()
+        self._check_stream_maps()
+        super().setup_mapper()
+        for stream in self.audience_streams:
+            if stream.selected and not stream.emitted_names:
+                self.logger.info("%s: left out by `stream_maps`", stream.name)
+                stream.selected = False
+        choice.require_any()
+        choice.warn(self.logger, self.config["table"])
+        self.scan_marks.expect(
+            {stream.name: stream.emitted_names for stream in self._selected_streams()}
+        )
+
+    @override
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        selected = [name for name, stream in self.streams.items() if stream.selected]
-        self.scan_marks.announce(self.state, selected)
+        self.scan_marks.announce(self.state)
+
+    def _selected_streams(self) -> list[AudienceStream]:
+        return [stream for stream in self.audience_streams if stream.selected]
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -168,14 +192,16 @@ class TapLytics(Tap):
         ctx.exit()
 
     @classmethod
-    def _from_command_line(cls, ctx: click.Context, **instead: Any) -> Self:
+    def _from_command_line(cls, ctx: click.Context, *, setup_mapper: bool = True) -> Self:
         given = ctx.params["config"]
-        return cls(config={**given.config, **instead}, parse_env_config=given.parse_env)
+        return cls(
+            config={**given.config}, parse_env_config=given.parse_env, setup_mapper=setup_mapper
+        )
 
     @classmethod
     def _without_choices(cls, ctx: click.Context) -> Self:
-        """The tap without the settings that may name what is not there."""
-        return cls._from_command_line(ctx, segments=[], fields=[], ad_hoc_segments={})
+        """The tap before it looks for what the settings name, for that may not be there."""
+        return cls._from_command_line(ctx, setup_mapper=False)
 
     def chosen_segments(self) -> list[Segment]:
         """The saved audiences that the settings name; without any, all valid ones."""
@@ -199,16 +225,23 @@ class TapLytics(Tap):
             for segment in chosen
         ]
 
-    def _ad_hoc_audiences(self, taken: Collection[str]) -> list[Audience]:
-        clashes = [name for name in self.config["ad_hoc_segments"] if name in taken]
-        if clashes:
-            raise SettingsError(
-                f"`ad_hoc_segments`: {clashes[0]!r} is the slug of an audience; use another name"
-            )
+    def _ad_hoc_audiences(self) -> list[Audience]:
         return [
             Audience(name, name, filter_ql=filter_ql)
             for name, filter_ql in self.config["ad_hoc_segments"].items()
         ]
+
+    def _check_stream_maps(self) -> None:
+        """Refuse maps of no stream: what they filter or hide would go out as it is."""
+        segments, _ = self.account
+        known = {*self.streams, *(segment.slug for segment in segments)}
+        problems = []
+        for name in unmatched(self.config.get("stream_maps"), known):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            problems.append(f"`stream_maps.{name}`: the account has no audience of that slug{hint}")
+        if problems:
+            raise SettingsError(problems[0], tuple(problems[1:]))
 
     def _check_field_names(self, schema: AccountSchema) -> None:
         problems = []

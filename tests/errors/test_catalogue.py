@@ -23,7 +23,7 @@ import tap_lytics.tap as _tap
 import target_mapp_sftp.target as _target
 from sandbox import Faults, Sandbox
 from tap_lytics.api import errors as api
-from tap_lytics.errors import LyticsError, OutputError, SourceError
+from tap_lytics.errors import CatalogError, LyticsError, OutputError, SourceError
 from tap_lytics.errors import SettingsError as TapSettingsError
 from target_mapp_sftp import delivered_state, errors, reader, run, scan_marks, spool
 from target_mapp_sftp.contact_file import errors as file_errors
@@ -95,6 +95,14 @@ def _sandbox(folder: Path, faults: Faults | None = None, **config: Any) -> Endin
 @provokes(TapSettingsError)
 def _(folder: Path) -> Ending:
     return tap(folder, {"page_size": 500})
+
+
+@provokes(CatalogError)
+def _(folder: Path) -> Ending:
+    catalog = folder / "catalog.json"
+    catalog.write_text('{"streams": []}')
+    with Sandbox(people=1000, sftp=False) as box:
+        return tap(folder, {"api_url": box.api_url, "segments": [SLUG]}, "--catalog", catalog)
 
 
 @provokes(api.AccessRefusedError)

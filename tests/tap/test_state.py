@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import signal
+from collections import Counter
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from running import (
 )
 
 from sandbox import Faults
+from tap_lytics.errors import CatalogError
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
@@ -34,7 +36,8 @@ def shape_of(messages: list[dict[str, Any]]) -> list[str]:
         word = message["type"]
         if word == "STATE":
             bookmarks = message["value"]["bookmarks"]
-            word += "".join(f" {name}:{b['scan']['status']}" for name, b in bookmarks.items())
+            marks = {name: b["scan"] for name, b in bookmarks.items() if "scan" in b}
+            word += "".join(f" {name}:{mark['status']}" for name, mark in marks.items())
         elif word in ("SCHEMA", "RECORD"):
             word += f" {message['stream']}"
         if words[-1:] != [word]:
@@ -117,10 +120,11 @@ def test_the_state_of_the_last_run_is_handed_back_without_its_marks(box: Sandbox
 
 def test_only_selected_streams_are_announced(box: Sandbox) -> None:
     """A target waits for every announced stream, so a deselected one has no mark."""
-    catalog = QuickTap(config=config_of(box, ONE, TWO)).catalog_dict
-    root = next(m for m in catalog["streams"][1]["metadata"] if not m["breadcrumb"])
-    root["metadata"]["selected"] = False
-    messages = messages_from(box, ONE, TWO, catalog=catalog)
+    catalog = QuickTap(config=config_of(box)).catalog_dict
+    for stream in catalog["streams"]:
+        root = next(m for m in stream["metadata"] if not m["breadcrumb"])
+        root["metadata"]["selected"] = stream["stream"] == ONE
+    messages = messages_from(box, catalog=catalog)
 
     assert messages[0]["value"]["bookmarks"].keys() == {ONE}
     assert {m["stream"] for m in messages if "stream" in m} == {ONE}
@@ -156,3 +160,96 @@ def test_a_signal_that_was_lost_ends_the_run_at_the_next_page(box: Sandbox) -> N
     messages = [json.loads(line) for line in output]
     assert records_in(messages, ONE) == []
     assert marks_in(messages, ONE)[-1]["status"] == "running"
+
+
+def records_by_name(messages: list[dict[str, Any]]) -> Counter[str]:
+    """How many RECORD messages each stream has, as a target counts them."""
+    return Counter(m["stream"] for m in messages if m["type"] == "RECORD")
+
+
+EVEN = "int(record['_id']) % 2 == 0"
+
+
+@pytest.mark.parametrize(
+    ("stream_maps", "names"),
+    [
+        pytest.param({}, {ONE, TWO}, id="none"),
+        pytest.param({ONE: {"__filter__": EVEN}}, {ONE, TWO}, id="a filter"),
+        pytest.param({ONE: {"__filter__": "False"}}, {ONE, TWO}, id="a filter of everybody"),
+        pytest.param({ONE: {"__alias__": "buyers"}}, {"buyers", TWO}, id="an alias"),
+        pytest.param(
+            {ONE: {"__alias__": "buyers", "__filter__": EVEN}}, {"buyers", TWO}, id="both"
+        ),
+        pytest.param(
+            {ONE: {"__alias__": "x"}, TWO: {"__alias__": "x", "__filter__": EVEN}},
+            {"x"},
+            id="two streams under one alias",
+        ),
+        pytest.param({ONE: {"__alias__": TWO}}, {TWO}, id="an alias that is another stream"),
+        pytest.param({"*": {"__alias__": "all_of_them"}}, {"all_of_them"}, id="a pattern"),
+        pytest.param(
+            {"copy": {"__source__": ONE, "__filter__": EVEN}}, {ONE, "copy", TWO}, id="a copy"
+        ),
+        pytest.param({ONE: None}, {TWO}, id="a stream left out"),
+        pytest.param({ONE: "__NULL__"}, {TWO}, id="a stream left out by a word"),
+        pytest.param({TWO: {}, "__else__": None}, {TWO}, id="all others left out"),
+        pytest.param(
+            {"copy": {"__source__": ONE}, "__else__": None}, {"copy"}, id="only a copy is left"
+        ),
+    ],
+)
+def test_a_mark_has_the_number_of_records_under_its_name(
+    box: Sandbox, stream_maps: dict[str, Any], names: set[str]
+) -> None:
+    """A target takes a stream for complete only with just as many, under the name it knows."""
+    messages = messages_from(box, ONE, TWO, stream_maps=stream_maps)
+
+    first, last = (messages[i]["value"]["bookmarks"] for i in (0, -1))
+    sent = records_by_name(messages)
+    announced = {name for name, bookmark in first.items() if "scan" in bookmark}
+    assert announced == {m["stream"] for m in messages if m["type"] == "SCHEMA"} == names
+    assert {first[name]["scan"]["status"] for name in names} == {"pending"}
+    marks = {name: last[name]["scan"] for name in names}
+    assert {name: mark["records"] for name, mark in marks.items()} == {
+        name: sent[name] for name in names
+    }
+    assert {mark["status"] for mark in marks.values()} == {"complete"}
+
+
+@pytest.mark.parametrize("max_depth", [0, 1])
+def test_a_flattened_stream_is_counted(box: Sandbox, max_depth: int) -> None:
+    """Whatever happens to records on the way out, the number is that of the messages."""
+    settings = {"flattening_enabled": True, "flattening_max_depth": max_depth}
+    messages = messages_from(box, ONE, **settings)
+
+    assert marks_in(messages, ONE)[-1]["records"] == records_by_name(messages)[ONE] == 200
+
+
+def test_streams_of_one_alias_are_complete_together(box: Sandbox) -> None:
+    """After the first of them the target has only part of what bears this name."""
+    stream_maps = {ONE: {"__alias__": "x"}, TWO: {"__alias__": "x"}}
+    messages = messages_from(box, ONE, TWO, stream_maps=stream_maps)
+
+    words = shape_of(messages)
+    assert words[2:4] == ["STATE x:running", "RECORD x"]
+    assert words.index("STATE x:complete") == len(words) - 1
+    assert marks_in(messages, "x")[-1]["records"] == 213
+
+
+def test_one_failed_stream_leaves_its_alias_incomplete(box: Sandbox) -> None:
+    """Though the other stream of that name is whole."""
+    box.set_faults(Faults(fail_after_pages=3))
+    stream_maps = {"all_contacts": {"__alias__": "x"}, TWO: {"__alias__": "x"}}
+    _, messages = failed_messages_from(box, TWO, "all_contacts", stream_maps=stream_maps)
+
+    assert marks_in(messages, "x")[-1]["status"] == "running"
+
+
+def test_a_stream_that_maps_leave_out_is_not_read(box: Sandbox) -> None:
+    """Nor announced; that all are left out is an error."""
+    before = len(box.requests)
+    messages_from(box, ONE, TWO, stream_maps={ONE: None})
+
+    assert not [r for r in box.requests[before:] if box.audiences[ONE].id in r.path]
+    with pytest.raises(CatalogError, match="leave out all"):
+        messages_from(box, ONE, stream_maps={ONE: None})
