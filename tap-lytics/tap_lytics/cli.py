@@ -74,7 +74,7 @@ class LyticsCommand(SingerCommand):
                 # Not even in a log may a traceback stand, for it can hold a person's data.
                 explained = _explained(error)
                 for line in (str(explained), *explained.details):
-                    self.logger.error("%s", line)  # noqa: TRY400
+                    self.logger.error("%s", line, extra={"final": explained.is_final})  # noqa: TRY400
                 raise SystemExit(explained.exit_code) from error
 
 

@@ -25,6 +25,8 @@ class LyticsError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    # Whether a repetition would fail the same; schedulers read it as a field of the log.
+    is_final: ClassVar[bool] = False
 
     def __init__(self, message: str, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -35,6 +37,7 @@ class SettingsError(LyticsError):
     """A setting is missing, wrong or names something that Lytics does not have."""
 
     exit_code = 2
+    is_final = True
 
 
 class CatalogError(SettingsError):

@@ -40,7 +40,7 @@ class TargetCommand(SingerCommand):
     def _say(self, error: TargetError) -> int:
         """Log an error and what belongs to it; return the exit code."""
         for line in (str(error), *error.details, *error.others):
-            self.logger.error(line)
+            self.logger.error(line, extra={"final": error.is_final})
         if "MELTANO_PROJECT_ROOT" in os.environ:
             _read_on(_READ_ON_SECONDS)
         return error.exit_code

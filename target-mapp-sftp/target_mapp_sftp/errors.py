@@ -29,6 +29,8 @@ class TargetError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    # Whether a repetition would fail the same; schedulers read it as a field of the log.
+    is_final: ClassVar[bool] = False
 
     def __init__(self, message: str, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -40,6 +42,7 @@ class SettingsError(TargetError):
     """A setting is missing, wrong or contradicts another one."""
 
     exit_code = 2
+    is_final = True
 
 
 class StreamMapError(SettingsError):

@@ -54,8 +54,8 @@ class ScheduledProject:
         }
         self.write(schedules)
 
-    def write(self, schedules: Mapping[str, str]) -> None:
-        """Write meltano.yml anew."""
+    def write(self, schedules: Mapping[str, str], **env: Mapping[str, str]) -> None:
+        """Write meltano.yml anew; *env* are further variables of single schedules."""
         yaml = YAML()
         project = yaml.load(ROOT / "meltano.yml")
         for plugins in project["plugins"].values():
@@ -68,7 +68,11 @@ class ScheduledProject:
                 "name": name,
                 "interval": interval,
                 "job": "lytics-to-mapp",
-                "env": {"MELTANO_ENVIRONMENT": "dev", "EXPORT_TIMEZONE": "Europe/Berlin"},
+                "env": {
+                    "MELTANO_ENVIRONMENT": "dev",
+                    "EXPORT_TIMEZONE": "Europe/Berlin",
+                    **env.get(name, {}),
+                },
             }
             for name, interval in schedules.items()
         ]

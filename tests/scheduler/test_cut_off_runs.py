@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from scheduled_project import DAILY, ScheduledProject
+from webhook import webhook
 
 from sandbox import Faults, Sandbox
 
@@ -81,16 +82,39 @@ def test_a_run_outlives_its_scheduler_and_is_not_made_twice(
     assert len(project.delivered()) == 2
 
 
-def test_a_run_that_cannot_start_is_not_tried_without_end(
+def test_a_run_that_is_stopped_after_its_delivery_is_not_made_again(
     project: ScheduledProject, box: Sandbox
 ) -> None:
-    """A meltano.yml that breaks at the due moment: one attempt, then a pause; others run."""
+    """SIGTERM while Meltano ends: the state says that all was delivered, so the run counts."""
     box.set_faults(Faults())
-    with project.serving():
+    with project.start("run", DAILY, **AUDIENCE) as run:
+        project.wait_for(lambda: "state has been updated" in project.log)
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=90)
+    assert run.returncode == 0, project.log
+    (line,) = project.lines()
+    assert (line["audience"], line["ok"]) == ("newsletter_subscribers", True)
+    assert len(project.delivered()) == 1
+    _, said = project.call("next")
+    assert f"{DAILY}\tdone {line['at']}" in said
+
+
+def test_a_run_that_cannot_start_is_told_once_and_made_when_it_can(
+    project: ScheduledProject, box: Sandbox
+) -> None:
+    """A meltano.yml that breaks at the due moment: a line with its line, and no second one."""
+    box.set_faults(Faults())
+    path = project.root / "meltano.yml"
+    right = path.read_text()
+    with webhook() as (url, bodies), project.serving(SCHEDULER_WEBHOOK_URL=url):
         project.wait_for(lambda: "starting the run due" in project.log)
-        project.write({DAILY: "nonsense"})
-        project.wait_for(lambda: f"Schedule '{DAILY}': the run failed" in project.log)
-        project.write({DAILY: "@once", "another": "@once"})
-        project.wait_for(lambda: "'another': starting" in project.log)
-        log = project.log
-    assert log.count(f"'{DAILY}': starting") == 1
+        path.write_text(f"{right}\n\tschedules: []\n")
+        project.wait_for(lambda: project.log.count(f"Schedule '{DAILY}': the run failed") >= 2)
+        path.write_text(right)
+        project.wait_for(lambda: len(project.lines()) == 2)
+    failed, made = project.lines()
+    line_number = right.count("\n") + 2
+    assert f"meltano.yml, line {line_number}, column 1: found character" in failed["error"]
+    assert made["ok"]
+    assert bodies == [failed, made]
+    assert len(project.delivered()) == 1

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export_scheduler import project_file
 from export_scheduler.errors import SchedulerError
 from export_scheduler.ledger import Ledger
-from export_scheduler.schedules import Schedule, schedules_from
+from export_scheduler.schedules import Schedule, Schedules, schedules_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,35 +211,110 @@ def test_a_wrong_schedule_is_named(interval: str, zone: str, message: str) -> No
         Schedule("nightly", interval, zone)
 
 
-def test_schedules_are_read_from_meltanos_listing() -> None:
-    """Interval, zone and tasks; UTC where no zone is set; one that is never due is left out."""
-    job = {"name": "j", "tasks": [["tap-a", ["target-b"]], "tap-c mapper target-b"]}
-    listing = {
-        "schedules": {
-            "job": [
-                {"name": "a", "interval": "@daily", "cron_interval": "0 0 * * *", "job": job},
-                {
-                    "name": "b",
-                    "interval": "@once",
-                    "cron_interval": None,
-                    "env": {"EXPORT_TIMEZONE": "Asia/Kolkata"},
-                    "job": job,
-                },
-                {"name": "c", "interval": "@manual", "cron_interval": None, "job": job},
-            ],
-            "elt": [
-                {
-                    "name": "d",
-                    "interval": "@hourly",
-                    "cron_interval": "0 * * * *",
-                    "extractor": "tap-a",
-                    "loader": "target-b",
-                }
-            ],
-        }
-    }
-    first, second, third = schedules_from(listing)
+def write_project(folder: Path, text: str) -> Schedules:
+    """The schedules of a meltano.yml of *text*."""
+    (folder / "meltano.yml").write_text(text)
+    return schedules_from(project_file.read(folder))
+
+
+def test_schedules_are_read_as_meltano_reads_them(tmp_path: Path) -> None:
+    """Interval, zone, tasks; UTC where no zone is set; included files; none without hours."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.meltano.yml").write_text(
+        """
+schedules:
+- {name: d, interval: "@hourly", extractor: tap-a, loader: target-b, transform: skip}
+"""
+    )
+    schedules = write_project(
+        tmp_path,
+        """
+include_paths: ["more/*.meltano.yml"]
+jobs:
+- {name: j, tasks: [[tap-a, [target-b]], tap-c mapper target-b]}
+- {name: one, tasks: tap-a target-b}
+schedules:
+- {name: a, interval: "@daily", job: j}
+- {name: b, interval: "@once", job: one, env: {EXPORT_TIMEZONE: Asia/Kolkata}}
+- {name: c, interval: "@manual", job: j}
+""",
+    )
+    assert schedules.wrong == ()
+    first, second, third = schedules.right
     assert (first.interval, first.timezone) == ("0 0 * * *", "UTC")
     assert (second.interval, second.timezone) == ("@once", "Asia/Kolkata")
     assert first.tasks == ("tap-a target-b", "tap-c mapper target-b")
-    assert (third.name, third.tasks) == ("d", ("tap-a target-b",))
+    assert second.tasks == ("tap-a target-b",)
+    assert (third.name, third.interval, third.tasks) == ("d", "0 * * * *", ("tap-a target-b",))
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ('interval: "61 6 * * *", job: j', "interval is no cron expression"),
+        ('interval: "0 0 30 2 *", job: j', "interval is no cron expression"),
+        ("interval: 5, job: j", "interval is no text"),
+        ("job: j", "interval is no text"),
+        ('interval: "@daily"', "it names no job"),
+        ('interval: "@daily", job: jj', "there is no job 'jj', the nearest is 'j'"),
+        ('interval: "@daily", job: j, env: [A]', "env is no list of `NAME: value`"),
+        ('interval: "@daily", job: j, env: {EXPORT_TIMEZONE: 5}', "names no time zone"),
+        ('interval: "@daily", job: j, env: {EXPORT_TIMEZON: UTC}', "nearest is 'EXPORT_TIMEZONE'"),
+        ('interval: "@daily", job: j, env: {TIMEZONE: UTC}', "the nearest is 'EXPORT_TIMEZONE'"),
+        (
+            'interval: "@daily", job: j, env: {MELTANO_ENVIROMENT: prod}',
+            "unknown setting 'MELTANO_ENVIROMENT', the nearest is 'MELTANO_ENVIRONMENT'",
+        ),
+        ('interval: "@daily", job: j, timezone: UTC', "the zone is EXPORT_TIMEZONE in `env`"),
+        ('interval: "@daily", job: j, envs: {}', "`envs` is not a key of a schedule, the nearest"),
+    ],
+)
+def test_one_wrong_schedule_leaves_the_others(tmp_path: Path, entry: str, problem: str) -> None:
+    """It is named with its problem, and the right one beside it is there."""
+    schedules = write_project(
+        tmp_path,
+        f"""
+jobs: [{{name: j, tasks: [tap-a target-b]}}]
+schedules:
+- {{name: nightly, {entry}}}
+- {{name: other, interval: "@daily", job: j, env: {{TARGET_MAPP_SFTP_TIMEZONE: UTC, TZ: UTC}}}}
+""",
+    )
+    assert [each.name for each in schedules.right] == ["other"]
+    (wrong,) = schedules.wrong
+    assert wrong.problem.startswith("Schedule 'nightly': ")
+    assert problem in wrong.problem
+    assert schedules.named("other").name == "other"
+    with pytest.raises(SchedulerError, match="nightly"):
+        schedules.named("nightly")
+
+
+def test_two_schedules_of_one_name_are_both_left_out(tmp_path: Path) -> None:
+    """Nobody can tell which of them is meant."""
+    schedules = write_project(
+        tmp_path,
+        """
+jobs: [{name: j, tasks: [tap-a target-b]}]
+schedules:
+- {name: twice, interval: "@daily", job: j}
+- {name: twice, interval: "@hourly", job: j}
+""",
+    )
+    assert schedules.right == ()
+    assert "two of that name" in schedules.wrong[0].problem
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: 1\nschedules:\n\t- x", "meltano.yml, line 3, column 1: found character '\\t'"),
+        ("a: {b: 1\nc: 2", "meltano.yml, line 2"),
+        ("- a list", "meltano.yml does not have the form"),
+        ("schedules: {a: b}", "`schedules` must be a list"),
+    ],
+)
+def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, place: str) -> None:
+    """Not with what Meltano says last, which is where to find its community."""
+    with pytest.raises(SchedulerError) as caught:
+        write_project(tmp_path, text)
+    assert place in str(caught.value)

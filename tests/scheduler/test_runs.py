@@ -59,6 +59,27 @@ def test_meltano_tells_when_each_schedule_runs_next(project: ScheduledProject, m
     ]
 
 
+def test_a_wrong_schedule_is_named_and_the_others_run(project: ScheduledProject) -> None:
+    """In `next`, in a run of another, in the foreground; its own run is told as not started."""
+    project.write({DAILY: "@once", "wrong": "30 6 * * *"}, wrong={"EXPORT_TIMEZON": "Europe/Berln"})
+    exit_code, said = project.call("next")
+    assert (exit_code, said) == (2, f"{DAILY}\tonce\tEurope/Berlin\n")
+    assert "Schedule 'wrong': env: unknown setting 'EXPORT_TIMEZON'" in project.log
+    with webhook() as (url, bodies):
+        assert project.call("run", "wrong", SCHEDULER_WEBHOOK_URL=url)[0] == 2
+        (line,) = project.lines()
+        assert bodies == [line]
+    assert (line["schedule"], line["ok"]) == ("wrong", False)
+    assert line["error"].startswith("not started: Schedule 'wrong': env: unknown setting")
+    with project.serving():
+        project.wait_for(lambda: len(project.lines()) == 2)
+    assert (project.lines()[1]["schedule"], project.lines()[1]["ok"]) == (DAILY, True)
+    assert len(project.delivered()) == 1
+    # A single export that has been made is told so.
+    _, said = project.call("next")
+    assert said == f"{DAILY}\tdone {project.lines()[1]['at']}\tEurope/Berlin\n"
+
+
 def test_a_run_is_noted_told_and_shown(project: ScheduledProject) -> None:
     """One JSON line with all its keys, the same body at the webhook, a row in the history."""
     with webhook() as (url, bodies):
@@ -96,9 +117,11 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
         exit_code, _ = project.call(
             "run", DAILY, SCHEDULER_WEBHOOK_URL=url, TAP_LYTICS_API_TOKEN="wrong-token"
         )
-    assert exit_code == 1
+    # Not 1: a repetition would fail the same.
+    assert exit_code == 2
     (line,) = project.lines()
     assert not line["ok"]
+    assert line["final"]
     # Meltano's own id, by which its log is found.
     assert f"run ID '{line['run_id']}'" in project.log
     assert "api_token" in line["error"]
@@ -117,6 +140,11 @@ def test_what_is_wrong_is_said_in_one_line(project: ScheduledProject) -> None:
     assert f"no schedule 'weekly'; it has: {DAILY}" in project.log
     project.write({DAILY: "61 6 * * *"})
     assert project.call()[0] == 2
+    assert "No schedule is right" in project.log
+    project.write({DAILY: NEVER})
+    assert project.call("next", SCHEDULER_WEBHOK_URL="http://x.test")[0] == 2
+    assert "`webhok_url`: unknown setting, the nearest is `webhook_url`" in project.log
+    assert project.call("next", SCHEDULER_SERVICE_HOST="10.0.0.1")[0] == 0
     assert "Traceback" not in project.log
 
 
@@ -162,7 +190,7 @@ def test_there_is_one_scheduler_and_it_sees_a_changed_meltano_yml(
         assert project.call()[0] == 2
         assert "Another scheduler serves this project" in project.log
         project.write({DAILY: "nonsense"})
-        project.wait_for(lambda: "The schedules stay as they were" in project.log)
+        project.wait_for(lambda: f"Schedule '{DAILY}': interval is no cron" in project.log)
         project.write({DAILY: "@once"})
         project.wait_for(lambda: len(project.lines()) == 1)
     assert len(project.delivered()) == 1

@@ -20,7 +20,9 @@ def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert self.headers["Content-Type"] == "application/json"
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert body.pop("text").startswith(f"{body['schedule']}: ")
+            bodies.append(body)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()

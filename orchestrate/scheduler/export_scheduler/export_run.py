@@ -8,15 +8,19 @@ import re
 import signal
 import sys
 import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from export_scheduler import system_folder
 from export_scheduler.errors import SchedulerError
-from export_scheduler.run_log import Line
+from export_scheduler.meltano_log import Failure, MeltanoLog
+from export_scheduler.run_log import Line, utc
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from export_scheduler.ledger import Ledger
@@ -31,11 +35,35 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class StoppedError(BaseException):
-    """A signal ended the run before the export was through; it stays due."""
+    """A signal ended the run before the export was through; it stays due.
 
-    def __init__(self, number: int) -> None:
+    Args:
+        number: The signal.
+        lines: What had been delivered by then; it will be delivered again.
+    """
+
+    def __init__(self, number: int, lines: Sequence[Line] = ()) -> None:
         super().__init__(number)
+        self.number = number
         self.exit_code = 128 + number
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How Meltano ended.
+
+    Attributes:
+        exit_code: Its own; negative when a signal ended it.
+        run_id: Its id of the run.
+        failure: Why it failed, if it did.
+        stopped_by: The signal that this process got meanwhile.
+    """
+
+    exit_code: int
+    run_id: str | None
+    failure: Failure
+    stopped_by: int | None = None
 
 
 def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> list[Line]:
@@ -46,27 +74,57 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
 
     Raises:
         AlreadyRunningError: Another process runs it.
-        StoppedError: SIGTERM or SIGINT came; the export was ended, nothing half is published.
+        SchedulerError: It could not start.
+        StoppedError: SIGTERM or SIGINT came before all was delivered; nothing half is published.
     """
     begun = time.monotonic()
     started_at = datetime.now(UTC)
-    system_folder = ledger.folder_of(schedule)
-    with (
-        ledger.running(schedule, due) as lock,
-        project.run(schedule, lock, system_folder) as process,
-    ):
-        meltano_run_id, error = _follow(process)
-    facts: dict[str, Any] = {
-        "at": _utc(datetime.now(UTC)),
-        "schedule": schedule.name,
-        "due": due.isoformat(),
-        "seconds": round(time.monotonic() - begun, 1),
-    }
-    lines = [Line(**facts, ok=True, **found) for found in _delivered(project, schedule, started_at)]
-    if process.returncode != 0:
-        error = error or f"exit code {process.returncode}"
-        lines.append(Line(**facts, ok=False, run_id=meltano_run_id, error=error))
-    return lines or [Line(**facts, ok=True)]
+
+    def lines(end: _End, states: list[dict[str, Any]]) -> list[Line]:
+        facts: dict[str, Any] = {
+            "at": utc(datetime.now(UTC)),
+            "schedule": schedule.name,
+            "due": due.isoformat(),
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+        delivered = [Line(**facts, ok=True, **each) for each in _delivered(states, started_at)]
+        if end.exit_code == 0 or end.stopped_by:
+            return delivered or [Line(**facts, ok=True)]
+        error = end.failure.error or f"exit code {end.exit_code}"
+        failed = Line(**facts, ok=False, run_id=end.run_id, error=error, final=end.failure.is_final)
+        return [*delivered, failed]
+
+    with ledger.running(schedule, due) as lock:
+        end = _export(project, schedule, lock, ledger.folder_of(schedule))
+        if end.stopped_by and end.exit_code != 0:
+            states = _states_of(project, schedule)
+            if not _is_all_delivered(states, started_at):
+                found = list(_delivered(states, started_at))
+                LOGGER.warning("Schedule '%s' stays due; %s", schedule.name, _told(found))
+                raise StoppedError(end.stopped_by, lines(end, states) if found else ())
+            LOGGER.info("Schedule '%s': all was delivered; it counts as run", schedule.name)
+            return lines(end, states)
+    return lines(end, _states_of(project, schedule))
+
+
+def _told(found: list[dict[str, Any]]) -> str:
+    if not found:
+        return "nothing was delivered"
+    names = ", ".join(each["audience"] for each in found)
+    return f"delivered all the same, and to be delivered again: {names}"
+
+
+def _export(project: Project, schedule: Schedule, lock: int, folder: Path) -> _End:
+    stopped_by = run_id = error = None
+    with project.run(schedule, lock, folder) as process:
+        try:
+            run_id, error = _follow(process)
+        except StoppedError as stopped:
+            stopped_by = stopped.number
+    failure = MeltanoLog(folder, project.root).failure()
+    system_folder.sweep(folder, older_than_seconds=0)
+    failure = replace(failure, error=failure.error or error)
+    return _End(process.returncode, run_id, failure, stopped_by)
 
 
 def _follow(process: subprocess.Popen[str]) -> tuple[str | None, str | None]:
@@ -102,7 +160,7 @@ def _stop_with(process: subprocess.Popen[str]) -> None:
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
         _ignore_signals()
-        LOGGER.warning("Stopped: ending the export; it stays due")
+        LOGGER.warning("Stopped: ending the export")
         os.killpg(process.pid, signal.SIGTERM)
         _wait_for_group(process)
         raise StoppedError(number)
@@ -124,24 +182,57 @@ def _wait_for_group(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
 
 
-def _delivered(project: Project, schedule: Schedule, since: datetime) -> Iterator[dict[str, Any]]:
-    """What this run delivered, by the state that the target printed."""
+def _states_of(project: Project, schedule: Schedule) -> list[dict[str, Any]]:
+    """The state of each pair of plugins; none where that cannot be told."""
     try:
-        states = list(project.states_of(schedule))
+        return list(project.states_of(schedule))
     except (SchedulerError, ValueError) as error:
         LOGGER.warning("What was delivered cannot be told: %s", error)
-        return
+        return []
+
+
+def _delivered(states: list[dict[str, Any]], since: datetime) -> Iterator[dict[str, Any]]:
+    """What this run delivered, by the state that the target printed."""
     for state in states:
-        for stream, bookmark in (state.get("bookmarks") or {}).items():
-            delivered = bookmark.get("delivered") or {}
-            if delivered.get("at", "") >= _utc(since):
+        for stream, bookmark in _bookmarks(state).items():
+            delivered = _delivery(bookmark, since)
+            if delivered:
                 yield {
                     "audience": stream,
-                    "run_id": (bookmark.get("scan") or {}).get("run_id"),
+                    "run_id": _scan_id(bookmark),
                     **{name: delivered.get(name) for name in ("rows", "rejected", "bytes")},
                     "files": tuple(delivered.get("files") or ()),
                 }
 
 
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _is_all_delivered(states: list[dict[str, Any]], since: datetime) -> bool:
+    """Whether each pair of plugins has delivered each stream of its run.
+
+    The streams of a run are those whose marks have its id; where a tap sets no marks, nobody knows.
+    """
+    return bool(states) and all(_is_delivered(_bookmarks(state), since) for state in states)
+
+
+def _is_delivered(bookmarks: dict[str, dict[str, Any]], since: datetime) -> bool:
+    delivered = {name for name, each in bookmarks.items() if _delivery(each, since)}
+    runs = {_scan_id(bookmarks[name]) for name in delivered}
+    announced = {name for name, each in bookmarks.items() if _scan_id(each) in runs}
+    return bool(delivered) and None not in runs and announced == delivered
+
+
+def _bookmarks(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    bookmarks = state.get("bookmarks")
+    entries = bookmarks.items() if isinstance(bookmarks, dict) else ()
+    return {name: each for name, each in entries if isinstance(each, dict)}
+
+
+def _delivery(bookmark: dict[str, Any], since: datetime) -> dict[str, Any] | None:
+    delivered = bookmark.get("delivered")
+    if not isinstance(delivered, dict) or str(delivered.get("at", "")) < utc(since):
+        return None
+    return delivered
+
+
+def _scan_id(bookmark: dict[str, Any]) -> str | None:
+    scan = bookmark.get("scan")
+    return scan.get("run_id") if isinstance(scan, dict) else None

@@ -4,6 +4,8 @@ One file per schedule in the state folder::
 
     NAME.json   {"rule": "30 6 * * * Europe/Berlin", "handled": "2026-11-23T05:30:00+00:00",
                  "before": …, "running": false}
+    NAME.ended  what NAME.json will say when the run has ended; written before the run, so that a
+                disk that is full by then does not make it run twice
     NAME.lock   held by the process that runs the schedule, whatever becomes of the scheduler
     NAME.run/   Meltano's system folder for that run
 
@@ -13,8 +15,10 @@ an interrupted run goes back.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
+import logging
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -22,17 +26,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from export_scheduler.schedules import ONCE
+from export_scheduler.errors import AlreadyRunningError, SchedulerError, writing_to
+from export_scheduler.schedule_entry import ONCE
+from export_scheduler.schedules import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from export_scheduler.schedules import Schedule
-
-
-class AlreadyRunningError(Exception):
-    """Another process runs this schedule."""
+LOGGER = logging.getLogger("scheduler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,10 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What could not be written: a schedule that was seen for the first time on a full disk.
+        self._unwritten: dict[str, Entry] = {}
+        with writing_to(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def due(self, schedule: Schedule, now: datetime) -> datetime | None:
         """The moment for which *schedule* must be run now, if any: the latest missed one.
@@ -81,6 +86,24 @@ class Ledger:
         """When *schedule* will be due next, from *now* on."""
         return next(schedule.due_after(now), None)
 
+    def is_done(self, schedule: Schedule) -> bool:
+        """Whether an `@once` has had its run."""
+        entry = self._read(schedule)
+        return entry is not None and entry.rule == schedule.rule and entry.once_done
+
+    def last_known(self, name: str) -> tuple[Schedule, datetime] | None:
+        """The schedule of that name as it was when it was last right, and what was handled."""
+        guess = Schedule(name, ONCE)
+        entry = self._read(guess)
+        if entry is None:
+            return None
+        interval, _, zone = entry.rule.rpartition(" ")
+        try:
+            schedule = Schedule(name, interval, zone)
+        except SchedulerError:
+            return None
+        return schedule, datetime.fromisoformat(entry.handled)
+
     @contextmanager
     def running(self, schedule: Schedule, due: datetime) -> Iterator[int]:
         """Hold *schedule* for one run; an end by an exception leaves it due again.
@@ -90,23 +113,52 @@ class Ledger:
 
         Raises:
             AlreadyRunningError: Another process holds it.
+            SchedulerError: The state folder cannot be written to.
         """
-        with self._path(schedule, "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise AlreadyRunningError(schedule.name) from error
+        with self._locked(schedule) as lock:
             entry = self._entry(schedule, due)
             before = entry.before if entry.running else entry.handled
             started = replace(entry, handled=_utc(due), before=before, running=True)
-            self._write(schedule, started)
-            try:
-                yield lock.fileno()
-            except BaseException:
-                self._write(schedule, replace(started, handled=before, running=False))
-                raise
             done = schedule.interval == ONCE
-            self._write(schedule, replace(started, running=False, once_done=done))
+            ended = replace(started, running=False, once_done=done)
+            self._write(schedule, "ended", ended)
+            self._write(schedule, "json", started)
+            try:
+                yield lock
+            except BaseException:
+                # Where even this cannot be written, "running" without a holder means the same.
+                with contextlib.suppress(SchedulerError):
+                    back = replace(started, handled=before, running=False)
+                    self._write(schedule, "json", back)
+                raise
+            self._end(schedule)
+
+    @contextmanager
+    def _locked(self, schedule: Schedule) -> Iterator[int]:
+        with writing_to(self.folder):
+            lock = os.open(self._path(schedule, "lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise AlreadyRunningError(
+                f"Schedule '{schedule.name}' is running already; nothing was done."
+            ) from error
+        try:
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _end(self, schedule: Schedule) -> None:
+        """Note the end of a run; a rename needs no space."""
+        try:
+            self._path(schedule, "ended").replace(self._path(schedule, "json"))
+        except OSError as error:
+            LOGGER.error(  # noqa: TRY400 the line says it all
+                "`state_dir`: the end of '%s' cannot be noted (%s); it may be run again",
+                schedule.name,
+                error.strerror,
+            )
 
     def folder_of(self, schedule: Schedule) -> Path:
         """A place for a run's own files; whoever holds *schedule* may do as it likes there."""
@@ -117,24 +169,30 @@ class Ledger:
         return is_held(self._path(schedule, "lock"))
 
     def _entry(self, schedule: Schedule, now: datetime) -> Entry:
-        path = self._path(schedule, "json")
-        try:
-            entry = Entry(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            entry = None
+        entry = self._read(schedule) or self._unwritten.get(schedule.name)
         if entry is None or entry.rule != schedule.rule:
             entry = Entry(schedule.rule, handled=_utc(now), before=_utc(now))
-            self._write(schedule, entry)
+            self._unwritten[schedule.name] = entry
+            with contextlib.suppress(SchedulerError):
+                self._write(schedule, "json", entry)
+                del self._unwritten[schedule.name]
         return entry
 
-    def _write(self, schedule: Schedule, entry: Entry) -> None:
-        path = self._path(schedule, "json")
+    def _read(self, schedule: Schedule) -> Entry | None:
+        try:
+            return Entry(**json.loads(self._path(schedule, "json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _write(self, schedule: Schedule, kind: str, entry: Entry) -> None:
+        path = self._path(schedule, kind)
         new = path.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(asdict(entry), file)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        with writing_to(self.folder):
+            with new.open("w", encoding="utf-8") as file:
+                json.dump(asdict(entry), file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
 
     def _path(self, schedule: Schedule, kind: str) -> Path:
         return self.folder / f"{quote(schedule.name, safe=' ')}.{kind}"
@@ -142,6 +200,8 @@ class Ledger:
 
 def is_held(path: Path) -> bool:
     """Whether a process holds the lock in that file."""
+    if not path.exists():
+        return False
     with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export_scheduler.errors import SchedulerError
+from export_scheduler import project_file, system_folder
+from export_scheduler.errors import SchedulerError, writing_to
+from export_scheduler.meltano_log import MeltanoLog
+from export_scheduler.schedule_entry import ENVIRONMENT_VARIABLE
 from export_scheduler.schedules import schedules_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from export_scheduler.schedules import Schedule
+    from export_scheduler.schedules import Schedule, Schedules
 
-_LIST_TIMEOUT_SECONDS = 120
-_SYSTEM_FOLDER = "MELTANO_SYS_DIR_ROOT"
-_ENVIRONMENT = "MELTANO_ENVIRONMENT"
+_ANSWER_TIMEOUT_SECONDS = 120
+_ERROR = re.compile(r"\[error +\] +(?:\S+ +)?(.*)")
+_LINE_OF_FILE = re.compile(r'^ *(in ".+", line \d+.*)', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,55 +34,49 @@ class Project:
 
     Attributes:
         root: The folder of meltano.yml.
-        meltano: The command.
     """
 
     root: Path
-    meltano: str
 
     @classmethod
     def here(cls) -> Project:
-        """The project that `meltano invoke` names in the environment, or the working directory.
+        """The project that `meltano invoke` names in the environment, or the working directory."""
+        return cls(Path(os.environ.get("MELTANO_PROJECT_ROOT") or ".").resolve())
 
-        Raises:
-            SchedulerError: When there is none, or no Meltano.
-        """
-        root = Path(os.environ.get("MELTANO_PROJECT_ROOT") or ".").resolve()
-        if not (root / "meltano.yml").is_file():
-            raise SchedulerError(
-                f"There is no meltano.yml in {root}. Start the scheduler with "
-                "`meltano invoke scheduler`, or in the folder of meltano.yml."
-            )
-        return cls(root, _meltano(root))
+    @property
+    def exists(self) -> bool:
+        """Whether there is a meltano.yml."""
+        return (self.root / project_file.NAME).is_file()
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> Schedules:
         """Read the schedules anew.
 
         Raises:
-            SchedulerError: Meltano cannot read them, or one of them is wrong.
+            SchedulerError: meltano.yml as a whole cannot be read.
         """
-        return schedules_from(json.loads(self._output_of("schedule", "list", "--format=json")))
+        return schedules_from(project_file.read(self.root))
 
     def states_of(self, schedule: Schedule) -> Iterator[dict[str, Any]]:
-        """The Singer states of the pairs of plugins that the schedule runs."""
+        """The Singer states of the pairs of plugins that the schedule runs; of a new one, none."""
         known = set(self._output_of("state", "list").split())
-        for name in self._state_ids(schedule):
-            if name in known:
-                state = json.loads(self._output_of("state", "get", name))
-                yield state.get("singer_state") or {}
+        for names in self._state_ids(schedule):
+            name = next((each for each in names if each in known), None)
+            state = json.loads(self._output_of("state", "get", name)) if name else {}
+            yield state.get("singer_state") or {}
 
-    def _state_ids(self, schedule: Schedule) -> Iterator[str]:
-        yield schedule.name  # of a schedule with extractor and loader instead of a job
-        environment = schedule.env.get(_ENVIRONMENT) or os.environ.get(_ENVIRONMENT)
+    def _state_ids(self, schedule: Schedule) -> Iterator[tuple[str, ...]]:
+        """For each pair of plugins, the ids that its state may have."""
+        environment = schedule.env.get(ENVIRONMENT_VARIABLE) or os.environ.get(ENVIRONMENT_VARIABLE)
         for task in schedule.tasks:
             tap, *others = shlex.split(task)
             for other in others:
-                yield f"{environment}:{tap}-to-{other}"
+                # The second is that of a schedule with extractor and loader instead of a job.
+                yield f"{environment}:{tap}-to-{other}", schedule.name
 
     def version(self) -> tuple[tuple[str, int, int], ...]:
         """Changes whenever a file that Meltano reads schedules and settings from has changed."""
-        files = sorted({*self.root.glob("*.yml"), *self.root.glob("*/*.meltano.yml")})
-        facts = ((file.name, file.stat()) for file in files if file.is_file())
+        files = {*self.root.glob("*.yml"), *project_file.files(self.root)}
+        facts = ((str(path), path.stat()) for path in sorted(files) if path.is_file())
         return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in facts)
 
     def run(self, schedule: Schedule, lock: int, folder: Path) -> subprocess.Popen[str]:
@@ -88,14 +86,20 @@ class Project:
             schedule: What to run.
             lock: A descriptor its processes inherit, so that the lock lasts as long as they do.
             folder: Becomes the system folder of this run.
+
+        Raises:
+            SchedulerError: There is no Meltano, or the folder cannot be written to.
         """
-        self._fill_system_folder(folder)
+        # Meltano's record of a run that a power failure cut off would refuse this one for
+        # minutes. The lock, and the target's own, see to it that nothing runs twice.
+        command = [self.meltano(), "schedule", "run", schedule.name, "--force"]
+        with writing_to(folder.parent):
+            system_folder.fill(folder, self.root)
+            log = MeltanoLog(folder, self.root).variables()
         return subprocess.Popen(  # noqa: S603 Meltano's own command
-            # Meltano's record of a run that a power failure cut off would refuse this one for
-            # minutes. The lock, and the target's own, see to it that nothing runs twice.
-            [self.meltano, "schedule", "run", schedule.name, "--force"],
+            command,
             cwd=self.root,
-            env={**os.environ, **schedule.env, _SYSTEM_FOLDER: str(folder)},
+            env={**os.environ, **schedule.env, system_folder.VARIABLE: str(folder), **log},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -104,53 +108,45 @@ class Project:
             pass_fds=(lock,),
         )
 
-    def _fill_system_folder(self, folder: Path) -> None:
-        """Make *folder* the project's system folder with a `run` of its own.
+    def meltano(self) -> str:
+        """The command.
 
-        Meltano keeps a tap's catalog in `run`: two runs of one tap at once write over each other's.
+        Raises:
+            SchedulerError: There is none.
         """
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        shared = _system_folder(self.root)
-        for name in {"meltano.db", *(each.name for each in shared.iterdir())} - {"run"}:
-            (folder / name).symlink_to(shared / name)
+        # Meltano keeps a link to itself in its system folder, for just this purpose.
+        beside = system_folder.shared(self.root) / "run" / "bin"
+        for candidate in (beside, self.root / ".venv" / "bin" / "meltano"):
+            if candidate.is_file() and os.access(candidate, os.X_OK):
+                return str(candidate)
+        found = shutil.which("meltano")
+        if found is None:
+            raise SchedulerError(
+                "There is no `meltano` beside the project or on the PATH; run `make setup`."
+            )
+        return found
 
     def _output_of(self, *command: str) -> str:
+        said = f"`meltano {' '.join(command)}`"
         try:
-            done = subprocess.run(  # noqa: S603 Meltano's own command
-                [self.meltano, *command],
+            return subprocess.run(  # noqa: S603 Meltano's own command
+                [self.meltano(), *command],
                 cwd=self.root,
                 capture_output=True,
                 text=True,
-                timeout=_LIST_TIMEOUT_SECONDS,
+                timeout=_ANSWER_TIMEOUT_SECONDS,
                 check=True,
-            )
+            ).stdout
         except subprocess.CalledProcessError as error:
-            raise SchedulerError(
-                f"`meltano {' '.join(command)}` failed: {_last_line(error.stderr)}"
-            ) from error
+            raise SchedulerError(f"{said} failed: {first_error(error.stderr)}") from error
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise SchedulerError(
-                f"`meltano {' '.join(command)}` did not answer ({type(error).__name__})."
-            ) from error
-        return done.stdout
+            raise SchedulerError(f"{said} did not answer ({type(error).__name__}).") from error
 
 
-def _system_folder(root: Path) -> Path:
-    return Path(os.environ.get(_SYSTEM_FOLDER) or root / ".meltano").resolve()
-
-
-def _meltano(root: Path) -> str:
-    """Meltano keeps a link to itself in its system folder, for just this purpose."""
-    for candidate in (_system_folder(root) / "run" / "bin", root / ".venv" / "bin" / "meltano"):
-        if os.access(candidate, os.X_OK):
-            return str(candidate)
-    found = shutil.which("meltano")
-    if found is None:
-        raise SchedulerError("There is no `meltano` on the PATH; install it, or add it there.")
-    return found
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no message"
+def first_error(log: str) -> str:
+    """The first error that Meltano speaks of, and the line of a file that it names."""
+    place = _LINE_OF_FILE.search(log)
+    found = _ERROR.search(log)
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    error = found[1].strip() if found else lines[-1] if lines else "no message"
+    return f"{error} {place[1]}" if place else error

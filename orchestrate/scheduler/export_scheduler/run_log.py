@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
@@ -9,10 +10,12 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
 LOGGER = logging.getLogger("scheduler")
@@ -36,7 +39,8 @@ class Line:
         rejected: People left out.
         bytes: Size of the files.
         files: Their names.
-        error: What the failed run said last.
+        error: The first error of the failed run, or why it could not start.
+        final: Whether a repetition would fail the same: settings, a refused token or login.
     """
 
     at: str
@@ -51,6 +55,38 @@ class Line:
     bytes: int | None = None
     files: tuple[str, ...] = ()
     error: str | None = None
+    final: bool = False
+
+    @property
+    def text(self) -> str:
+        """The line as a sentence, for what shows messages to people."""
+        if not self.ok:
+            return f"{self.schedule}: failed: {self.error}"
+        if self.audience is None:
+            return f"{self.schedule}: ended well"
+        counts = f"{self.rows} rows, {self.rejected} rejected"
+        return f"{self.schedule}: {self.audience} delivered, {counts}"
+
+
+def utc(moment: datetime) -> str:
+    """As the lines and the state have it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def tell(lines: Iterable[Line], run_log: RunLog, webhook_url: str | None) -> None:
+    """Add *lines* to the run log and send them; what cannot be written stands in the log."""
+    lines = list(lines)
+    try:
+        run_log.add(lines)
+    except OSError as error:
+        for line in lines:
+            LOGGER.error(  # noqa: TRY400 the line says it all
+                "`state_dir`: no line could be added to the run log (%s); it would be: %s",
+                error.strerror,
+                json.dumps(asdict(line)),
+            )
+    for line in lines if webhook_url else ():
+        send(line, webhook_url or "")
 
 
 class RunLog:
@@ -65,19 +101,35 @@ class RunLog:
 
     def add(self, lines: Iterable[Line]) -> None:
         """Append *lines*, each in one write, so that runs at the same time do not mix."""
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                # A full disk or a power failure has cut the last line off.
+                os.write(descriptor, b"\n")
             for line in lines:
-                os.write(descriptor, f"{json.dumps(asdict(line))}\n".encode())
+                text = f"{json.dumps(asdict(line))}\n".encode()
+                if os.write(descriptor, text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
+    def last_of(self, schedule: str) -> Line | None:
+        """The newest line of a schedule."""
+        lines = [line for line in self._all() if line.schedule == schedule]
+        return lines[-1] if lines else None
+
     def last(self, count: int) -> list[Line]:
-        """The newest *count* lines; what is no line is passed over."""
+        """The newest *count* lines."""
+        return self._all()[-count:]
+
+    def _all(self) -> list[Line]:
+        """What is no line is passed over."""
         if not self._path.exists():
             return []
-        with self._path.open(encoding="utf-8") as lines:
-            return list(_lines(lines))[-count:]
+        with self._path.open(encoding="utf-8", errors="replace") as lines:
+            return list(_lines(lines))
 
 
 def _lines(texts: Iterable[str]) -> Iterator[Line]:
@@ -123,7 +175,8 @@ def send(line: Line, url: str) -> None:
     try:
         request = urllib.request.Request(  # noqa: S310 the user's own address, checked on start
             url,
-            data=json.dumps(asdict(line)).encode(),
+            # Slack, Teams and Mattermost show `text`.
+            data=json.dumps({**asdict(line), "text": line.text}).encode(),
             headers={"Content-Type": "application/json"},
             method="POST",
         )

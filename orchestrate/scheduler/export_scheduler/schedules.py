@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,22 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from export_scheduler.errors import SchedulerError
+from export_scheduler.schedule_entry import (
+    BY_HAND,
+    HOURS,
+    ONCE,
+    problems_of,
+    tasks_of,
+    variables_of,
+    zone_of,
+    zone_problems,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-TIMEZONE_VARIABLE = "EXPORT_TIMEZONE"
-ONCE = "@once"
+    from export_scheduler.schedule_entry import Entry, Jobs
+
 # CronSim may answer with a moment that lies behind one within a repeated hour.
 _LONGEST_REPEATED_TIME = timedelta(hours=3)
 
@@ -39,21 +51,17 @@ class Schedule:
     tasks: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        for problem in zone_problems(self.timezone):
+            raise SchedulerError(f"Schedule '{self.name}': {problem}")
+        if self.interval == ONCE:
+            return
         try:
-            ZoneInfo(self.timezone)
-        except (OSError, ValueError, KeyError) as error:
+            CronSim(self.interval, datetime.now(UTC))
+        except CronSimError as error:
             raise SchedulerError(
-                f"Schedule '{self.name}': {TIMEZONE_VARIABLE} names no time zone; "
-                "write an IANA name such as Europe/Berlin."
+                f"Schedule '{self.name}': interval is no cron expression ({error}); write "
+                'one such as "30 6 * * *" for half past six.'
             ) from error
-        if self.interval != ONCE:
-            try:
-                CronSim(self.interval, datetime.now(UTC))
-            except CronSimError as error:
-                raise SchedulerError(
-                    f"Schedule '{self.name}': interval is no cron expression ({error}); write "
-                    'one such as "30 6 * * *" for half past six.'
-                ) from error
 
     @property
     def rule(self) -> str:
@@ -84,45 +92,95 @@ class Schedule:
         return latest
 
 
-def schedules_from(listing: Mapping[str, Any]) -> list[Schedule]:
-    """The schedules in what `meltano schedule list --format=json` prints.
+@dataclass(frozen=True, slots=True)
+class WrongSchedule:
+    """An entry of `schedules` that cannot be run as it stands.
 
-    Raises:
-        SchedulerError: An interval or a zone is wrong.
+    Attributes:
+        name: Its name.
+        problem: One line: what is wrong and what to write.
+        guess: Is due when a run of it is missed: at its own interval, as far as that can be read.
     """
-    kinds = listing.get("schedules", {})
-    entries = [*kinds.get("job", ()), *kinds.get("elt", ())]
-    return [_schedule(entry) for entry in entries if entry.get("cron_interval") or _is_once(entry)]
+
+    name: str
+    problem: str
+    guess: Schedule
 
 
-def _is_once(entry: Mapping[str, Any]) -> bool:
-    return bool(entry["interval"] == ONCE)
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """All entries of `schedules` in meltano.yml; those without an hour are left out.
+
+    Attributes:
+        right: What can be run.
+        wrong: What cannot.
+    """
+
+    right: tuple[Schedule, ...]
+    wrong: tuple[WrongSchedule, ...]
+
+    def named(self, name: str) -> Schedule:
+        """The one of that name.
+
+        Raises:
+            SchedulerError: There is none, or it is wrong.
+        """
+        for wrong in self.wrong:
+            if wrong.name == name:
+                raise SchedulerError(wrong.problem)
+        for schedule in self.right:
+            if schedule.name == name:
+                return schedule
+        known = [schedule.name for schedule in self.right] + [wrong.name for wrong in self.wrong]
+        names = ", ".join(known) or "none"
+        raise SchedulerError(f"meltano.yml has no schedule '{name}'; it has: {names}.")
 
 
-def _schedule(entry: Mapping[str, Any]) -> Schedule:
-    env = {name: str(value) for name, value in (entry.get("env") or {}).items()}
+def schedules_from(project: Mapping[str, Any]) -> Schedules:
+    """The schedules in what `project_file.read` returns."""
+    entries = [each for each in project["schedules"] if each.get("interval") not in BY_HAND]
+    names = Counter(_name(entry) for entry in entries)
+    right: list[Schedule] = []
+    wrong: dict[str, WrongSchedule] = {}
+    for entry in entries:
+        name = _name(entry)
+        try:
+            right.append(_schedule(name, entry, project["jobs"], is_only=names[name] == 1))
+        except SchedulerError as error:
+            wrong[name] = WrongSchedule(name, str(error), _guess(name, entry))
+    return Schedules(tuple(right), tuple(wrong.values()))
+
+
+def _name(entry: Entry) -> str:
+    return str(entry.get("name") or "without a name")
+
+
+def _schedule(name: str, entry: Entry, jobs: Jobs, *, is_only: bool) -> Schedule:
+    if not is_only:
+        raise SchedulerError(f"Schedule '{name}': there are two of that name; rename one.")
+    for problem in problems_of(entry, jobs):
+        raise SchedulerError(f"Schedule '{name}': {problem}")
     return Schedule(
-        name=entry["name"],
-        interval=ONCE if _is_once(entry) else entry["cron_interval"],
-        timezone=env.get(TIMEZONE_VARIABLE) or "UTC",
-        env=env,
-        tasks=tuple(_tasks(entry)),
+        name=name,
+        interval=_interval(entry),
+        timezone=zone_of(entry),
+        env=variables_of(entry),
+        tasks=tasks_of(entry, jobs),
     )
 
 
-def _tasks(entry: Mapping[str, Any]) -> Iterator[str]:
-    """Those of its job; or the pair of a schedule that names extractor and loader instead."""
-    if "extractor" in entry:
-        yield f"{entry['extractor']} {entry['loader']}"
-    job = entry.get("job")
-    for task in job.get("tasks", ()) if isinstance(job, dict) else ():
-        yield " ".join(_flat(task))
+def _interval(entry: Entry) -> str:
+    written = str(entry.get("interval"))
+    return HOURS.get(written, written)
 
 
-def _flat(task: Any) -> Iterator[str]:
-    """Meltano allows a task to be a list too, and lists within it."""
-    for each in [task] if isinstance(task, str) else task:
-        if isinstance(each, str):
-            yield each
-        else:
-            yield from _flat(each)
+def _guess(name: str, entry: Entry) -> Schedule:
+    """When a wrong schedule is taken to be due, only to say that it did not run."""
+    interval = _interval(entry)
+    zone = zone_of(entry) if isinstance(entry.get("env"), Mapping) else "UTC"
+    for candidate in ((interval, zone), (interval, "UTC")):
+        try:
+            return Schedule(name, *candidate)
+        except SchedulerError:
+            continue
+    return Schedule(name, HOURS["@daily"])

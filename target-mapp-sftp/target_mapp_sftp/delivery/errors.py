@@ -73,6 +73,8 @@ class ForwardingRefusedError(DeliveryError):
 class AlgorithmError(DeliveryError):
     """The server speaks no algorithm that the SSH library speaks, being too old or too new."""
 
+    is_final = True
+
 
 class HostKeyError(DeliveryError):
     """The server's host key is unknown, revoked or another one than expected.
@@ -81,15 +83,21 @@ class HostKeyError(DeliveryError):
         other_kinds: Types of further keys that the server has.
     """
 
+    is_final = True
+
     other_kinds: tuple[str, ...] = ()
 
 
 class LoginError(DeliveryError):
     """The server refused the login; trying again could lock the account."""
 
+    is_final = True
+
 
 class NoSftpError(DeliveryError):
     """The login works, but the account may not use SFTP."""
+
+    is_final = True
 
 
 class RefusedError(DeliveryError):
