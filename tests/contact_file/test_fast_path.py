@@ -15,7 +15,7 @@ from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_att
 from target_mapp_sftp.contact_file.cells import CellOptions, ResolvedColumn, compile_cell, resolve
 from target_mapp_sftp.contact_file.fast_cells import with_fast_path
 from target_mapp_sftp.contact_file.field_map import Column
-from target_mapp_sftp.contact_file.row import KeyedCell, texts_function
+from target_mapp_sftp.contact_file.row import column_texts
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 HEADERS = (*standard_attributes(), *(f"{prefix}X" for prefix in FREE_PREFIXES), "user.Company")
@@ -97,9 +97,7 @@ def differences(column: ResolvedColumn, options: CellOptions, values: Any) -> li
     """Where the two ways disagree."""
     notes: list[str] = []
     whole = compile_cell(column, options, notes.append)
-    short = texts_function(
-        [KeyedCell("field", with_fast_path(column, options, whole), column.text_limit)]
-    )
+    texts_of = column_texts(with_fast_path(column, options, whole), column.text_limit)
 
     def said(cell: Any, value: Any) -> str:
         notes.clear()
@@ -112,7 +110,7 @@ def differences(column: ResolvedColumn, options: CellOptions, values: Any) -> li
         f"{value!r:.80}: {by_stages} or {at_once}"
         for value in values
         if (by_stages := said(whole, value))
-        != (at_once := said(lambda each: short({"field": each})[0], value))
+        != (at_once := said(lambda each: texts_of([each])[0], value))
     ]
 
 

@@ -29,7 +29,8 @@ _PLAIN_FRACTION = re.compile(r"-?[0-9]{1,40}\.[0-9]{0,40}[1-9]").fullmatch
 _WORDS = {"t": "true", "true": "true", "f": "false", "false": "false"}
 _LENGTH_OF_DATE = len("2026-11-23")
 _LENGTH_WITH_OFFSET = len("2026-11-23T08:30:00-07:00")
-_LENGTH_OF_NANOSECONDS = len("2026-11-23T08:30:00.123456789Z")
+# Without a fraction, and with one to nine digits after a dot.
+_LENGTHS_WITH_Z = {20, *range(22, 31)}
 _MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
 
 
@@ -44,7 +45,7 @@ def with_fast_path(column: ResolvedColumn, options: CellOptions, cell: Cell) -> 
     if "x-tidy" in column.rules:
         return cell
     if column.is_membership:
-        return _list(cell, ",", column.max_length, sorted)
+        return _membership(cell, column.max_length)
     if column.type == "string":
         separator = separator_of(column, options)
         cell = _list(cell, separator, column.max_length)
@@ -64,16 +65,33 @@ def _passing(column: ResolvedColumn, cell: Cell) -> Cell:
     return short
 
 
-def _list(
-    cell: Cell, separator: str, limit: int, in_order: Callable[..., list[str]] = list
-) -> Cell:
+def _membership(cell: Cell, limit: int) -> Cell:
+    """For a list of slugs."""
+
+    def short(value: Any) -> str:
+        if value.__class__ is list and value:
+            try:
+                slugs = sorted(value)
+                text = ",".join(slugs)
+            except TypeError:
+                # There are other things than text in it.
+                return cell(value)
+            # Blank ones would come first.
+            if slugs[0] >= "!" and text.isascii() and len(text) <= limit:
+                return text
+        return cell(value)
+
+    return short
+
+
+def _list(cell: Cell, separator: str, limit: int) -> Cell:
     """For a list of texts."""
     join, is_blank = separator.join, str.isspace
 
     def short(value: Any) -> str:
         if value.__class__ is list:
             try:
-                text = join(in_order(value))
+                text = join(value)
             except TypeError:
                 # There are other things than text in it.
                 return cell(value)
@@ -129,18 +147,17 @@ def _utc(cell: Cell, limit: int) -> Cell:
     parse = datetime.fromisoformat
 
     def short(value: Any) -> str:
-        # Nothing that begins with 0, for there is Go's zero time among it.
-        if value.__class__ is not str or value[4:17:3] != "--T::" or value[0] == "0":
-            return cell(value)
-        try:
-            # Refuses days and hours that do not exist; the text is the same without it.
-            moment = parse(value)
-            if value[-1] == "Z" and value[-2] != "." and len(value) <= _LENGTH_OF_NANOSECONDS:
-                return f"{value[:19]}+00:00"
-            if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
-                return moment.astimezone(UTC).isoformat()
-        except (ValueError, OverflowError):
-            return cell(value)
+        # Go's zero time is among what begins with 0.
+        if value.__class__ is str and value[4:17:3] == "--T::" and value > "1":
+            try:
+                # Refuses days and hours that do not exist; the text is the same without it.
+                moment = parse(value)
+                if value[-1] == "Z" and len(value) in _LENGTHS_WITH_Z:
+                    return f"{value[:19]}+00:00"
+                if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
+                    return moment.astimezone(UTC).isoformat()
+            except (ValueError, OverflowError):
+                return cell(value)
         return cell(value)
 
     return short

@@ -26,7 +26,7 @@ from target_mapp_sftp.contact_file.text import clean, quoted
 from target_mapp_sftp.contact_file.values import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from target_mapp_sftp.contact_file.settings import FileSettings
 
 
-_ROWS_AT_A_TIME = 512
+_ROWS_AT_A_TIME = 128
 PREVIEW = "preview"
 """Stands in the name of a preview where a delivery has its moment."""
 
@@ -75,7 +75,7 @@ class ContactFile:
         self.filtered = 0
         self._settings = settings
         self._rows = 0
-        self._waiting: list[list[str]] = []
+        self._waiting: list[list[Any]] = []
         self._filled = [0] * len(settings.columns)
         self._duplicates = 0
         self._losses = Losses()
@@ -101,6 +101,7 @@ class ContactFile:
         Raises:
             MappingError: When the new schema has none of a mapped field.
         """
+        self._write_waiting()
         self._cells = self._compiled(schema)
 
     def _compiled(self, schema: Mapping[str, Any]) -> RowCells:
@@ -113,7 +114,7 @@ class ContactFile:
             DataError: When the record breaks a rule that is to fail the run.
         """
         self.received += 1
-        identifier_key, identify, compared_as, identifier_unchecked, texts_of = self._cells
+        identifier_key, identify, compared_as, identifier_unchecked, keys, _ = self._cells
         try:
             identifier = identify(record.get(identifier_key))
         except BadValueError as error:
@@ -124,19 +125,29 @@ class ContactFile:
             if self._seen is not None and not self._seen.add(compared_as(identifier)):
                 self._count_duplicate()
                 return
-        self._waiting.append([identifier, *texts_of(record)])
+        self._waiting.append([identifier, *map(record.get, keys)])
         self._rows += 1
         if len(self._waiting) == _ROWS_AT_A_TIME:
             self._write_waiting()
 
-    def _row(self, cells: list[str]) -> bytes:
+    def _encoded_rows(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
+        lines = [self._between.join(cells) for cells in rows]
+        text = "".join(lines)
+        if text.isprintable() and text.count('"') == self._quotes * len(lines):
+            try:
+                return [f'"{line}{self._end}'.encode(self._encoding) for line in lines]
+            except UnicodeEncodeError:
+                pass
+        return [self._row(cells) for cells in rows]
+
+    def _row(self, cells: Sequence[str]) -> bytes:
         text = self._between.join(cells)
         if not text.isprintable() or text.count('"') != self._quotes:
             text = self._between.join([quoted(cell) for cell in cells])
         try:
             return f'"{text}{self._end}'.encode(self._encoding)
         except UnicodeEncodeError:
-            return self._encoded(cells)
+            return self._encoded([*cells])
 
     def count_filtered(self) -> None:
         """Count a record that a filter of the user's left out."""
@@ -144,10 +155,15 @@ class ContactFile:
         self.filtered += 1
 
     def _write_waiting(self) -> None:
-        rows = [self._row(cells) for cells in self._waiting]
-        for place, cells in enumerate(zip(*self._waiting, strict=True)):
-            self._filled[place] += len(cells) - cells.count("")
+        if not self._waiting:
+            return
+        identifiers, *values = zip(*self._waiting, strict=True)
         self._waiting.clear()
+        others = zip(self._cells.columns, values, strict=True)
+        columns = [identifiers, *(texts_of(column) for texts_of, column in others)]
+        for place, texts in enumerate(columns):
+            self._filled[place] += len(texts) - texts.count("")
+        rows = self._encoded_rows(list(zip(*columns, strict=True)))
         if self._rows_left is not None:
             # A preview: everybody is counted, and only the first rows are written.
             rows = rows[: self._rows_left]
@@ -199,6 +215,7 @@ class ContactFile:
                 losses.folded[column.header, f"letters that {name} does not have"] += 1
             else:
                 losses.emptied[column.header, f"has a character that {name} does not have"] += 1
+                self._filled[place] -= 1
         text = self._between.join([quoted(cell) for cell in cells])
         return f'"{text}{self._end}'.encode(self._encoding)
 

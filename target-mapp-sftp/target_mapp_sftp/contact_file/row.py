@@ -18,11 +18,14 @@ from target_mapp_sftp.contact_file.tidy import SAME
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from target_mapp_sftp.contact_file.cells import Cell, ResolvedColumn
     from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.settings import FileSettings
+
+    ColumnTexts = Callable[[Iterable[Any]], list[str]]
+    """The texts of a column, of the values of many records."""
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
@@ -51,28 +54,16 @@ class RowCells(NamedTuple):
         identify: Makes the identifier's text of what is found there, or raises BadValueError.
         compared_as: Makes of that text what is the same for two texts of one contact.
         identifier_unchecked: Makes a text of it whatever it is, and never raises.
-        texts_of: Makes the texts of the other columns, in order, and never raises.
+        keys: The keys under which the values of the other columns are found, in order.
+        columns: Makes the texts of many values of each of them; never raises.
     """
 
     identifier_key: str
     identify: Cell
     compared_as: Callable[[str], str]
     identifier_unchecked: Cell
-    texts_of: Callable[[Mapping[str, Any]], list[str]]
-
-
-class KeyedCell(NamedTuple):
-    """A cell and the record's key whose value it takes.
-
-    Attributes:
-        key: The key.
-        cell: The cell.
-        text_limit: The length up to which a text needs no call of the cell.
-    """
-
-    key: str
-    cell: Cell
-    text_limit: int = 0
+    keys: tuple[str, ...]
+    columns: tuple[ColumnTexts, ...]
 
 
 def compile_row(
@@ -95,11 +86,17 @@ def compile_row(
         default_country=settings.default_country,
     )
     first, *others = _resolved(settings, schema, stream_name)
-    cells = [_keyed(column, _counted(column, options, losses)) for column in others]
-    key, identify, _ = _keyed(first, _identifying(first, options, settings.encoding))
-    _, unchecked, _ = _keyed(first, _unchecked)
-    compared_as = SAME.get(first.rules.get("x-tidy", ""), str)
-    return RowCells(key, identify, compared_as, unchecked, texts_function(cells))
+    return RowCells(
+        identifier_key=first.key,
+        identify=_reaching(first, _identifying(first, options, settings.encoding)),
+        compared_as=SAME.get(first.rules.get("x-tidy", ""), str),
+        identifier_unchecked=_reaching(first, _unchecked),
+        keys=tuple(column.key for column in others),
+        columns=tuple(
+            column_texts(_reaching(column, _counted(column, options, losses)), column.text_limit)
+            for column in others
+        ),
+    )
 
 
 def _resolved(
@@ -135,26 +132,27 @@ def _missing_field(column: Column, schema: Mapping[str, Any]) -> str:
     return f"{column.entry}: the stream has no field '{column.field}'; {advice}"
 
 
-def texts_function(cells: Sequence[KeyedCell]) -> Callable[[Mapping[str, Any]], list[str]]:
-    """Make one function of the cells; a plain text is written without the call of its cell."""
-    keys = [each.key for each in cells]
-    others = [(each.cell, each.text_limit) for each in cells]
+def column_texts(cell: Cell, text_limit: int) -> ColumnTexts:
+    """Make the texts of a column's values, many at a time, which takes half of the time.
 
-    def texts_of(record: Mapping[str, Any]) -> list[str]:
+    Args:
+        cell: Makes the text of one.
+        text_limit: The length up to which a text is written as it stands, without the cell.
+    """
+
+    def texts(values: Iterable[Any]) -> list[str]:
         return [
-            v if v.__class__ is str and 0 < len(v) <= limit else cell(v)
-            for v, (cell, limit) in zip(map(record.get, keys), others, strict=True)
+            value if value.__class__ is str and 0 < len(value) <= text_limit else cell(value)
+            for value in values
         ]
 
-    return texts_of
+    return texts if text_limit else lambda values: [cell(value) for value in values]
 
 
-def _keyed(column: ResolvedColumn, cell: Cell) -> KeyedCell:
-    """The record's key that the field begins with, and the cell for what stands there."""
+def _reaching(column: ResolvedColumn, cell: Cell) -> Cell:
+    """The cell for what stands under the record's key that the field begins with."""
     path = column.path
-    if path:
-        return KeyedCell(column.key, lambda value: cell(reach(value, path)))
-    return KeyedCell(column.key, cell, column.text_limit)
+    return (lambda value: cell(reach(value, path))) if path else cell
 
 
 def _unchecked(value: Any) -> str:
