@@ -95,6 +95,7 @@ class RunReport:
                 reject_reasons=counts.reject_reasons,
                 rejects_path=str(counts.rejects_path) if counts.rejects_path else None,
                 emptied=counts.emptied,
+                cut=counts.cut,
                 filled=counts.filled if export.finished is not None else {},
                 files=_files(export.finished, delivered),
                 seconds=export.seconds,

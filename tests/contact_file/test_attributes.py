@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -20,7 +21,9 @@ from target_mapp_sftp.contact_file.attributes import (
 )
 from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
 from target_mapp_sftp.contact_file.checks import FORMATS, checks_of
+from target_mapp_sftp.contact_file.fast_cells import with_fast_path
 from target_mapp_sftp.contact_file.field_map import Column
+from target_mapp_sftp.contact_file.field_types import field_type
 from target_mapp_sftp.contact_file.values import BadValueError
 
 FREE = ("user.CustomAttribute.Tier", "user.MemberAttribute.Store")
@@ -115,6 +118,18 @@ def test_checks_agree_with_json_schema(header: str, text: str) -> None:
         ("user.Email", "tom@straße.example", "tom@xn--strae-oqa.example"),
         ("user.Email", "Tom.O'Neil@EXAMPLE.ORG", "Tom.O'Neil@example.org"),
         ("user.MobileNumber", "+49 (151) 12-34 56/78", "+49151" + "12345678"),
+        ("user.MobileNumber", 4915112345678.0, "4915112345678"),
+        ("user.MobileNumber", "(+49) 151 123456", "+49151123456"),
+        ("user.MobileNumber", ["+49151123456"], "+49151123456"),
+        ("user.MobileNumber", [None, "+49151123456", "", "+49 151-123456"], "+49151123456"),
+        ("user.FaxNumber", " app.user_77 ", "app.user_77"),
+        ("user.Identifier", "\tcrm-1 ", "crm-1"),
+        ("user.Identifier", 1e3, "1000"),
+        ("user.PartnerId", "007", "007"),
+        ("user.PartnerId", " 7.0 ", "7"),
+        ("user.TimeZone", "Europe/Berlin ", "Europe/Berlin"),
+        ("user.DateOfBirth", 19880229, "1988-02-29"),
+        ("user.DateOfBirth", "0001-01-01T00:00:00Z", ""),
         ("user.ISOCountryCode", " de ", "DE"),
         ("user.ISOLanguageCode", "DE", "de"),
         ("user.Title", 1, "1"),
@@ -130,6 +145,47 @@ def test_untidy_value_is_tidied(header: str, text: object, written: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("user.MobileNumber", "4915112345678.0"),
+        ("user.MobileNumber", "+49.151.12345678"),
+        ("user.MobileNumber", 49151123456.5),
+        ("user.MobileNumber", -49151123456),
+        ("user.MobileNumber", "-49151123456"),
+        ("user.MobileNumber", "+49 (0151) 123456"),
+        ("user.MobileNumber", "+49 ( 0) 151 123456"),
+        ("user.MobileNumber", "+49151123456 / +49151654321"),
+        ("user.MobileNumber", "\u0664\u0669151123456"),
+        ("user.MobileNumber", ["+49151123456", "+49151654321"]),
+        ("user.MobileNumber", ["4915", "1123456"]),
+        ("user.MobileNumber", ["+49151123456", "call me"]),
+        ("user.Email", ["tom@example.org", "tim@example.org"]),
+        ("user.ISOCountryCode", ["DE", "FR"]),
+        ("user.ISOCountryCode", True),
+        ("user.ZipCode", 123456789012),
+        ("user.ZipCode", "123456-789012"),
+        ("user.Nickname", "2026-11-23T08:30:00+00:00"),
+        ("user.MobileNumber", "49151123456-"),
+        ("user.MobileNumber", "++49151123456"),
+        ("user.PartnerId", 123456.0),
+        ("user.PartnerId", "1_0"),
+        ("user.Title", "\u0661"),
+        ("user.Title", True),
+        ("user.DateOfBirth", 1987),
+        ("user.DateOfBirth", "540604800"),
+        ("user.DateOfBirth", {"a": 1}),
+    ],
+)
+@pytest.mark.parametrize("too_long", ["cut", "empty"])
+def test_value_that_only_a_guess_would_mend(header: str, value: object, too_long: str) -> None:
+    """What is not certain stays empty, whichever way long texts go."""
+    for schema in ({}, {"type": ["integer", "string"]}, {"type": "string", "format": "date"}):
+        column = resolved(Column("field", header), field_type(schema))
+        with pytest.raises(BadValueError):
+            compile_cell(column, CellOptions(too_long=too_long))(value)
+
+
+@pytest.mark.parametrize(
     "address",
     ["tom@xn--.example", "tom@bü cher.example", "tom@ü" + "e" * 63 + ".example", "@ü", "ü@", "ü"],
 )
@@ -137,6 +193,23 @@ def test_domain_that_cannot_be(address: str) -> None:
     """A domain that has no Punycode form makes no address."""
     with pytest.raises(BadValueError):
         text_of("user.Email", address)
+
+
+def test_attribute_of_several_rules() -> None:
+    """An attribute may have any rules together: all of them hold, on both paths."""
+    rules = {
+        "title": "Shop", "maxLength": 4, "pattern": "^[a-z]+$", "enum": ["abc", "abcde", "a1"],
+        "x-tidy": "lower",
+    }  # fmt: skip
+    column, options = replace(resolved(Column("field", "user.Shop")), rules=rules), CellOptions()
+    whole = compile_cell(column, options)
+    short = with_fast_path(column, options, whole)
+
+    assert [whole(" ABC "), short(" ABC "), short("abc")] == ["abc"] * 3
+    for cell in (whole, short):
+        for value in ("abcde", "a1", "x", "abc1"):
+            with pytest.raises(BadValueError):
+                cell(value)
 
 
 def test_table_shows_every_attribute() -> None:

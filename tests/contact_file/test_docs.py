@@ -15,12 +15,20 @@ from target_mapp_sftp.contact_file.attributes import attributes_table
 from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
 from target_mapp_sftp.contact_file.fast_cells import with_fast_path
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
+<<<<<<< HEAD
+=======
+from target_mapp_sftp.contact_file.field_types import FieldType
+>>>>>>> bc42538 (Write down how values, dates, long texts and spellings of an identifier are read, and test every line)
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "field-to-value.md").read_text("utf-8")
 CONVERSIONS = re.findall(r"^\| `([a-z-]+)` \| `(.+)` \| `(.*)` \|$", PAGE, re.MULTILINE)
+<<<<<<< HEAD
 NUMBERS = re.findall(r"^\| `(\+?[\d(].*)` \| `(.*)` \| [a-z]", PAGE, re.MULTILINE)
+=======
+DATES = re.findall(r"^\| `([^`]+)` \| (not a date|nothing|[\d:T+-]+) \|$", PAGE, re.MULTILINE)
+>>>>>>> bc42538 (Write down how values, dates, long texts and spellings of an identifier are read, and test every line)
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -31,6 +39,27 @@ def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
     cell = with_fast_path(column, options, compile_cell(column, options))
 
     assert cell(decode(value)) == text
+
+
+@pytest.mark.parametrize(("value", "read_as"), DATES)
+def test_date_of_the_page(value: str, read_as: str) -> None:
+    """Every edge of the rule about dates is where the page says, with and without a schema."""
+    cells = [
+        compile_cell(column, CellOptions())
+        for column in (
+            resolved(Column("field", "user.CustomAttribute.X", type="date-time")),
+            resolved(
+                Column("field", "user.CustomAttribute.X"), FieldType("date-time", strict=True)
+            ),
+        )
+    ]
+    if read_as == "not a date":
+        for cell in cells:
+            with pytest.raises(BadValueError, match="not a date"):
+                cell(decode(value))
+    else:
+        text = "" if read_as == "nothing" else read_as
+        assert [cell(decode(value)) for cell in cells] == [text, text]
 
 
 def test_every_type_has_a_line() -> None:

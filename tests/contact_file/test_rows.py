@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import stat
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -189,6 +190,55 @@ def test_same_address_in_two_spellings(tmp_path: Path) -> None:
 
     assert [row[0] for row in written.rows[1:]] == ["Tom@xn--bcher-kva.example"]
     assert written.finished.duplicates == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "written"),
+    [
+        ("user.MobileNumber", ["+49123456789", 49123456789, "+49 (123) 456-789"], "+49123456789"),
+        ("user.MobileNumber", [49123456789.0, "+49123456789"], "49123456789"),
+        ("user.FaxNumber", [" app.1", "app.1", "app.1\n"], "app.1"),
+        ("user.Identifier", [1, 1.0, "1", " 1 ", Decimal("1.00"), [1]], "1"),
+        ("user.Email", ["Tom@Example.org", "tom@example.ORG", ["TOM@example.org"]], None),
+    ],
+)
+def test_same_contact_in_other_forms(
+    header: str, values: list[Any], written: str | None, tmp_path: Path
+) -> None:
+    """Identifiers that Mapp takes for one contact make one row, as the first one was written."""
+    people = [person(number, id=value) for number, value in enumerate(values)]
+
+    result = write(tmp_path, people, field_map={"id": header}, identifier="id")
+
+    assert [row[0] for row in result.rows[1:]] == [written or "Tom@example.org"]
+    assert result.finished.duplicates == len(values) - 1
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("user.Identifier", ["00123", "123", "a", "A", "1e3", "1000", "1.0", "1"]),
+        ("user.FaxNumber", ["+49", "49"]),
+        ("user.MobileNumber", ["491234567", "4912345678"]),
+    ],
+)
+def test_other_contacts_in_like_forms(header: str, values: list[Any], tmp_path: Path) -> None:
+    """What only looks alike stays apart, whatever the schema calls it."""
+    for schema in ({}, {"properties": {"id": {"type": ["integer", "string", "null"]}}}):
+        people = [person(number, id=value) for number, value in enumerate(values)]
+
+        result = write(tmp_path, people, schema=schema, field_map={"id": header}, identifier="id")
+
+        assert [row[0] for row in result.rows[1:]] == values
+
+
+def test_other_form_of_a_contact_fails(tmp_path: Path) -> None:
+    """With `fail`, the same contact in another form ends the export, too."""
+    file = contact_file(tmp_path, duplicates="fail")
+    file.add(person(email="tom@example.org"))
+
+    with pytest.raises(DuplicateError):
+        file.add(person(email="TOM@example.org"))
 
 
 def test_duplicates_are_kept(tmp_path: Path) -> None:

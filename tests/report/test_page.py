@@ -48,6 +48,7 @@ def stream(text: str = "buyers", **facts: Any) -> StreamFacts:
         "reject_reasons": {text: 2},
         "rejects_path": text,
         "emptied": {(text, text): 3},
+        "cut": {(text, text): 4},
         "filled": {text: 5},
         "files": (SentFile(text, 7, 1234, text),),
         "seconds": 4.2,

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _BETWEEN_DIGITS = str.maketrans("", "", " \t\u00a0\u202f-/()")
-# No dot: it may be a decimal one. No bracket before a zero: which of the two is dialled, is open.
+# No dot, which may be a decimal one; no sign before the number but a plus.
 _GROUPS_OF_DIGITS = re.compile(
-    r"\+?(?:[ \t\u00a0\u202f/-]*(?:\([ \t\u00a0\u202f]*[1-9][\d \t\u00a0\u202f/-]*\)|\d))+",
-    re.ASCII,
+    r"[+(]{0,2}[1-9][\d \t\u00a0\u202f/()-]*(?<=[\d)])", re.ASCII
 ).fullmatch
+_ZERO_IN_BRACKETS = re.compile(r"\([ \t\u00a0\u202f/-]*0").search
 
 
 # Language, script, region, and what POSIX puts behind them.
@@ -56,7 +56,8 @@ def tidy_mobile(text: str) -> str:
     stranger. So does a number with a dot, which may be a decimal one.
     """
     text = text.strip()
-    return text.translate(_BETWEEN_DIGITS) if _GROUPS_OF_DIGITS(text) else text
+    is_number = _GROUPS_OF_DIGITS(text) and not _ZERO_IN_BRACKETS(text)
+    return text.translate(_BETWEEN_DIGITS) if is_number else text
 
 
 def tidy_language(text: str) -> str:

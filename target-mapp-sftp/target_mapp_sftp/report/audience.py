@@ -38,7 +38,8 @@ def section(stream: StreamFacts) -> Markup:
         _part("Deliveries", _trend(stream)),
         _part("Files", _files(stream)),
         _part("Rejected", _rejects(stream)),
-        _part("Values left empty", _emptied(stream.emptied)),
+        _part("Values left empty", _by_column(stream.emptied)),
+        _part("Values cut", _by_column(stream.cut)),
         _part("Columns", _columns(stream.filled, stream.rows)),
     )
 
@@ -145,10 +146,10 @@ def _rejects(stream: StreamFacts) -> Markup:
     return joined(_table(("Reason", "Records", "Of received"), rows), path)
 
 
-def _emptied(emptied: Mapping[tuple[str, str], int]) -> Markup:
+def _by_column(counts: Mapping[tuple[str, str], int]) -> Markup:
     rows = [
         [element("td", breakable(column)), element("td", reason), _number(count(number))]
-        for (column, reason), number in _most_first(emptied)
+        for (column, reason), number in _most_first(counts)
     ]
     return _table(("Column", "Reason", "Values"), rows)
 

@@ -75,6 +75,7 @@ class StreamFacts:
         reject_reasons: Rejects by reason.
         rejects_path: Where they are listed.
         emptied: Values left empty, by column and reason.
+        cut: Values of which a part was left out, by column and reason.
         filled: Rows with a value, by column; nothing where no file was finished.
         files: What was delivered.
         seconds: How long finishing and sending took.
@@ -93,6 +94,7 @@ class StreamFacts:
     reject_reasons: Mapping[str, int] = field(default_factory=dict)
     rejects_path: str | None = None
     emptied: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    cut: Mapping[tuple[str, str], int] = field(default_factory=dict)
     filled: Mapping[str, int] = field(default_factory=dict)
     files: tuple[SentFile, ...] = ()
     seconds: float | None = None
