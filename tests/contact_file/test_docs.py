@@ -15,20 +15,14 @@ from target_mapp_sftp.contact_file.attributes import attributes_table
 from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
 from target_mapp_sftp.contact_file.fast_cells import with_fast_path
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
-<<<<<<< HEAD
-=======
 from target_mapp_sftp.contact_file.field_types import FieldType
->>>>>>> bc42538 (Write down how values, dates, long texts and spellings of an identifier are read, and test every line)
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "field-to-value.md").read_text("utf-8")
 CONVERSIONS = re.findall(r"^\| `([a-z-]+)` \| `(.+)` \| `(.*)` \|$", PAGE, re.MULTILINE)
-<<<<<<< HEAD
 NUMBERS = re.findall(r"^\| `(\+?[\d(].*)` \| `(.*)` \| [a-z]", PAGE, re.MULTILINE)
-=======
 DATES = re.findall(r"^\| `([^`]+)` \| (not a date|nothing|[\d:T+-]+) \|$", PAGE, re.MULTILINE)
->>>>>>> bc42538 (Write down how values, dates, long texts and spellings of an identifier are read, and test every line)
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
