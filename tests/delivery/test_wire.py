@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from paramiko import ChannelException
 from paramiko.message import Message
 from staged_server import PASSWORD, PERMISSION_DENIED, USERNAME, Fault, staged_server
 
@@ -148,6 +149,49 @@ def test_the_login_service_is_not_waited_for_for_ever() -> None:
         transport.active = False
         near.close()
         far.close()
+
+
+def test_an_unanswered_request_for_a_channel_is_silence_not_refusal() -> None:
+    """The library has the same class of error for both."""
+    near, far = socket.socketpair()
+    transport: Any = Transport(near)
+    transport.active = transport.initial_kex_done = True
+    transport.clear_to_send.set()
+    try:
+        with pytest.raises(TimeoutError):
+            transport.open_channel("session", timeout=0.1)
+    finally:
+        transport.active = False
+        near.close()
+        far.close()
+
+
+def test_a_channel_that_is_refused_keeps_the_servers_words(folder: Path) -> None:
+    """The library only knows their code."""
+    with (
+        staged_server(folder) as server,
+        client(server) as (transport, _),
+        pytest.raises(ChannelException) as caught,
+    ):
+        transport.open_channel("direct-tcpip", ("127.0.0.1", 1), ("127.0.0.1", 0))
+
+    assert caught.value.text == "Connection refused"
+
+
+def test_a_connection_over_a_channel_ends_with_it() -> None:
+    """The library asks its socket by a private name whether it is closed."""
+    near, far = socket.socketpair()
+    watched = WatchedSocket(near, 1)
+    transport: Any = Transport(watched)
+    transport.start_client(event=threading.Event())
+    assert transport.is_alive()
+
+    transport.stop_thread()
+    watched.close()
+    transport.join(2)
+
+    assert not transport.is_alive()
+    far.close()
 
 
 def test_a_peer_that_takes_nothing_is_noticed() -> None:
