@@ -1,5 +1,5 @@
 """Runs the target as `python -m target_mapp_sftp`."""
 
-from target_mapp_sftp.target import TargetMappSftp
+from target_mapp_sftp.start import main
 
-TargetMappSftp.cli()
+main()

@@ -288,3 +288,14 @@ def test_the_servers_password_serves_both(folder: Path, openssh: RunningServer) 
     assert steps["jump host login"].ok
     # It knows no forwarding.
     assert not steps["connect"].ok
+
+
+def test_off_is_said_of_both(
+    bastion: RunningServer, openssh: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither key is verified then."""
+    config = through(bastion, openssh, host_key=None, jump_host_key=None, host_key_checking="off")
+    destination(config).preflight()
+
+    both = f"jump host 127.0.0.1:{bastion.port} and 127.0.0.1:{openssh.port} is trusted"
+    assert both in caplog.text

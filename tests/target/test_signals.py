@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,10 @@ from target_runs import FIELD_MAP, mark, record, records, schema
 if TYPE_CHECKING:
     from pathlib import Path
 
+STRUCK_WHILE_LOADING = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+"""
 STRUCK_IN_A_FINALIZER = """
 import os, signal
 from target_mapp_sftp.target import TargetMappSftp
@@ -144,3 +150,21 @@ def _delivered(room: Path) -> list[str]:
     if code and "Delivering to" in log:
         assert not list((room / "spool").rglob("contacts-*")), log
     return files
+
+
+def test_ctrl_c_while_the_libraries_load_leaves_no_traceback(tmp_path: Path) -> None:
+    """Whoever starts it by mistake is not shown a fault."""
+    package = tmp_path / "singer_sdk"
+    package.mkdir()
+    (package / "__init__.py").write_text(STRUCK_WHILE_LOADING)
+    ending = subprocess.run(
+        [sys.executable, "-m", "target_mapp_sftp", "--about"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+
+    assert ending.returncode == -signal.SIGINT
+    assert ending.stderr == ""

@@ -1,0 +1,14 @@
+"""The first lines of the command, before the libraries are loaded, which takes a second."""
+
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    """Run the target; Ctrl-C while the libraries load ends it without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from target_mapp_sftp.target import TargetMappSftp  # noqa: PLC0415 - this is what takes long
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    TargetMappSftp.cli()
