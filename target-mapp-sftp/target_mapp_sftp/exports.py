@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,8 @@ class Export:
         """Give this export up; nothing of it will be published."""
         self.failure = error
         self._is_open = False
-        self._file.discard()
+        with suppress(OSError):
+            self._file.discard()
 
     def finish(self, previous: PreviousDelivery | None) -> FinishedFile:
         """Close the file, and hold it against the guards.
@@ -163,7 +165,9 @@ class Export:
         """Note that it is through, and free the disk for the next."""
         self.is_settled = True
         self._is_open = False
-        self._file.discard()
+        # What is delivered stays so; what cannot be removed now goes with the run's folder.
+        with suppress(OSError):
+            self._file.discard()
 
 
 def facts_of(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def require_shape(kind: str, message: dict[str, Any]) -> None:
         return
     stream = message.get("stream")
     if not isinstance(stream, str):
-        raise MessageError(f"a {kind} whose stream is not a text")
+        raise MessageError(f"the stream of this {kind} is not a text")
     name, form = _NEEDED.get(kind, ("", object))
     if name and not isinstance(message.get(name), form):
         raise MessageError(

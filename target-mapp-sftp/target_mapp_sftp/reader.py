@@ -81,8 +81,8 @@ class MessageReader(GenericSingerReader[bytes]):
                 kind = self._process(line, number, callbacks)
             except MessageError as error:
                 self.broken = BrokenInputError(
-                    f"Line {number} of the input is not a Singer message: {error}. Look at the "
-                    "tap's log, then run again."
+                    f"Line {number} of the input is not a valid Singer message: {error}. Look at "
+                    "the tap's log, then run again."
                 )
                 break
             if kind:

@@ -7,7 +7,7 @@ import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from target_mapp_sftp.contact_file import (
     ContactFile,
@@ -87,6 +87,7 @@ class Run:
         self._own_id = RUN_STAMP.run_id or uuid.uuid4().hex
         self._started_at = datetime.now(UTC)
         self._taken_names: set[str] = set()
+        self._locks: dict[str, TextIO] = {}
         self._received_at: dict[str, dict[str, int]] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
@@ -169,7 +170,7 @@ class Run:
             export.use_schema(schema)
             return export
         spool = self._prepare()
-        spool.lock_export(stream, *self._splits(source), self._folder())
+        lock = spool.lock_export(stream, *self._splits(source), self._folder())
         spool.require_free(self.file_settings.max_file_bytes)
         contact_file = ContactFile(
             self.file_settings,
@@ -184,6 +185,7 @@ class Run:
         )
         export = Export(stream, contact_file, str(schema.get("title") or ""))
         self.exports[stream] = export
+        self._locks[stream] = lock
         return export
 
     def _prepare(self) -> Spool:
@@ -337,6 +339,8 @@ class Run:
         )
         if export.delivered is not None:
             self._write_state()
+        if self._spool is not None and (lock := self._locks.pop(export.stream, None)):
+            self._spool.unlock_export(lock)
 
     def _write_state(self) -> None:
         # A preview delivers nobody to Mapp: the next real run begins where the last one ended.

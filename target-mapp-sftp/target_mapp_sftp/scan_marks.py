@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.errors import SourceError
@@ -24,6 +25,7 @@ from target_mapp_sftp.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+_MOST_RECORDS = 10**15
 PENDING, RUNNING, COMPLETE = "pending", "running", "complete"
 
 
@@ -140,8 +142,7 @@ class ScanMarks:
         # The state is repeated with every STATE message: only the first `complete` is news.
         if mark is not None and mark.run_id == run_id and mark.status != COMPLETE:
             mark.status = COMPLETE
-            is_number = isinstance(records, int) and not isinstance(records, bool)
-            mark.records = records if is_number else None  # type: ignore[assignment]
+            mark.records = _whole_number(records)
             mark.received = self.received[stream]
 
     @property
@@ -196,6 +197,14 @@ class ScanMarks:
 def named(streams: Iterable[str]) -> str:
     """Names of streams for a message."""
     return ", ".join(f"'{printable(name)}'" for name in streams)
+
+
+def _whole_number(value: object) -> int | None:
+    """A count as JSON may write it, `5` or `5.0`."""
+    # First the size: to write out the digits of 1e99999999 takes minutes.
+    if isinstance(value, Decimal) and value.is_finite() and 0 <= value < _MOST_RECORDS:
+        return int(value) if value == value.to_integral_value() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _scans(state: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

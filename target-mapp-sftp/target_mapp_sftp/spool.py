@@ -26,12 +26,13 @@ import stat
 import tempfile
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from target_mapp_sftp.errors import DeliveryError, SettingsError
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ class Spool:
         rejects_folder = _private_folder(self._root / "rejects")
         self.rejects_folder = rejects_folder if days else None
         self._export_locks: list[TextIO] = []
-        with _locked(self._root / "sweep.lock"):
+        with _refusals_told(self._root), _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
             _remove_old_rejects(rejects_folder, days)
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
@@ -88,30 +89,44 @@ class Spool:
                 LOGGER.info("Removing the spool of a run that was killed")
                 _remove(folder)
 
-    def lock_export(self, *identity: str) -> None:
-        """Keep other processes from delivering the same export until this run ends.
+    def lock_export(self, *identity: str) -> TextIO:
+        """Keep other processes from delivering the same export until it is through.
 
         Args:
             identity: What makes two exports the same: stream, share, destination.
+
+        Returns:
+            The lock; it is given up at the end of the run, or before.
 
         Raises:
             ExportRunningError: When another process holds it.
         """
         name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
-        lock = _open_private(_private_folder(self._root / "exports") / f"{name}.lock")
+        folder = _private_folder(self._root / "exports")
+        with _refusals_told(folder):
+            lock = _open_private(folder / f"{name}.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = lock.read() or "a process that has not yet said who it is"
             lock.close()
+            stream = printable(identity[0])
             raise ExportRunningError(
-                f"Stream '{identity[0]}' is being exported to the same folder already, by "
-                f"{holder}. Wait for that run to end, or stop it; nothing was sent."
+                f"Stream '{stream}' is being exported to the same folder already, by {holder}. "
+                "Wait for that run to end, or stop it; nothing was sent."
             ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-        lock.flush()
+        # Who holds it is for people to read, and no reason to fail on a full disk.
+        with suppress(OSError):
+            os.truncate(lock.fileno(), 0)
+            holder = f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            os.write(lock.fileno(), holder.encode())
         self._export_locks.append(lock)
+        return lock
+
+    def unlock_export(self, lock: TextIO) -> None:
+        """Give the lock of an export up, and its file descriptor with it."""
+        self._export_locks.remove(lock)
+        lock.close()
 
     def require_free(self, size_bytes: int) -> None:
         """Refuse to begin a file for which the disk has no room.
@@ -175,6 +190,18 @@ def _open_private(path: Path) -> TextIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
 
 
+@contextmanager
+def _refusals_told(path: Path) -> Iterator[None]:
+    """Say which setting is at fault when the system refuses something below *path*."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolDirError(
+            f"spool_dir: {path} cannot be used ({error.strerror}). Remove it if it is not yours, "
+            "or set spool_dir to a folder you may write to."
+        ) from error
+
+
 def _lock_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
@@ -212,7 +239,9 @@ def _remove_old_rejects(folder: Path, days: int) -> None:
 
 def _end(folder: Path, lock: TextIO, export_locks: list[TextIO]) -> None:
     """Remove a run's files and give up its locks."""
-    _remove(folder)
+    # What cannot be removed now is removed by the next run; what was delivered stays so.
+    with suppress(OSError):
+        _remove(folder)
     for each in (lock, *export_locks):
         each.close()
 

@@ -279,7 +279,7 @@ class ContactFile:
     def discard(self) -> None:
         """Remove what was written; the list of rejects stays, for it tells why."""
         self._parts.discard()
-        self._rejects.close()
+        self._rejects.discard()
 
 
 def _file_name(

@@ -52,7 +52,10 @@ class PartsWriter:
         self._open()
 
     def _open(self) -> None:
-        self._file, name = tempfile.mkstemp(prefix="contacts-", suffix=".part", dir=self._folder)
+        try:
+            self._file, name = tempfile.mkstemp(".part", "contacts-", dir=self._folder)
+        except OSError as error:
+            raise _refused(error) from error
         self._is_open = True
         self._path = Path(name)
         self._hash = sha256()
@@ -98,10 +101,7 @@ class PartsWriter:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:
-            raise SpoolFullError(
-                f"spool_dir: writing the file failed ({error.strerror}). Free some space, or set "
-                "spool_dir to a folder on a larger disk."
-            ) from error
+            raise _refused(error) from error
 
     def _close(self) -> None:
         os.close(self._file)
@@ -128,3 +128,10 @@ class PartsWriter:
             self._is_open = False
         for path in (self._path, *(path for path, *_ in self._finished)):
             path.unlink(missing_ok=True)
+
+
+def _refused(error: OSError) -> SpoolFullError:
+    return SpoolFullError(
+        f"spool_dir: writing the file failed ({error.strerror}). Free some space, or set spool_dir "
+        "to a folder on a larger disk."
+    )

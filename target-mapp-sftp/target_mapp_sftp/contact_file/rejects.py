@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from target_mapp_sftp.contact_file.errors import SpoolFullError
 from target_mapp_sftp.contact_file.names import split_suffix
 from target_mapp_sftp.contact_file.text import clean
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
@@ -41,12 +43,18 @@ class Rejects:
             number: Its place in the stream, from 1.
             record: The record.
             reason: Why it is left out; no value of it.
+
+        Raises:
+            SpoolFullError: When the list cannot be written.
         """
         self.count += 1
         self.reasons[reason] += 1
-        if self._file is None and self._folder is not None:
-            self._open(self._folder)
-        self._write([str(number), reason, *[_text(record.get(key)) for key in self._keys]])
+        try:
+            if self._file is None and self._folder is not None:
+                self._open(self._folder)
+            self._write([str(number), reason, *[_text(record.get(key)) for key in self._keys]])
+        except OSError as error:
+            raise self._refused(error) from error
 
     def _open(self, folder: Path) -> None:
         stem, _ = split_suffix(self._name)
@@ -66,10 +74,28 @@ class Rejects:
         self._write(["record", "reason", *self._keys])
 
     def close(self) -> None:
-        """Close the list; safe to call twice."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the list; safe to call twice.
+
+        Raises:
+            SpoolFullError: When its end cannot be written.
+        """
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise self._refused(error) from error
+
+    def discard(self) -> None:
+        """Close the list as far as that is possible: it may tell why an export was given up."""
+        with suppress(SpoolFullError):
+            self.close()
+
+    def _refused(self, error: OSError) -> SpoolFullError:
+        return SpoolFullError(
+            f"spool_dir: writing the list of rejects failed ({error.strerror}). Free some space, "
+            "or set spool_dir to a folder on a larger disk."
+        )
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from target_mapp_sftp.contact_file.lint import nearest
 from target_mapp_sftp.contact_file.text import clean
 from target_mapp_sftp.contact_file.tidy import SAME
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +86,7 @@ def compile_row(
         too_long=settings.too_long,
         default_country=settings.default_country,
     )
-    first, *others = _resolved(settings, schema, stream_name)
+    first, *others = _resolved(settings, schema, printable(stream_name))
     return RowCells(
         identifier_key=first.key,
         identify=_reaching(first, _identifying(first, options, settings.encoding)),
@@ -128,7 +129,7 @@ def _resolved(
 
 def _missing_field(column: Column, schema: Mapping[str, Any]) -> str:
     near = nearest(column.field, schema.get("properties") or ())
-    advice = f"did you mean '{near}'?" if near else "remove it, or select it in the tap"
+    advice = f"did you mean '{printable(near)}'?" if near else "remove it, or select it in the tap"
     return f"{column.entry}: the stream has no field '{column.field}'; {advice}"
 
 
