@@ -191,6 +191,8 @@ class Run:
     def _prepare(self) -> Spool:
         """Make the spool and see that the destination answers, before the first record."""
         if self._spool is None:
+            for note in self.file_settings.notes:
+                LOGGER.info(note)
             for warning in self.file_settings.warnings:
                 LOGGER.warning(warning)
             self._spool = Spool(

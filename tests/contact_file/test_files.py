@@ -135,6 +135,17 @@ def test_parts_do_not_take_the_name_of_another_audience(tmp_path: Path) -> None:
     assert [part.name for part in finished.parts] == ["a_2-1.csv", "a_2-2.csv"]
 
 
+def test_several_parts_are_a_warning(tmp_path: Path) -> None:
+    """Imports of them into one group must not meet; a single file has no such warning."""
+    people = [person(number, name="x" * 50) for number in range(3)]
+
+    (warning,) = write(tmp_path, people, max_file_size_mb=0.0002).finished.warnings
+
+    assert warning.startswith("max_file_size_mb: the export is in 2 files, and Mapp imports one")
+    assert "LOCK_IMPORT_SENDOUT" in warning
+    assert write(tmp_path, people).finished.warnings == ()
+
+
 def test_part_names_sort_in_their_order() -> None:
     """One file keeps the plain name; numbers are padded alike."""
     assert part_names("a.csv", 1) == ["a.csv"]

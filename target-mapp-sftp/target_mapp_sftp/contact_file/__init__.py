@@ -1,8 +1,9 @@
 """The contact file Mapp reads: which columns, which values, which rows.
 
 No Singer SDK and no SSH in here. Rooms: what is asked for (`settings`, `field_map`, `lint`), Mapp's
-rules (`attributes`, `checks`), a value's way to text (`field_types`, `values`, `tidy`, `cells`,
-`row`), and the file (`file`, `names`, `parts`, `rejects`, `seen`, `finished`, `guards`).
+rules (`attributes`, `checks`), a value's way to text (`field_types`, `value_map`, `values`, `tidy`,
+`mobile_numbers`, `cells`, `row`), and the file (`file`, `names`, `folding`, `parts`, `rejects`,
+`seen`, `finished`, `guards`).
 """
 
 from target_mapp_sftp.contact_file.errors import MappingError

@@ -173,6 +173,13 @@ def warnings_about(settings: FileSettings, finished: FinishedFile) -> Iterator[s
             f"duplicates: {finished.duplicates} of {finished.received} records have a "
             f"{settings.columns[0].header} that another one has; check the identifier"
         )
+    if len(finished.parts) > 1:
+        yield (
+            f"max_file_size_mb: the export is in {len(finished.parts)} files, and Mapp imports one "
+            "file into a group at a time: a second import that begins meanwhile fails "
+            "(LOCK_IMPORT_SENDOUT). Let the import jobs follow each other, or raise the size if "
+            "yours takes bigger files"
+        )
     if settings.max_emptied is None:
         for header, (emptied, values) in _emptied_by_column(finished).items():
             if _is_much(emptied, values):

@@ -240,6 +240,16 @@ def _identifier_advice(identifier: str, mapped: Sequence[Column]) -> str:
     return f"did you mean '{near}'?" if near else "map it to user.Email or another identifier"
 
 
+def notes_on(columns: Sequence[Column]) -> Iterator[str]:
+    """What is worth knowing of the columns: how many attributes an import may have to create."""
+    own = sum(column.header.startswith(FREE_PREFIXES) for column in columns)
+    if own:
+        yield (
+            f"field_map: {own} of {len(columns)} columns are custom or member attributes; Mapp's "
+            "import creates those that are missing, and an account has a limited number of them"
+        )
+
+
 def warnings_of(columns: Sequence[Column], default_country: str | None = None) -> Iterator[str]:
     """What is allowed and may still surprise; the first of *columns* is the identifier."""
     headers = {column.header for column in columns}

@@ -21,6 +21,7 @@ from target_mapp_sftp.contact_file.lint import (
     extra_header_problems,
     identifier_problems,
     nearest,
+    notes_on,
     warnings_of,
 )
 from target_mapp_sftp.contact_file.mobile_numbers import EXTRA, countries, is_installed
@@ -94,6 +95,7 @@ class FileSettings:
         max_file_bytes: Every file stays below this; 0 for no bound.
         preview_rows: Write only this many rows, where set.
         warnings: What is allowed and may still surprise, one line each.
+        notes: What is worth knowing, one line each.
         The others are settings of the same names.
     """
 
@@ -117,6 +119,7 @@ class FileSettings:
     max_shrink: Bound | None
     preview_rows: int | None
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> FileSettings:
@@ -166,6 +169,7 @@ class _Reading:
             default_country=default_country,
             preview_rows=preview_rows,
             warnings=tuple(warnings_of(columns, default_country)),
+            notes=tuple(notes_on(columns)),
             max_rejected=max_rejected,
             max_emptied=max_emptied,
             max_shrink=max_shrink,
