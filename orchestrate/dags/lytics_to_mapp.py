@@ -1,14 +1,20 @@
 """The schedules of meltano.yml as Airflow DAGs: a task per audience, or per share of a big one.
 
 Put this folder into Airflow's `dags_folder`, or set AIRFLOW__CORE__DAGS_FOLDER to it; the checkout
-must stand at the same place on every worker, set up once by `make setup`. Airflow 3, any executor.
+must stand at the same place on every worker, set up once by `make setup` as the workers' user.
+Airflow 3, any executor.
 
 - Each schedule becomes a DAG of its name, in its own zone, one run at a time, without catch-up.
 - `audiences` asks Lytics what there is to export; `export` is mapped over the answer.
+- A run by hand may name its `audiences`, or only say what it would export (`dry_run`).
+- LYTICS_AUDIENCES_AT_ONCE (4) exports of a DAG run side by side, each for LYTICS_EXPORT_HOURS (12)
+  at most.
 - An audience of LYTICS_SHARE_PEOPLE (5 million) or more is read in LYTICS_SHARES (4) shares of its
   buckets, by as many tasks, each of which delivers files of its own.
 - A task may be repeated at any moment: an export is published whole or not at all. A task that is
-  stopped ends its export.
+  stopped ends its export. What fails for a setting, a refused token or login is not repeated.
+- Each export returns its counts, and leaves its line in the scheduler's run log and at its webhook.
+- A schedule that is wrong becomes a DAG that fails with what is wrong.
 - Secrets come from the connections `lytics` (password: the API token) and `mapp_sftp` (host, port,
   login, password; `private_key` and `host_key` in extra) where these exist, else from .env.
 """
@@ -16,41 +22,57 @@ must stand at the same place on every worker, set up once by `make setup`. Airfl
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
-from zoneinfo import ZoneInfo
 
-import yaml
-from airflow.exceptions import AirflowNotFoundException
-from airflow.sdk import DAG, Connection, CronTriggerTimetable, task
+from airflow.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow.sdk import DAG, Connection, CronTriggerTimetable, Param, get_current_context, task
+from croniter import croniter
+
+ROOT = Path(__file__).resolve().parents[2]
+# The parts of the scheduler that need nothing but Python and a reader of YAML, which Airflow has.
+sys.path.append(str(ROOT / "orchestrate" / "scheduler"))
+
+from export_scheduler import delivered, project_file, run_log, schedule_entry, system_folder  # noqa: E402 found by the line above
+from export_scheduler.meltano_log import Failure, MeltanoLog  # noqa: E402 the same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-ROOT = Path(__file__).resolve().parents[2]
 MELTANO = ROOT / ".venv" / "bin" / "meltano"
 SHARE_PEOPLE = int(os.environ.get("LYTICS_SHARE_PEOPLE", "5000000"))
 SHARES = int(os.environ.get("LYTICS_SHARES", "4"))
+AT_ONCE = int(os.environ.get("LYTICS_AUDIENCES_AT_ONCE", "4"))
+EXPORT_HOURS = float(os.environ.get("LYTICS_EXPORT_HOURS", "12"))
 BUCKETS = 100
-# Meltano's names that Airflow does not know.
-HOURS = {"@midnight": "0 0 * * *", "@annually": "0 0 1 1 *"}
+WRONG_SETTINGS = 2
 # Meltano's names for no hour of its own, and what Airflow calls them.
 NO_HOUR = {"@once": "@once", "@manual": None, "@none": None}
+PARAMS = {
+    "audiences": Param([], type="array", description="Slugs; empty: all that the schedule exports"),
+    "dry_run": Param(False, type="boolean", description="Only say what would be exported"),
+}
+LOGGER = logging.getLogger("lytics_to_mapp")
 
 Share = dict[str, Any]
+Schedule = dict[str, Any]
 
 
-def environment(schedule: dict[str, Any]) -> dict[str, str]:
+def environment(schedule: Schedule) -> dict[str, str]:
     """The variables of a run: the worker's, the schedule's, and the secrets Airflow keeps."""
-    own = {name: str(value) for name, value in (schedule.get("env") or {}).items()}
+    own = schedule_entry.variables_of(schedule)
     return {**os.environ, **own, **_lytics_secrets(), **_server_secrets()}
 
 
@@ -81,10 +103,26 @@ def _connection(name: str) -> Connection | None:
 
 
 def output_of(*command: str, env: dict[str, str]) -> str:
-    """What a Meltano command prints; its log goes to the task's."""
-    return subprocess.run(  # noqa: S603 Meltano's own command
-        [MELTANO, *command], cwd=ROOT, env=env, check=True, text=True, stdout=subprocess.PIPE
-    ).stdout
+    """What a Meltano command prints; its log goes to the task's.
+
+    Raises:
+        AirflowFailException: A setting is wrong, or the token is refused: this stays so.
+        AirflowException: It failed otherwise.
+    """
+    with _own_system_folder() as folder:
+        done = subprocess.run(  # noqa: S603 Meltano's own command
+            [MELTANO, *command],
+            cwd=ROOT,
+            env={**env, system_folder.VARIABLE: str(folder)},
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+        )
+    if done.returncode == 0:
+        return done.stdout
+    said = f"`meltano {' '.join(command)}` failed with exit code {done.returncode}"
+    kind = AirflowFailException if done.returncode == WRONG_SETTINGS else AirflowException
+    raise kind(f"{said}; the first error above says why.")
 
 
 def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
@@ -97,12 +135,11 @@ def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
         return [{"plugins": plugins, "state": plugins[0], "env": {}}]
     tap, target = plugins[0], plugins[-1]
     catalog = json.loads(output_of("invoke", tap, "--discover", env=env))
-    listing = output_of("invoke", tap, "--list-segments=json", env=env).splitlines()
-    sizes = {facts["slug"]: facts["size"] or 0 for facts in map(json.loads, listing)}
+    sizes = sizes_of(output_of("invoke", tap, "--list-segments=json", env=env))
     file_name = Path(_settings_of(target, env)["file_name"])
     shares: list[Share] = []
     for stream in (each["stream"] for each in catalog["streams"]):
-        whole = {"plugins": plugins, "state": stream}
+        whole = {"plugins": plugins, "audience": stream, "state": stream}
         # The user's own choice of fields stays: this only leaves the other audiences out.
         selected = {f"{_variable(tap)}__SELECT_FILTER": json.dumps([stream])}
         if sizes.get(stream, 0) < SHARE_PEOPLE:
@@ -116,6 +153,26 @@ def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
             }
             shares.append({**whole, "state": f"{stream}-{buckets}", "env": {**selected, **own}})
     return shares
+
+
+def sizes_of(listing: str) -> dict[str, int]:
+    """People by slug, in a listing of one JSON object per line.
+
+    The lines are not split at what else Python takes for the end of one: names may hold that.
+    """
+    facts = [json.loads(line) for line in listing.split("\n") if line.strip()]
+    return {each["slug"]: each["size"] or 0 for each in facts}
+
+
+def chosen(shares: list[Share], names: list[str], *, dry_run: bool) -> list[Share]:
+    """Those of the audiences that a run by hand names; none when it is only to be said."""
+    unknown = set(names) - {each.get("audience") for each in shares}
+    if unknown:
+        raise AirflowFailException(f"`audiences`: not among them: {', '.join(sorted(unknown))}.")
+    found = [each for each in shares if not names or each.get("audience") in names]
+    for each in found:
+        LOGGER.info("%s %s", "Would export" if dry_run else "To export:", each["state"])
+    return [] if dry_run else found
 
 
 def _settings_of(plugin: str, env: dict[str, str]) -> dict[str, Any]:
@@ -137,40 +194,105 @@ def _variable(plugin: str) -> str:
     return plugin.replace("-", "_").upper()
 
 
-def run(share: Share, env: dict[str, str]) -> None:
-    """Run one export to its end; when the task is stopped, so is the export."""
+def run(share: Share, env: dict[str, str]) -> list[dict[str, Any]]:
+    """Run one export to its end; when the task is stopped, so is the export.
+
+    Returns:
+        Audience, rows, rejected, bytes and files of what was delivered.
+
+    Raises:
+        AirflowFailException: It failed for a setting, a refused token or login: this stays so.
+        AirflowException: It failed otherwise, or was stopped.
+    """
+    started_at = datetime.now(UTC)
     # A session of its own: Airflow kills what is left of a task's group after seconds, and an
     # export that is ended tidies up behind itself.
-    with (
-        _own_system_folder() as own,
-        subprocess.Popen(  # noqa: S603 Meltano's own command
+    with _own_system_folder() as folder:
+        log = MeltanoLog(folder, ROOT)
+        with subprocess.Popen(  # noqa: S603 Meltano's own command
             [MELTANO, "run", *share["plugins"], f"--state-id-suffix={share['state']}"],
             cwd=ROOT,
-            env={**env, **share["env"], **own},
+            env={**env, **share["env"], system_folder.VARIABLE: str(folder), **log.variables()},
             start_new_session=True,
-        ) as process,
-    ):
-        _stop_with_the_task()
-        try:
-            exit_code = process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
-            raise
+        ) as process:
+            _stop_with_the_task()
+            try:
+                exit_code = process.wait()
+            except BaseException:
+                os.killpg(process.pid, signal.SIGTERM)
+                raise
+        failure = log.failure()
     if exit_code:
-        raise RuntimeError(f"The export failed with exit code {exit_code}; its log stands above.")
+        _fail(exit_code, failure)
+    return _counts(share, env, started_at)
+
+
+def _fail(exit_code: int, failure: Failure) -> NoReturn:
+    kind = AirflowFailException if failure.is_final else AirflowException
+    raise kind(f"The export failed: {failure.error or f'exit code {exit_code}'}")
+
+
+def _counts(share: Share, env: dict[str, str], since: datetime) -> list[dict[str, Any]]:
+    """What was delivered, by the state; nothing where that cannot be told, for it is delivered."""
+    if len(share["plugins"]) == 1:
+        return []
+    tap, target = share["plugins"][0], share["plugins"][-1]
+    place = env.get(schedule_entry.ENVIRONMENT_VARIABLE) or PROJECT["default_environment"]
+    name = f"{place}:{tap}-to-{target}:{share['state']}"
+    try:
+        state = json.loads(output_of("state", "get", name, env=env)).get("singer_state") or {}
+    except (AirflowException, ValueError):
+        LOGGER.warning("What was delivered cannot be told: the state %s cannot be read", name)
+        return []
+    found = delivered.delivered([state], since)
+    return [{**each, "files": list(each["files"])} for each in found]
+
+
+def told(schedule: Schedule, share: Share, env: dict[str, str]) -> list[dict[str, Any]]:
+    """Run one export, with its lines in the run log of the scheduler and at its webhook."""
+    begun = time.monotonic()
+
+    def tell(found: list[dict[str, Any]], **more: Any) -> None:
+        facts = {
+            "at": run_log.utc(datetime.now(UTC)),
+            "schedule": schedule["name"],
+            "due": _due(),
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+        folder = env.get("SCHEDULER_STATE_DIR") or ROOT / "output" / "scheduler"
+        lines = [
+            run_log.Line(
+                **{**facts, **more, **each, "ok": not more, "files": tuple(each.get("files", ()))}
+            )
+            for each in found
+        ]
+        log = run_log.RunLog(Path(folder) / "runs.jsonl")
+        run_log.tell(lines, log, env.get("SCHEDULER_WEBHOOK_URL"))
+
+    try:
+        found = run(share, env)
+    except BaseException as error:
+        final = isinstance(error, AirflowFailException)
+        said = str(error) or type(error).__name__
+        tell([{"audience": share.get("audience")}], error=said, final=final)
+        raise
+    tell(found or [{"audience": share.get("audience")}])
+    return found
+
+
+def _due() -> str:
+    context = get_current_context()
+    moment = context.get("logical_date") or datetime.now(UTC)
+    return moment.isoformat()
 
 
 @contextmanager
-def _own_system_folder() -> Iterator[dict[str, str]]:
-    """A variable that gives Meltano the checkout's system folder with a `run` of its own.
-
-    Meltano keeps a tap's catalog in `run`: two runs of one tap at once write over each other's.
-    """
-    shared = Path(os.environ.get("MELTANO_SYS_DIR_ROOT") or ROOT / ".meltano")
+def _own_system_folder() -> Iterator[Path]:
+    """The checkout's system folder with a `run` of its own, closed to other users."""
     with TemporaryDirectory(prefix="lytics-to-mapp-") as folder:
-        for name in {"meltano.db", *(each.name for each in shared.iterdir())} - {"run"}:
-            (Path(folder) / name).symlink_to(shared / name)
-        yield {"MELTANO_SYS_DIR_ROOT": folder}
+        own = Path(folder) / "system"
+        system_folder.fill(own, ROOT)
+        yield own
 
 
 def _stop_with_the_task() -> None:
@@ -178,35 +300,36 @@ def _stop_with_the_task() -> None:
 
     def stop(_: int, __: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise RuntimeError("The task was stopped; its export was ended, nothing is published.")
+        raise AirflowException("The task was stopped; its export was ended, nothing is published.")
 
     signal.signal(signal.SIGTERM, stop)
 
 
-def hour_of(schedule: dict[str, Any]) -> CronTriggerTimetable | str | None:
-    """When Airflow starts the schedule."""
+def hour_of(schedule: Schedule) -> CronTriggerTimetable | str | None:
+    """When Airflow starts the schedule.
+
+    Raises:
+        ValueError: Its interval is no cron expression.
+    """
     interval = schedule["interval"]
-    zone = (schedule.get("env") or {}).get("EXPORT_TIMEZONE") or "UTC"
-    try:
-        ZoneInfo(zone)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"Schedule '{schedule['name']}': EXPORT_TIMEZONE names no time zone; "
-            "write an IANA name such as Europe/Berlin."
-        ) from error
     if interval in NO_HOUR:
         return NO_HOUR[interval]
-    return CronTriggerTimetable(HOURS.get(interval, interval), timezone=zone)
+    expression = schedule_entry.HOURS.get(interval, interval)
+    # Airflow itself looks only later, and then drops every DAG of this file.
+    croniter(expression)
+    return CronTriggerTimetable(expression, timezone=schedule_entry.zone_of(schedule))
 
 
-def dag_of(schedule: dict[str, Any], tasks: list[str]) -> DAG:
-    """The DAG of one schedule."""
+def dag_of(schedule: Schedule, tasks: tuple[str, ...], problem: str = "") -> DAG:
+    """The DAG of one schedule; with a *problem*, one that fails with it."""
     with DAG(
-        dag_id=schedule["name"],
+        # Airflow takes no other signs.
+        dag_id=re.sub(r"[^\w.-]+", "-", schedule["name"], flags=re.ASCII),
         schedule=hour_of(schedule),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
+        params=PARAMS,
         default_args={
             "retries": 2,
             "retry_delay": timedelta(minutes=5),
@@ -216,37 +339,42 @@ def dag_of(schedule: dict[str, Any], tasks: list[str]) -> DAG:
         tags=["lytics", "mapp"],
     ) as dag:
 
-        @task
+        @task(execution_timeout=timedelta(hours=1))
         def audiences() -> list[Share]:
+            if problem:
+                raise AirflowFailException(problem)
             env = environment(schedule)
-            return [share for words in tasks for share in shares_of(shlex.split(words), env)]
+            params = get_current_context()["params"]
+            shares = [share for words in tasks for share in shares_of(shlex.split(words), env)]
+            return chosen(shares, params["audiences"], dry_run=params["dry_run"])
 
-        @task(map_index_template="{{ share['state'] }}")
-        def export(share: Share) -> None:
-            run(share, environment(schedule))
+        @task(
+            map_index_template="{{ share['state'] }}",
+            max_active_tis_per_dag=AT_ONCE,
+            execution_timeout=timedelta(hours=EXPORT_HOURS),
+        )
+        def export(share: Share) -> list[dict[str, Any]]:
+            return told(schedule, share, environment(schedule))
 
         export.expand(share=audiences())
     return dag
 
 
-def tasks_of(schedule: dict[str, Any], jobs: dict[str, Any]) -> list[str]:
-    """What the schedule runs, such as `tap-lytics target-mapp-sftp`."""
-    if "job" in schedule:
-        tasks = jobs[schedule["job"]]
-        return [" ".join(_flat(each)) for each in ([tasks] if isinstance(tasks, str) else tasks)]
-    return [f"{schedule['extractor']} {schedule['loader']}"]
+def dag_of_entry(entry: Schedule) -> DAG:
+    """The DAG of an entry of meltano.yml, be it right or wrong."""
+    jobs = PROJECT["jobs"]
+    problem = next(schedule_entry.problems_of(entry, jobs), "")
+    try:
+        if not problem:
+            return dag_of(entry, schedule_entry.tasks_of(entry, jobs))
+    except ValueError as error:
+        problem = f"interval is no cron expression ({error})."
+    # Once a day, so that somebody hears of it.
+    wrong = {"name": entry["name"], "interval": "@daily"}
+    return dag_of(wrong, (), f"Schedule '{entry['name']}': {problem}")
 
 
-def _flat(tasks: Any) -> Iterator[str]:
-    """Meltano allows a task to be a list too, and lists within it."""
-    for each in [tasks] if isinstance(tasks, str) else tasks:
-        if isinstance(each, str):
-            yield each
-        else:
-            yield from _flat(each)
-
-
-project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
-job_tasks = {job["name"]: job["tasks"] for job in project.get("jobs") or ()}
-for entry in project.get("schedules") or ():
-    globals()[entry["name"]] = dag_of(entry, tasks_of(entry, job_tasks))
+PROJECT = project_file.read(ROOT)
+for each in PROJECT["schedules"]:
+    # Airflow takes any global; a name of its own cannot be one that the code above has.
+    globals()[f"schedule {each['name']}"] = dag_of_entry(dict(each))

@@ -78,6 +78,7 @@ def airflow(tmp_path: Path, project: Project, box: Sandbox) -> Airflow:
         "AIRFLOW_CONN_LYTICS": json.dumps({"conn_type": "http", "password": box.api_token}),
         "LYTICS_SHARE_PEOPLE": "400",
         "LYTICS_SHARES": "2",
+        "SCHEDULER_STATE_DIR": str(tmp_path / "state"),
     }
     return Airflow(tmp_path, {**os.environ, **env, **own})
 
@@ -88,9 +89,9 @@ def _emails(path: Path) -> list[str]:
 
 
 def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
-    airflow: Airflow, project: Project, box: Sandbox
+    airflow: Airflow, project: Project, box: Sandbox, tmp_path: Path
 ) -> None:
-    """One DAG run: a file for each audience, two for the big one, and nobody is missing."""
+    """One DAG run: a file for each audience, two for the big one, nobody missing, all counted."""
     listed = airflow.call("dags", "list-import-errors", "--local")
     assert listed.returncode == 0, listed.stdout
     done = airflow.call("dags", "test", "daily-lytics-to-mapp")
@@ -106,6 +107,10 @@ def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
         )
     )
     assert project.delivered() == sorted([first, second, small])
+    lines = [json.loads(line) for line in (tmp_path / "state" / "runs.jsonl").open()]
+    counted = {line["files"][0]: line["rows"] for line in lines}
+    assert counted == {path.name: len(_emails(path)) for path in (first, second, small)}
+    assert f"'rows': {counted[first.name]}" in done.stdout
     ending = project.run(TARGET_MAPP_SFTP_FILE_NAME="{stream_name}.csv")
     assert ending.exit_code == 0, ending.log
     # Addresses that two people have may stand in both shares.

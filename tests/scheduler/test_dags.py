@@ -36,9 +36,11 @@ def watch(event, facts):
 
 sys.addaudithook(watch)
 facts = {}
-for name, dag in runpy.run_path(sys.argv[1]).items():
+for dag in list(runpy.run_path(sys.argv[1]).values()):
     if isinstance(dag, DAG):
+        name = dag.dag_id
         table = dag.timetable
+        export = dag.get_task("export").partial_kwargs
         facts[name] = {
             "kind": type(table).__name__,
             "expression": getattr(table, "expression", None),
@@ -47,6 +49,9 @@ for name, dag in runpy.run_path(sys.argv[1]).items():
             "max_active_runs": dag.max_active_runs,
             "retries": sorted({task.retries for task in dag.tasks}),
             "tasks": sorted(task.task_id for task in dag.tasks),
+            "hours": export["execution_timeout"].total_seconds() / 3600,
+            "at_once": export["max_active_tis_per_dag"],
+            "params": sorted(dag.params),
         }
 print(json.dumps(facts))
 """
@@ -75,6 +80,37 @@ sys.exit(any(os.waitpid(task, 0)[1] for task in tasks))
 """
 
 
+PARTS = """
+import json, os, runpy, sys
+dag = runpy.run_path(sys.argv[1])
+env = dict(os.environ)
+
+def failure(do, *args):
+    try:
+        do(*args)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+
+listing = json.dumps({"slug": "a", "name": "x\\u2028y\\u0085z", "size": 3}, ensure_ascii=False)
+shares = [{"audience": "a", "state": "a"}, {"audience": "b", "state": "b"}]
+both = ["tap-lytics", "target-mapp-sftp"]
+share = {"plugins": both, "audience": "a", "state": "a", "env": {}}
+wrong = {"TARGET_MAPP_SFTP_PASSWORD": "wrong"}
+absent = {"TARGET_MAPP_SFTP_PORT": "1", "TARGET_MAPP_SFTP_MAX_RETRIES": "0"}
+print(json.dumps({
+    "sizes": dag["sizes_of"](listing + "\\n" + '{"slug": "b", "size": null}\\n'),
+    "chosen": [
+        [each["state"] for each in dag["chosen"](shares, ["a"], dry_run=False)],
+        dag["chosen"](shares, [], dry_run=True),
+        failure(lambda: dag["chosen"](shares, ["c"], dry_run=False))[0],
+    ],
+    "token": failure(dag["shares_of"], both, {**env, "TAP_LYTICS_API_TOKEN": "wrong"}),
+    "login": failure(dag["run"], share, {**env, **wrong}),
+    "unreachable": failure(dag["run"], share, {**env, **absent}),
+}))
+"""
+
+
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The interpreter of an environment that has Airflow."""
@@ -85,6 +121,7 @@ def parse(folder: Path, python: Path, text: str) -> subprocess.CompletedProcess[
     """Read the DAG file as Airflow does, beside a meltano.yml of *text*."""
     dags = folder / "orchestrate" / "dags"
     dags.mkdir(parents=True)
+    (folder / "orchestrate" / "scheduler").symlink_to(ROOT / "orchestrate" / "scheduler")
     (folder / "meltano.yml").write_text(text)
     return subprocess.run(
         [python, "-c", PARSE, shutil.copy(DAG_FILE, dags)],
@@ -110,6 +147,11 @@ schedules:
 - {name: once, interval: "@once", job: export}
 - {name: by-hand, interval: "@manual", job: export}
 - {name: pair, interval: "@daily", extractor: tap-lytics, loader: target-mapp-sftp}
+- {name: run, interval: "@daily", job: export}
+- {name: half past six, interval: "@daily", job: export}
+- {name: no-zone, interval: "30 6 * * *", job: export, env: {EXPORT_TIMEZONE: Berlin}}
+- {name: no-hour, interval: "61 6 * * *", job: export}
+- {name: no-job, interval: "30 6 * * *", job: exprt}
 """,
     )
     assert done.returncode == 0, done.stderr
@@ -120,6 +162,13 @@ schedules:
         "once": (None, "None"),
         "by-hand": (None, "None"),
         "pair": ("0 0 * * *", "UTC"),
+        # The name of a function of the file, and one that Airflow would not take.
+        "run": ("0 0 * * *", "UTC"),
+        "half-past-six": ("0 0 * * *", "UTC"),
+        # These fail with what is wrong, and leave the others alone.
+        "no-zone": ("0 0 * * *", "UTC"),
+        "no-hour": ("0 0 * * *", "UTC"),
+        "no-job": ("0 0 * * *", "UTC"),
     }
     kinds = {name: dag["kind"] for name, dag in facts.items()}
     assert kinds["berlin"] == "CronTriggerTimetable"
@@ -128,21 +177,36 @@ schedules:
         assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
         assert dag["retries"] == [2]
         assert dag["tasks"] == ["audiences", "export"]
+        assert (dag["hours"], dag["at_once"]) == (12, 4)
+        assert dag["params"] == ["audiences", "dry_run"]
 
 
-def test_a_wrong_zone_is_named(tmp_path: Path, python: Path) -> None:
-    """Airflow shows this as the import error of the file."""
-    done = parse(
-        tmp_path,
-        python,
-        """
-jobs: [{name: export, tasks: [tap-lytics target-mapp-sftp]}]
-schedules:
-- {name: berlin, interval: "30 6 * * *", job: export, env: {EXPORT_TIMEZONE: Berlin}}
-""",
-    )
-    assert done.returncode != 0
-    assert "ValueError: Schedule 'berlin': EXPORT_TIMEZONE names no time zone" in done.stderr
+def test_the_file_does_without_airflow_what_needs_none(tmp_path: Path, python: Path) -> None:
+    """Names with line ends of their own; failures that stay so; what a run by hand chooses."""
+    with Sandbox(people=100) as box:
+        project = Project(tmp_path, box)
+        env = {name: value for name, value in project.env.items() if value is not None}
+        done = subprocess.run(
+            [python, "-c", PARTS, DAG_FILE],
+            env={**os.environ, **env, "AIRFLOW_HOME": str(tmp_path / "airflow")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["sizes"] == {"a": 3, "b": 0}
+    assert facts["chosen"] == [["a"], [], "AirflowFailException"]
+    name, said = facts["token"]
+    assert name == "AirflowFailException"
+    assert "`meltano invoke tap-lytics --discover` failed with exit code 2" in said
+    name, said = facts["login"]
+    assert name == "AirflowFailException"
+    assert "The export failed: target-mapp-sftp: " in said
+    assert "refused the login" in said
+    name, said = facts["unreachable"]
+    assert name == "AirflowException"
 
 
 def test_a_task_that_is_stopped_ends_its_export(tmp_path: Path, python: Path) -> None:

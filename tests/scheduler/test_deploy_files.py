@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from project import ROOT
+from project import BIN, ROOT
 from ruamel.yaml import YAML
 
 from export_scheduler.cli import main
@@ -117,6 +117,39 @@ def test_the_cron_job_runs_one_schedule_in_its_zone() -> None:
     variables = {each["name"]: each["value"] for each in container["env"]}
     for name in ("MELTANO_DATABASE_URI", "SCHEDULER_STATE_DIR"):
         assert f"{mounts['state']}/" in variables[name]
+
+
+def test_a_failure_that_stays_is_not_repeated() -> None:
+    """Exit code 2 of the scheduler ends the job, and no pod has more rights than it needs."""
+    job = cron_job()["spec"]["jobTemplate"]["spec"]
+    (rule,) = job["podFailurePolicy"]["rules"]
+    (container,) = job["template"]["spec"]["containers"]
+    codes = rule["onExitCodes"]
+    assert (rule["action"], codes["containerName"]) == ("FailJob", container["name"])
+    assert (codes["operator"], codes["values"]) == ("In", [2])
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
+
+
+def test_secrets_reach_a_container_without_quotes(tmp_path: Path) -> None:
+    """The command that the Dockerfile and the CronJob name, on what Meltano writes into .env."""
+    command = ".venv/bin/dotenv list --format=simple"
+    for name in ("Dockerfile", "cronjob.yaml"):
+        assert command in (DEPLOY / name).read_text()
+    (tmp_path / ".env").write_text("A='it\\'s $b \"c\" #d'\nTAP_LYTICS_API_TOKEN='token'\n")
+    said = subprocess.run(
+        command.replace(".venv/bin", str(BIN)).split(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.splitlines() == ['A=it\'s $b "c" #d', "TAP_LYTICS_API_TOKEN=token"]
+
+
+def test_no_secret_of_the_checkout_gets_into_the_image() -> None:
+    """Whatever folder it lies in."""
+    patterns = set((ROOT / ".dockerignore").read_text().splitlines())
+    assert {"**/.env", "**/*.pem", "**/*.key", "**/id_*", ".meltano", "output"} <= patterns
 
 
 def test_pod_and_image_agree_on_the_user() -> None:

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from export_scheduler import system_folder
+from export_scheduler.delivered import delivered, is_all_delivered
 from export_scheduler.errors import SchedulerError
 from export_scheduler.meltano_log import Failure, MeltanoLog
 from export_scheduler.run_log import Line, utc
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -87,19 +88,19 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
             "due": due.isoformat(),
             "seconds": round(time.monotonic() - begun, 1),
         }
-        delivered = [Line(**facts, ok=True, **each) for each in _delivered(states, started_at)]
+        found = [Line(**facts, ok=True, **each) for each in delivered(states, started_at)]
         if end.exit_code == 0 or end.stopped_by:
-            return delivered or [Line(**facts, ok=True)]
+            return found or [Line(**facts, ok=True)]
         error = end.failure.error or f"exit code {end.exit_code}"
         failed = Line(**facts, ok=False, run_id=end.run_id, error=error, final=end.failure.is_final)
-        return [*delivered, failed]
+        return [*found, failed]
 
     with ledger.running(schedule, due) as lock:
         end = _export(project, schedule, lock, ledger.folder_of(schedule))
         if end.stopped_by and end.exit_code != 0:
             states = _states_of(project, schedule)
-            if not _is_all_delivered(states, started_at):
-                found = list(_delivered(states, started_at))
+            if not is_all_delivered(states, started_at):
+                found = list(delivered(states, started_at))
                 LOGGER.warning("Schedule '%s' stays due; %s", schedule.name, _told(found))
                 raise StoppedError(end.stopped_by, lines(end, states) if found else ())
             LOGGER.info("Schedule '%s': all was delivered; it counts as run", schedule.name)
@@ -189,50 +190,3 @@ def _states_of(project: Project, schedule: Schedule) -> list[dict[str, Any]]:
     except (SchedulerError, ValueError) as error:
         LOGGER.warning("What was delivered cannot be told: %s", error)
         return []
-
-
-def _delivered(states: list[dict[str, Any]], since: datetime) -> Iterator[dict[str, Any]]:
-    """What this run delivered, by the state that the target printed."""
-    for state in states:
-        for stream, bookmark in _bookmarks(state).items():
-            delivered = _delivery(bookmark, since)
-            if delivered:
-                yield {
-                    "audience": stream,
-                    "run_id": _scan_id(bookmark),
-                    **{name: delivered.get(name) for name in ("rows", "rejected", "bytes")},
-                    "files": tuple(delivered.get("files") or ()),
-                }
-
-
-def _is_all_delivered(states: list[dict[str, Any]], since: datetime) -> bool:
-    """Whether each pair of plugins has delivered each stream of its run.
-
-    The streams of a run are those whose marks have its id; where a tap sets no marks, nobody knows.
-    """
-    return bool(states) and all(_is_delivered(_bookmarks(state), since) for state in states)
-
-
-def _is_delivered(bookmarks: dict[str, dict[str, Any]], since: datetime) -> bool:
-    delivered = {name for name, each in bookmarks.items() if _delivery(each, since)}
-    runs = {_scan_id(bookmarks[name]) for name in delivered}
-    announced = {name for name, each in bookmarks.items() if _scan_id(each) in runs}
-    return bool(delivered) and None not in runs and announced == delivered
-
-
-def _bookmarks(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    bookmarks = state.get("bookmarks")
-    entries = bookmarks.items() if isinstance(bookmarks, dict) else ()
-    return {name: each for name, each in entries if isinstance(each, dict)}
-
-
-def _delivery(bookmark: dict[str, Any], since: datetime) -> dict[str, Any] | None:
-    delivered = bookmark.get("delivered")
-    if not isinstance(delivered, dict) or str(delivered.get("at", "")) < utc(since):
-        return None
-    return delivered
-
-
-def _scan_id(bookmark: dict[str, Any]) -> str | None:
-    scan = bookmark.get("scan")
-    return scan.get("run_id") if isinstance(scan, dict) else None
