@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tap_lytics.api.scan import read_page
 from tap_lytics.api.token_expiry import NEVER, read_expiry
-from tap_lytics.errors import SettingsError
+from tap_lytics.errors import MissingFieldsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,29 +56,27 @@ def check_streams(tap: TapLytics) -> Iterator[str]:
     """Read one page of each audience, and say how many people and which fields it has.
 
     Raises:
-        SettingsError: A field of the settings is in no record.
+        MissingFieldsError: A field is in no record, without which a run would fail.
         LyticsError: An audience cannot be read.
     """
     problems: list[str] = []
     for stream in tap.audience_streams:
-        people, missing = _look_into(stream)
+        people, problem = _look_into(stream)
         yield f"audience {stream.name!r}: {people} people"
-        if missing and tap.field_names:
-            problems.append(f"audience {stream.name!r}: none of the first people has {missing}")
+        problems += problem
     if problems:
-        raise SettingsError(
-            f"{problems[0]}; check `fields`, and whether the role of `api_token` may see them",
-            tuple(problems[1:]),
-        )
+        raise MissingFieldsError(problems[0], tuple(problems[1:]))
 
 
-def _look_into(stream: AudienceStream) -> tuple[str, str]:
-    """The number of people, and the selected fields that no record of the first page has."""
-    reading = stream.reading()
+def _look_into(stream: AudienceStream) -> tuple[str, list[str]]:
+    """The number of people, and what is wrong with those of the first page; the rest is warned."""
+    reading, shaping = stream.reading(), stream.shaping()
     page = read_page(reading.client, reading.source, stream.buckets)
-    carried = {
-        name for record in page.people for name, value in record.items() if value is not None
-    }
-    missing = [name for name in stream.selected_fields if name not in carried]
+    shaping.apply(page.people)
+    problems = []
+    try:
+        stream.missing_fields().judge(shaping.missing, len(page.people), stream.logger)
+    except MissingFieldsError as error:
+        problems.append(f"{error} (judged by the first page)")
     people = f"{page.total:,}" if page.total is not None else "an unknown number of"
-    return people, ", ".join(missing) if page.people else ""
+    return people, problems

@@ -2,7 +2,8 @@
 
     LyticsError
     ├── SettingsError      exit 2   a setting is missing or wrong: mend the configuration
-    │   └── CatalogError            the catalog and the settings do not agree
+    │   ├── CatalogError            the catalog and the settings do not agree
+    │   └── MissingFieldsError      what was asked for is in no record: see the token's rights
     ├── SourceError        exit 3   Lytics could not be reached, refused or sent too little
     └── OutputError        exit 1   the target does not read on: look at the target
 
@@ -42,6 +43,10 @@ class SettingsError(LyticsError):
 
 class CatalogError(SettingsError):
     """The catalog does not select what the settings name, or nothing at all."""
+
+
+class MissingFieldsError(SettingsError):
+    """No record carries an identifier or a personal field that was asked for."""
 
 
 class OutputError(LyticsError):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 VARIABLE_PREFIX = "TAP_LYTICS_"
+DEFAULT_KEY_FIELD = "_id"
 _FIELD_NAMES = {
     "type": ["array", "object"],
     "items": {"type": ["string", "object"]},
@@ -100,6 +101,14 @@ PROPERTIES = th.PropertiesList(
         "selection of the catalog decides",
     ),
     th.Property(
+        "missing_fields",
+        th.StringType(allowed_values=["fail", "warn"]),
+        default="fail",
+        title="Missing fields",
+        description="What a run does when it asked for the key, an identifier or, from 100 people "
+        "on, a personal field, and no record carries it: `fail` or `warn`",
+    ),
+    th.Property(
         "undeclared_fields",
         th.StringType(allowed_values=["drop", "keep"]),
         default="drop",
@@ -109,7 +118,7 @@ PROPERTIES = th.PropertiesList(
     th.Property(
         "key_field",
         th.StringType(min_length=1),
-        default="_id",
+        default=DEFAULT_KEY_FIELD,
         title="Key field",
         description="The field that tells people apart",
     ),

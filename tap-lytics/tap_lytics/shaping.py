@@ -19,6 +19,8 @@ MEMBERSHIP_TYPE = "[]string"
 OTHER_MEMBERSHIP = "_segments"
 """What some answers call the membership."""
 
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -28,26 +30,27 @@ class Shape:
         types: Declared type by name of all fields of the stream.
         selected: The fields to emit.
         keeps_undeclared: Whether fields that no schema lists go out too.
-        personal: Fields that not every token may see.
         keys: The fields that identify a profile.
     """
 
     types: Mapping[str, str]
     selected: Sequence[str]
     keeps_undeclared: bool = False
-    personal: Collection[str] = ()
     keys: Collection[str] = ()
 
 
 class Shaping:
-    """Shapes the pages of one stream."""
+    """Shapes the pages of one stream.
+
+    Attributes:
+        missing: The selected fields, and of the keys the first, that no record has carried yet.
+    """
 
     def __init__(self, shape: Shape) -> None:
         self._types = shape.types
-        self._personal = frozenset(shape.personal)
         self._selected = frozenset(shape.selected)
         self._droppable = frozenset(shape.types) if shape.keeps_undeclared else None
-        self._missing = self._selected
+        self.missing = self._selected | set(list(shape.keys)[:1])
         self._coercion = Coercion({name: shape.types[name] for name in shape.selected}, shape.keys)
 
     def apply(self, page: Sequence[Record]) -> None:
@@ -55,14 +58,15 @@ class Shaping:
         names: set[str] = set().union(*page)
         if MEMBERSHIP not in names:
             _set_membership(page)
+            names = set().union(*page)
+        if self.missing:
+            self.missing -= _carried(page, self.missing & names)
         unwanted = names - self._selected
         if self._droppable is not None:
             unwanted &= self._droppable
         for name in unwanted:
             for record in page:
                 record.pop(name, None)
-        if self._missing:
-            self._missing -= _carried(page, self._missing & names)
         self._coercion.apply(page, are_typed=isinstance(page, TypedPage))
 
     def report(self, logger: logging.Logger) -> None:
@@ -74,19 +78,11 @@ class Shaping:
                 count,
                 self._types[name],
             )
-        if self._missing:
-            logger.warning(
-                "no record carries %s; check the spelling, and whether the role of `api_token` may "
-                "see personal fields",
-                ", ".join(self._described(name) for name in sorted(self._missing)),
-            )
-
-    def _described(self, name: str) -> str:
-        return f"{name} (personal)" if name in self._personal else name
 
 
 def _carried(page: Sequence[Record], names: frozenset[str]) -> set[str]:
-    return {name for name in names if any(record.get(name) is not None for record in page)}
+    """Those of *names* that somebody has a value of; an empty text or list is none."""
+    return {name for name in names if any(record.get(name) not in _NOTHING for record in page)}
 
 
 def _set_membership(page: Sequence[Record]) -> None:

@@ -20,8 +20,9 @@ from tap_lytics.api.scan import Reading, Source
 from tap_lytics.api.scan_decoder import ScanDecoder
 from tap_lytics.declared_types import decoded_types, json_schema
 from tap_lytics.message_writer import MessageWriter
+from tap_lytics.missing_fields import AskedFields, MissingFields
 from tap_lytics.progress import Progress
-from tap_lytics.settings import parse_splits
+from tap_lytics.settings import DEFAULT_KEY_FIELD, parse_splits
 from tap_lytics.shaping import MEMBERSHIP, MEMBERSHIP_TYPE, OTHER_MEMBERSHIP, Shape, Shaping
 
 if TYPE_CHECKING:
@@ -136,6 +137,33 @@ class AudienceStream(Stream):
             PersonKey(config["key_field"], self._account.identifiers),
         )
 
+    def shaping(self) -> Shaping:
+        """What brings the pages to the form of the schema."""
+        keeps_undeclared = self.config["undeclared_fields"] == "keep"
+        return Shaping(Shape(self._types, self.selected_fields, keeps_undeclared, self._keys))
+
+    def missing_fields(self) -> MissingFields:
+        """What judges the fields that no record carries."""
+        chosen = self._chosen_fields()
+        key_field = self.config["key_field"]
+        is_key_chosen = key_field != DEFAULT_KEY_FIELD or key_field in self._tap.field_names
+        asked = AskedFields(
+            names=chosen,
+            key=key_field if is_key_chosen else "",
+            identifiers=[name for name in self._account.identifiers if name != key_field],
+            personal=self._account.personal,
+            everything=() if chosen else self.selected_fields,
+        )
+        return MissingFields(self.name, asked, self.config["missing_fields"] == "warn")
+
+    def _chosen_fields(self) -> list[str]:
+        """The fields that the user chose: by `fields`, or by a selection that leaves some out."""
+        if self._tap.field_names:
+            return self._tap.field_names
+        properties = self.effective_schema.get("properties") or {}
+        is_choice = not all(self.mask["properties", name] for name in properties)
+        return self.selected_fields if is_choice else []
+
     def _decoder(self) -> ScanDecoder:
         """What reads the selected fields as their types, and passes over all others."""
         if self.config["undeclared_fields"] == "keep":
@@ -217,11 +245,7 @@ class AudienceStream(Stream):
         """Read all people, and mark the scan in the state before and after."""
         marks, state_writer = self._tap.scan_marks, self._tap.state_writer
         reader = self.reader()
-        keeps_undeclared = self.config["undeclared_fields"] == "keep"
-        personal = self._account.personal
-        shaping = Shaping(
-            Shape(self._types, self.selected_fields, keeps_undeclared, personal, self._keys)
-        )
+        shaping = self.shaping()
         self._say_what_is_read()
         marks.start(self.name)
         state_writer.write_state(self.tap_state)
@@ -232,8 +256,8 @@ class AudienceStream(Stream):
                 self._tap.end_if_stopped()
                 yield page
                 progress.add(people, reader.total)
-        if progress.people:
-            shaping.report(self.logger)
+        shaping.report(self.logger)
+        self.missing_fields().judge(shaping.missing, progress.people, self.logger)
         self._tap.end_if_stopped()
         marks.complete(self.name, self._records_written(progress.people))
 

@@ -23,7 +23,13 @@ import tap_lytics.tap as _tap
 import target_mapp_sftp.target as _target
 from sandbox import Faults, Sandbox
 from tap_lytics.api import errors as api
-from tap_lytics.errors import CatalogError, LyticsError, OutputError, SourceError
+from tap_lytics.errors import (
+    CatalogError,
+    LyticsError,
+    MissingFieldsError,
+    OutputError,
+    SourceError,
+)
 from tap_lytics.errors import SettingsError as TapSettingsError
 from target_mapp_sftp import delivered_state, errors, reader, run, scan_marks, spool
 from target_mapp_sftp.contact_file import errors as file_errors
@@ -103,6 +109,11 @@ def _(folder: Path) -> Ending:
     catalog.write_text('{"streams": []}')
     with Sandbox(people=1000, sftp=False) as box:
         return tap(folder, {"api_url": box.api_url, "segments": [SLUG]}, "--catalog", catalog)
+
+
+@provokes(MissingFieldsError)
+def _(folder: Path) -> Ending:
+    return _sandbox(folder, Faults(hidden_fields=("email", "mobile")), fields=["email", "city"])
 
 
 @provokes(api.AccessRefusedError)

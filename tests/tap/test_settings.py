@@ -266,6 +266,7 @@ def test_every_setting_is_described_and_the_token_is_secret() -> None:
         "concurrency": 4,
         "splits": "0-99",
         "fields": [],
+        "missing_fields": "fail",
         "undeclared_fields": "drop",
         "key_field": "_id",
         "request_timeout": 120,

@@ -39,14 +39,16 @@ def test_a_membership_of_another_name_is_the_membership() -> None:
     assert record == {"_id": "1", "segments": ["vip"]}
 
 
-def test_what_no_record_carries_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """It is usually a token without the right to see it."""
-    _, shaping = shaped({"_id": "1", "visitct": 1}, {"email": None}, personal=["email", "_id"])
-    with caplog.at_level(logging.WARNING):
-        shaping.report(LOGGER)
+def test_what_no_record_carries_is_known() -> None:
+    """An empty text or list is no value; the key counts, though it may not be selected."""
+    records = [{"_id": "1", "visitct": 0}, {"email": None}, {"email": "", "segments": []}]
+    _, shaping = shaped(*records)
+    assert shaping.missing == {"email", "segments"}
 
-    (line,) = (record.getMessage() for record in caplog.records)
-    assert line.startswith("no record carries email (personal), segments; check the spelling")
+    _, shaping = shaped({"_id": "1", "email": "a@example.org"}, selected=["email"], keys=["_id"])
+    assert shaping.missing == set()
+    _, shaping = shaped({"email": "a@example.org"}, selected=["email"], keys=["_id"])
+    assert shaping.missing == {"_id"}
 
 
 def test_values_of_another_type_are_counted_once_per_field(

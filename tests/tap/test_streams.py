@@ -163,7 +163,8 @@ def test_without_a_choice_whole_profiles_are_asked_for(box: Sandbox) -> None:
 def test_identifiers_are_asked_for_where_the_schema_has_no_key(box: Sandbox) -> None:
     """They tell people apart then, and are not emitted unless selected."""
     before = len(box.requests)
-    messages = messages_from(box, SLUG, fields=["city"], key_field="crm_id")
+    settings: dict[str, Any] = {"key_field": "crm_id", "missing_fields": "warn"}
+    messages = messages_from(box, SLUG, fields=["city"], **settings)
 
     asked = asked_since(box, before)[0].query["fields"].split(",")
     assert set(asked) == {"city", "segments", "crm_id", "_id", "email", "mobile"}
