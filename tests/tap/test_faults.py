@@ -123,7 +123,7 @@ def test_an_api_that_can_answer_is_read_completely(box: Sandbox, faults: Faults)
         (Faults(interruptions=("garbage",), every=1), "no JSON; given up after 4"),
         (Faults(interruptions=("drop",), every=1), "connection broke.*given up after 4"),
         (Faults(refuse=401), "refused the token"),
-        (Faults(refuse=403), "the token may not do this"),
+        (Faults(refuse=403), "the token lacks the right to scan audiences"),
         (Faults(refuse=404), "Lytics answered 404"),
         (Faults(cursor_pages=1), "the cursor may have expired"),
         (Faults(cursor_seconds=0), "the cursor may have expired"),

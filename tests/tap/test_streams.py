@@ -19,7 +19,7 @@ from running import (
 from scripted_lytics import Asked, Reply, ScriptedLytics
 
 from sandbox import Faults
-from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError
+from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError, RightMissingError
 from tap_lytics.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -102,6 +102,55 @@ def test_the_older_schema_stands_in_for_one_that_is_not_allowed() -> None:
 
     assert stream["schema"]["properties"].keys() == {"email", "segments"}
     assert stream["key_properties"] == []
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        pytest.param(("/v2/segment",), id="the list"),
+        pytest.param(("/v2/schema",), id="the versions of the schema"),
+        pytest.param(("/v2/schema/user/field",), id="the fields"),
+        pytest.param(("/v2/segment", "/v2/schema", "/v2/schema/user/field"), id="all of v2"),
+        pytest.param(("/api/segment", "/api/schema/user"), id="all of v1"),
+        pytest.param(("/api/segment/sizes", "/api/segment/size"), id="sizes"),
+    ],
+)
+def test_what_is_forbidden_is_asked_elsewhere(box: Sandbox, forbidden: tuple[str, ...]) -> None:
+    """A role may have a right on one path and not on its sibling."""
+    box.set_faults(Faults(forbidden=forbidden, without_total=True))
+
+    assert len(records_in(messages_from(box, SLUG, fields=["email"]), SLUG)) == 13
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "words"),
+    [
+        (("/v2/segment", "/api/segment"), "/api/segment: the token lacks the right to see audie"),
+        (
+            ("/v2/schema", "/api/schema/user"),
+            "/api/schema/user: the token lacks the right to read the schema (403)",
+        ),
+    ],
+)
+def test_what_is_forbidden_everywhere_names_the_right(
+    box: Sandbox, forbidden: tuple[str, ...], words: str
+) -> None:
+    """Whoever gives out tokens can mend it."""
+    box.set_faults(Faults(forbidden=forbidden))
+    with pytest.raises(RightMissingError) as caught:
+        streams_of(box, SLUG)
+
+    assert str(caught.value).startswith(words)
+
+
+def test_a_right_that_is_missing_is_not_hidden_by_a_path_that_is() -> None:
+    """The older path may be gone; what is to be mended is the right to the newer one."""
+
+    def answer(asked: Asked) -> Reply:
+        return Reply({}, 403 if asked.path.startswith("/v2") else 404)
+
+    with ScriptedLytics(answer) as lytics, pytest.raises(RightMissingError, match="/v2/"):
+        QuickTap(config=config_for(lytics.url))
 
 
 def test_the_display_name_reaches_the_target(box: Sandbox) -> None:

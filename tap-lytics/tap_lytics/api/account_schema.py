@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tap_lytics.api.errors import AccessRefusedError, RequestRefusedError, UnexpectedAnswerError
+from tap_lytics.api.errors import UnexpectedAnswerError
+from tap_lytics.api.siblings import first_allowed
 
 if TYPE_CHECKING:
     from tap_lytics.api.client import LyticsClient
+
+logger = logging.getLogger("tap-lytics")
 
 SYSTEM_FIELDS = {
     "_id": "string",
@@ -86,15 +90,19 @@ def read_account_schema(client: LyticsClient, table: str) -> AccountSchema:
     Raises:
         UnexpectedAnswerError: The schema has no fields.
     """
-    try:
-        version = _live_version(client, table)
-        entries = client.read(f"/v2/schema/{table}/field", version_id=version)
-    except (RequestRefusedError, AccessRefusedError):
-        entries = None
-    fields = [_field_v2(entry) for entry in _objects(entries)] or _fields_v1(client, table)
+    fields = first_allowed(
+        lambda: _fields_v2(client, table) or _fields_v1(client, table),
+        lambda: _fields_v1(client, table),
+    )
     if not fields:
         raise UnexpectedAnswerError(f"the schema of table {table!r} lists no fields; check `table`")
     return AccountSchema({field.name: field for field in fields if field.name})
+
+
+def _fields_v2(client: LyticsClient, table: str) -> list[Field]:
+    version = _live_version(client, table)
+    entries = client.read(f"/v2/schema/{table}/field", version_id=version)
+    return [_field_v2(entry) for entry in _objects(entries)]
 
 
 def _live_version(client: LyticsClient, table: str) -> str | None:
@@ -111,6 +119,13 @@ def _fields_v1(client: LyticsClient, table: str) -> list[Field]:
         return []
     by_fields = data.get("by_fields")
     identifiers = by_fields if isinstance(by_fields, list) else []
+    entries = _objects(data.get("columns") or data.get("fields"))
+    if not any("is_pii" in entry for entry in entries):
+        logger.info(
+            "/api/schema/%s does not say which fields are personal, so `missing_fields` looks at "
+            "the key and identifiers only",
+            table,
+        )
     return [
         Field(
             name=str(entry.get("as") or entry.get("id") or ""),
@@ -119,7 +134,7 @@ def _fields_v1(client: LyticsClient, table: str) -> list[Field]:
             is_identifier=entry.get("is_by") is True or entry.get("as") in identifiers,
             is_pii=entry.get("is_pii") is True,
         )
-        for entry in _objects(data.get("columns") or data.get("fields"))
+        for entry in entries
     ]
 
 

@@ -72,8 +72,8 @@ def failure(
         return _token_refused(words)
     if status == 403:  # noqa: PLR2004 the same
         return RightMissingError(
-            f"{path}: the token may not do this (403); give the role of `api_token` the right to "
-            "read audiences and schema, or set `account_id`"
+            f"{path}: the token lacks the right to {_what_it_takes(path)} (403); give it to the "
+            "role of `api_token`, or set `account_id`"
         )
     if status >= 500 or status == 408:  # noqa: PLR2004 the same
         return AnswerLostError(said, wait_seconds)
@@ -82,6 +82,13 @@ def failure(
     if with_cursor:
         return CursorRefusedError(f"{said}; the cursor may have expired")
     return RequestRefusedError(f"{said}; check `api_url`, `table` and `fields`", status)
+
+
+def _what_it_takes(path: str) -> str:
+    """Lytics: https://docs.lytics.com/docs/granular-permissions has the rights one by one."""
+    if "/schema" in path:
+        return "read the schema"
+    return f"{'scan' if path.endswith('/scan') else 'see'} audiences (v2_segment_view)"
 
 
 def _token_refused(words: str) -> AccessRefusedError:

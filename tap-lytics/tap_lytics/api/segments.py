@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tap_lytics.api.counts import size_entries, size_of
 from tap_lytics.api.errors import (
     AudienceChoiceError,
-    RequestRefusedError,
     RightMissingError,
     UnexpectedAnswerError,
 )
+from tap_lytics.api.siblings import first_allowed
 from tap_lytics.errors import SourceError
 
 if TYPE_CHECKING:
@@ -55,14 +55,13 @@ class Segment:
 def list_segments(client: LyticsClient, table: str) -> list[Segment]:
     """List all audiences of *table*, the invalid ones too, in one request.
 
-    Lytics: ``GET /v2/segment``, and ``GET /api/segment`` where that does not exist.
+    Lytics: ``GET /v2/segment``, and ``GET /api/segment`` where that does not exist or the token may
+    not ask it.
     """
-    try:
-        answer = client.read("/v2/segment", table=table, valid="all", sizes="true")
-    except RequestRefusedError as error:
-        if error.status != 404:  # noqa: PLR2004 the HTTP status itself is the clearest name
-            raise
-        answer = client.read("/api/segment", table=table, valid="all")
+    answer = first_allowed(
+        lambda: client.read("/v2/segment", table=table, valid="all", sizes="true"),
+        lambda: client.read("/api/segment", table=table, valid="all"),
+    )
     segments = [_segment(entry, table) for entry in _objects(answer) if entry.get("id")]
     return [segment for segment in segments if segment.table == table]
 
