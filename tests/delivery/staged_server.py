@@ -90,6 +90,7 @@ def staged_server(
     *,
     login: type[PasswordLogin] | None = None,
     host_keys: Sequence[str] = ("ssh-ed25519",),
+    sftp: Callable[..., SFTPServer] | None = None,
     **options: Any,
 ) -> Iterator[StagedServer]:
     """Run a server.
@@ -99,6 +100,7 @@ def staged_server(
         faults: What happens when.
         login: How it lets users in; by USERNAME's PASSWORD if not said.
         host_keys: The types of its keys.
+        sftp: Makes the SFTP server of a session out of what StagedSftp takes.
         options: Further options of asyncssh, such as its algorithms.
     """
     keys = [host_key(kind) for kind in host_keys]
@@ -106,7 +108,7 @@ def staged_server(
     counts: dict[str, int] = {}
 
     def new_sftp(channel: asyncssh.SSHServerChannel[bytes]) -> SFTPServer:
-        return _Sftp(channel, folder, running, faults, counts)
+        return (sftp or StagedSftp)(channel, folder, running, faults, counts)
 
     async def listen() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -158,7 +160,9 @@ class PasswordLogin(SSHServer):
         return (username, password) == (USERNAME, PASSWORD)
 
 
-class _Sftp(SFTPServer):
+class StagedSftp(SFTPServer):
+    """Does what the faults say, each time they say it."""
+
     def __init__(
         self,
         channel: asyncssh.SSHServerChannel[bytes],

@@ -34,7 +34,7 @@ class InPlacePart(Part):
     ) -> None:
         super().__init__(settings, file, run_id, progress)
         self._upload = self._new_upload("")
-        self._perhaps_empty: list[str] = []
+        self._perhaps_left: list[str] = []
 
     def _new_upload(self, name: str) -> Upload:
         return Upload(self._settings, self._file, name, self._progress, is_own_name=False)
@@ -56,15 +56,18 @@ class InPlacePart(Part):
             self.fetched = self._upload.name
 
     def _give_up_name(self) -> None:
+        self._taken.add(self._upload.name)
+        self._note_perhaps_left()
+
+    def _note_perhaps_left(self) -> None:
         name = self._upload.name
-        self._taken.add(name)
-        if self._upload.may_be_left_empty:
+        if self._upload.may_be_left and name not in self._perhaps_left:
             LOGGER.warning(
-                "%s may be an empty file of this run: the connection broke while it was made. It "
-                "is left alone, for it may be somebody else's",
+                "%s may be an unfinished file of this run: the connection broke while it was made. "
+                "It is left alone, for it may be somebody else's",
                 name,
             )
-            self._perhaps_empty.append(name)
+            self._perhaps_left.append(name)
 
     @override
     def publish(self, folder: RemoteFolder) -> None:
@@ -73,9 +76,10 @@ class InPlacePart(Part):
     @override
     def take_back(self, folder: RemoteFolder) -> None:
         upload = self._upload
-        if self.fetched or self.in_doubt:
+        if not upload.is_begun or self.fetched or self.in_doubt:
             return
         upload.take_back(folder)
+        self._note_perhaps_left()
         if not upload.is_gone:
             if upload.is_complete:
                 LOGGER.warning("%s was complete in the folder, and is taken back", upload.name)
@@ -87,12 +91,21 @@ class InPlacePart(Part):
 
     @property
     @override
+    def names_in_doubt(self) -> tuple[str, ...]:
+        is_unknown = self._upload.is_begun and not (self.fetched or self.left_in_folder)
+        unknown = self.in_doubt or (self._upload.name if is_unknown else "")
+        return tuple(filter(None, (unknown, *self._perhaps_left)))
+
+    @property
+    @override
     def left_in_folder(self) -> str:
-        return self._upload.name if self._upload.is_begun and not self.fetched else ""
+        is_there = self._upload.is_complete or self.cannot_be_removed
+        is_known = is_there and not (self.fetched or self.in_doubt)
+        return self._upload.name if self._upload.is_begun and is_known else ""
 
     @override
     def _left(self) -> Iterator[str]:
-        if self.left_in_folder and not self.in_doubt:
+        if self._upload.is_begun and not (self.fetched or self.in_doubt):
             yield f"{self._upload.name} is on the server, perhaps unfinished; remove it by hand"
-        for name in self._perhaps_empty:
-            yield f"{name} may be an empty file of this run"
+        for name in self._perhaps_left:
+            yield f"{name} may be an unfinished file of this run, or somebody else's"

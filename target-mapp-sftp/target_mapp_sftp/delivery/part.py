@@ -35,6 +35,7 @@ class Part(ABC):
         final_name: Its name, while it is published.
         fetched: The name under which it was published, when it is no longer there.
         in_doubt: A name under which it may have been published.
+        cannot_be_removed: Whether the server refuses to have it removed.
     """
 
     _upload: Upload
@@ -50,6 +51,7 @@ class Part(ABC):
         self.final_name = ""
         self.fetched = ""
         self.in_doubt = ""
+        self.cannot_be_removed = False
 
     @property
     def is_unchecked(self) -> bool:
@@ -84,9 +86,9 @@ class Part(ABC):
         """
 
     @property
-    def name_in_doubt(self) -> str:
-        """A name under which it may have been published."""
-        return self.in_doubt
+    def names_in_doubt(self) -> tuple[str, ...]:
+        """The names under which it may have been published."""
+        return (self.in_doubt,) if self.in_doubt else ()
 
     @property
     @abstractmethod
@@ -104,11 +106,8 @@ class Part(ABC):
                 f"{self.fetched} was published and is no longer in the folder: most probably "
                 "fetched"
             )
-        if self.name_in_doubt:
-            yield (
-                f"{self.name_in_doubt} may be published: look into the folder and into Mapp's "
-                "import"
-            )
+        for name in self.names_in_doubt:
+            yield f"{name} may be published: look into the folder and into Mapp's import"
         yield from self._left()
 
     def free_name(self, folder: RemoteFolder) -> str:

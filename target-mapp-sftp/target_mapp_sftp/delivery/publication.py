@@ -84,6 +84,7 @@ class Publication:
             try:
                 part.take_back(folder)
             except StatusError as error:
+                part.cannot_be_removed = True
                 LOGGER.warning("The server refuses to remove what was begun: %s", error.text)
 
     def leftovers(self) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ class Publication:
             error,
             [part.fetched for part in self._parts if part.fetched],
             [part.left_in_folder for part in self._parts if part.left_in_folder],
-            [part.name_in_doubt for part in self._parts if part.name_in_doubt],
+            [name for part in self._parts for name in part.names_in_doubt],
         )
 
 

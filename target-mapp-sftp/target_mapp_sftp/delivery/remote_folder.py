@@ -6,7 +6,7 @@ import logging
 import posixpath
 import stat
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -189,6 +189,10 @@ class RemoteFolder:
             seen = self.stat(name)
         return seen
 
+    def stat_surely(self, name: str) -> RemoteStat:
+        """Look for *name*, and take it for missing only when it stays so."""
+        return self.stat_until(name, lambda seen: seen.exists is not False)
+
     def waits(self) -> Iterator[None]:
         """Wait a little longer each time, where a server may show late what it has done."""
         for seconds in self._waits:
@@ -240,9 +244,11 @@ class RemoteFolder:
     def can_be_opened(self, name: str) -> bool | None:
         """Whether there is a file of ours, by opening it to write; nothing when that is refused."""
         try:
-            self.close_file(self.open_existing(name))
+            handle = self.open_existing(name)
         except StatusError as error:
             return False if error.is_missing else None
+        with suppress(StatusError):
+            self.close_file(handle)
         return True
 
 

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+# What a server that shows late what it has done may still contradict.
+_MAY_CHANGE = {
+    Answer.DONE: {RenameOutcome.NAME_TAKEN, RenameOutcome.NOT_DONE},
+    Answer.REFUSED: {RenameOutcome.NOT_DONE, RenameOutcome.UNKNOWN},
+    Answer.LOST: {RenameOutcome.UNKNOWN},
+}
 
 
 class RenamedPart(Part):
@@ -55,7 +61,7 @@ class RenamedPart(Part):
     def publish(self, folder: RemoteFolder) -> None:
         if self._asked_name:
             self._settle(folder, Answer.LOST)
-        while not self.final_name and not self.fetched:
+        while not self.final_name:
             self._rename(folder, self.free_name(folder))
 
     def _rename(self, folder: RemoteFolder, name: str) -> None:
@@ -93,12 +99,8 @@ class RenamedPart(Part):
 
     def _find_out(self, folder: RemoteFolder, answer: Answer) -> tuple[RenameOutcome, RemoteStat]:
         outcome, final = self._look(folder, answer)
-        waits = folder.waits()
-        # What the answer contradicts may be told late.
-        while outcome is RenameOutcome.UNKNOWN or (
-            answer is Answer.DONE and outcome in (RenameOutcome.NAME_TAKEN, RenameOutcome.NOT_DONE)
-        ):
-            if next(waits, None) is None:
+        for _ in folder.waits():
+            if outcome not in _MAY_CHANGE[answer]:
                 break
             outcome, final = self._look(folder, answer)
         return outcome, final
@@ -136,7 +138,6 @@ class RenamedPart(Part):
             LOGGER.warning("The server refused the rename to %s, and has done it", name)
         if outcome is RenameOutcome.FETCHED:
             LOGGER.info("%s was published, and is fetched already", name)
-            self.fetched = name
         elif outcome is RenameOutcome.BOTH_NAMES:
             self._remove_other_half(folder)
         self.final_name = name
@@ -203,7 +204,7 @@ class RenamedPart(Part):
     def _unpublish(self, folder: RemoteFolder) -> None:
         """Remove the published file, or take its name away; note when it is gone already."""
         name = self.final_name
-        seen = folder.stat(name)
+        seen = folder.stat_surely(name)
         if seen.exists and not seen.may_be(self._published):
             self.in_doubt = name
             return
@@ -211,7 +212,11 @@ class RenamedPart(Part):
             was_there = seen.exists is not False and folder.remove(name)
             self._upload.is_begun = False
         except StatusError:
-            was_there = self._hide(folder, name)
+            if not self._hide(folder, name):
+                # Removed by a server that says no, or fetched.
+                self.in_doubt = name
+                return
+            was_there = True
         if was_there:
             LOGGER.warning("%s was published, and is taken back", name)
             self.final_name = ""
@@ -223,15 +228,15 @@ class RenamedPart(Part):
         try:
             folder.rename(name, self._temporary_name)
         except StatusError:
-            if folder.stat(name).exists is False:
+            if folder.stat_surely(name).exists is False:
                 return False
             raise
         return True
 
     @property
     @override
-    def name_in_doubt(self) -> str:
-        return self.in_doubt or self._asked_name
+    def names_in_doubt(self) -> tuple[str, ...]:
+        return (self._asked_name,) if self._asked_name else super().names_in_doubt
 
     @property
     @override
@@ -242,5 +247,5 @@ class RenamedPart(Part):
     def _left(self) -> Iterator[str]:
         if self.left_in_folder:
             yield f"{self.final_name} is published and could not be taken back"
-        elif self._upload.is_begun and not (self.fetched or self.name_in_doubt):
+        elif self._upload.is_begun and not (self.fetched or self.names_in_doubt):
             yield f"{self._temporary_name} may be left on the server, hidden; remove it by hand"

@@ -51,8 +51,8 @@ class Upload:
         is_complete: Whether all of it is there.
         is_unchecked: Whether the server did not tell its size, or nobody wants to know it.
         is_gone: Whether bytes of it were acknowledged, and it is no longer there.
-        may_be_left_empty: Whether the answer to creating it was lost: an empty file of that name
-            can be its own, or somebody else's.
+        may_be_left: Whether a file of that name was left alone that may be its own, unfinished, or
+            somebody else's.
         arrived: What the server showed of it when it was complete.
         most_held_bytes: How many bytes the server has ever acknowledged, without a gap.
     """
@@ -74,6 +74,8 @@ class Upload:
         self._sent_bytes = 0
         self._held_bytes = 0
         self._is_created = False
+        self._was_unanswered = False
+        self._closes_unanswered = 0
         self._is_acknowledged = False
         self._was_whole_before_close = False
         self._wrong: RemoteStat | None = None
@@ -83,7 +85,7 @@ class Upload:
         self.is_complete = False
         self.is_unchecked = False
         self.is_gone = False
-        self.may_be_left_empty = False
+        self.may_be_left = False
         self.arrived = RemoteStat()
         self.most_held_bytes = 0
 
@@ -106,7 +108,9 @@ class Upload:
             self._send(folder, handle, offset)
             if not self._is_own_name:
                 self._was_whole_before_close = self._is_whole(folder.stat(self.name))
+            self._closes_unanswered += 1
             folder.close_file(handle)
+            self._closes_unanswered = 0
         self._check_arrival(folder)
 
     def take_back(self, folder: RemoteFolder) -> None:
@@ -117,23 +121,35 @@ class Upload:
         """
         if not self.is_begun:
             return
-        seen = folder.stat(self.name)
+        seen = folder.stat_surely(self.name)
         is_ours = seen.exists is not False and (self._is_own_name or self._is_ours(seen))
-        was_there = is_ours and folder.remove(self.name)
+        was_there = is_ours and self._remove(folder)
         if not was_there and self._may_be_fetched:
             self.is_gone = True
+        if seen.exists is not False and not is_ours:
+            self._leave_alone()
         self.is_begun = False
+
+    def _remove(self, folder: RemoteFolder) -> bool:
+        """Remove it; whether it was surely there until then."""
+        try:
+            return folder.remove(self.name)
+        except StatusError:
+            if folder.stat_surely(self.name).exists is not False:
+                raise
+            # Removed by a server that says no. Of a name that others know, one cannot be sure.
+            return self._is_own_name
 
     def _open(self, folder: RemoteFolder) -> tuple[bytes, int] | None:
         """Open the file; its handle, and from where to write; nothing when all of it is there."""
         if not self.is_begun:
             return self._create(folder), 0
         self._most_pending = max(_FEWEST_PENDING, self._most_pending // 4)
-        self.may_be_left_empty |= not self._is_created
+        self._was_unanswered |= not self._is_created
         seen = self._find_own(folder)
         if seen.exists is not False and self._wrong is None:
-            if self._is_acknowledged and self._is_whole(seen):
-                LOGGER.info("%s was whole before the connection broke", self._file.name)
+            if self._is_acknowledged and (self._is_whole(seen) or self._is_closed_unseen(seen)):
+                LOGGER.info("%s was complete before the connection broke", self._file.name)
                 return None
             if self._can_go_on(seen):
                 try:
@@ -152,11 +168,11 @@ class Upload:
             OutcomeUnknownError: When it is somebody else's, and ours is gone.
         """
         if self._is_own_name:
-            return folder.stat(self.name)
+            return folder.stat_surely(self.name)
         seen = folder.stat_until(self.name, self._is_ours)
         if seen.exists is not False and not self._is_ours(seen):
             self._require_harmless_loss()
-            self.is_begun = False
+            self._leave_alone()
             raise NameTakenError(f"Somebody else has begun to write {self.name}.")
         return seen
 
@@ -172,6 +188,11 @@ class Upload:
         if seen.size_bytes is None or not self._is_size_checked:
             return True
         return self._held_bytes <= seen.size_bytes <= self._sent_bytes
+
+    def _leave_alone(self) -> None:
+        """Give up what may be somebody else's."""
+        self.may_be_left = self._was_unanswered or self.is_begun
+        self.is_begun = False
 
     @property
     def _may_be_fetched(self) -> bool:
@@ -205,6 +226,10 @@ class Upload:
             return bool(seen.exists)
         return seen.size_bytes == self._file.size_bytes
 
+    def _is_closed_unseen(self, seen: RemoteStat) -> bool:
+        """Whether a server that does not tell sizes takes so long to close that nobody waits on."""
+        return seen.size_bytes is None and self._closes_unanswered > 1
+
     def _can_go_on(self, seen: RemoteStat) -> bool:
         """Whether the size on the server tells where to go on."""
         return self._is_size_checked and (seen.size_bytes or 0) <= self._sent_bytes
@@ -220,16 +245,20 @@ class Upload:
         # Noted before it is asked: when the answer is lost, there may be a file.
         self.is_begun = True
         self._is_created = self._is_acknowledged = self._was_whole_before_close = False
+        self._closes_unanswered = 0
         self._wrong = None
         self._sent_bytes = self._held_bytes = 0
         try:
             handle = folder.create(self.name)
         except StatusError as error:
             self.is_begun = False
-            seen = folder.stat(self.name)
+            # After an unanswered try, what may be seen late is our own.
+            look = folder.stat_surely if self._was_unanswered else folder.stat
+            seen = look(self.name)
             if not self._may_be_taken(seen, error):
                 raise
             if not self._is_own_name:
+                self._leave_alone()
                 raise NameTakenError(f"{self.name} is taken.") from error
             # Nobody else has that name: it was made, and answered with a refusal.
             self.is_begun = True
