@@ -51,6 +51,8 @@ _OF_ONE_STREAM = (MappingError, ExportRunningError)
 # A login that is refused again and again locks the account, so no other stream tries it.
 _OF_THE_SERVER = (HostKeyError, LoginError)
 _MOST_NAMES = 20
+# Between the audiences of a run; nobody keeps an idle connection for hours.
+_KEEP_CONNECTION_SECONDS = 60
 """So many streams are named in a line of the log."""
 
 
@@ -209,7 +211,9 @@ class Run:
                 run_id=self.id,
                 replaces=self._is_preview,
             )
-        destination = SftpDestination(self._server_settings, run_id=self.id)
+        destination = SftpDestination(
+            self._server_settings, run_id=self.id, keep_seconds=_KEEP_CONNECTION_SECONDS
+        )
         destination.preflight()
         return destination
 

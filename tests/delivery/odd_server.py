@@ -1,4 +1,4 @@
-"""An SFTP server whose habits are odd: it takes files away, hides them, answers one thing and does another."""
+"""An SFTP server of odd habits: takes files away, hides them, says one thing and does another."""
 
 from __future__ import annotations
 
@@ -150,19 +150,21 @@ class OddSftp(StagedSftp):
     @override
     async def close(self, file_obj: object) -> None:
         self._state.visit("close")
-        if self._habits.closes_in:
-            await asyncio.sleep(self._habits.closes_in)
         try:
+            if self._habits.closes_in:
+                await asyncio.sleep(self._habits.closes_in)
             await super().close(file_obj)
             self._open.pop(file_obj, None)
         finally:
+            file_obj.close()  # type: ignore[attr-defined]
             if self._habits.fetches in ("close", "close of any"):
                 self._state.fetch(hidden=self._habits.fetches == "close of any")
 
     @override
     def exit(self) -> None:
-        if self._habits.forgets:
-            for path in self._open.values():
+        for file, path in self._open.items():
+            file.close()  # type: ignore[attr-defined]
+            if self._habits.forgets:
                 path.unlink(missing_ok=True)
 
     @override

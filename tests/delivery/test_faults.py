@@ -338,7 +338,7 @@ class TestRefusals:
         """Where nothing tells what became of a rename, the error says that and names the file."""
         faults = [Fault(name, code=PERMISSION_DENIED) for name in ("lstat", "stat", "list")]
         faults += [Fault("rename", "lose", at=1)]
-        faults += [Fault("open", code=PERMISSION_DENIED, at=n) for n in (2, 3, 4)]
+        faults += [Fault("open", code=PERMISSION_DENIED, at=n) for n in range(2, 30)]
         with staged_server(folder, faults) as server, pytest.raises(DeliveryError) as caught:
             destination(server, max_retries=max_retries).publish([outgoing()])
 

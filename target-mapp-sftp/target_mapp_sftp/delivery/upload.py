@@ -31,8 +31,10 @@ LOGGER = logging.getLogger("target-mapp-sftp")
 _WRITE_BYTES = 32_000
 # 8 MB on their way: as much as 80 MB/s needs at 100 ms. OpenSSH itself takes 2 MB at a time.
 _MOST_PENDING = 256
-# After a break fewer, for what was not acknowledged is sent again: down to half a megabyte.
-_FEWEST_PENDING = 16
+# It begins with half a megabyte and doubles with each that is acknowledged. After a break it is
+# less, for what was not acknowledged is sent again.
+_FIRST_PENDING = 16
+_FEWEST_PENDING = 1
 
 
 class Upload:
@@ -70,7 +72,7 @@ class Upload:
         self._progress = progress
         self._is_own_name = is_own_name
         self._is_size_checked = settings.size_check == "strict"
-        self._most_pending = _MOST_PENDING
+        self._most_pending = _FIRST_PENDING
         self._sent_bytes = 0
         self._held_bytes = 0
         self._is_created = False
@@ -144,7 +146,7 @@ class Upload:
         """Open the file; its handle, and from where to write; nothing when all of it is there."""
         if not self.is_begun:
             return self._create(folder), 0
-        self._most_pending = max(_FEWEST_PENDING, self._most_pending // 4)
+        self._most_pending = max(_FEWEST_PENDING, min(_FIRST_PENDING, self._most_pending // 4))
         self._was_unanswered |= not self._is_created
         seen = self._find_own(folder)
         if seen.exists is not False and self._wrong is None:
@@ -276,11 +278,15 @@ class Upload:
     def _send(self, folder: RemoteFolder, handle: bytes, offset: int) -> None:
         writes = PendingWrites(offset)
         self._progress.start(offset)
+        doubled_at = offset
         try:
             for data in self._pieces(offset):
                 folder.write(writes, handle, data)
                 folder.collect_acknowledgements(writes, self._most_pending)
                 self._progress.reach(writes.sent_bytes)
+                if writes.held_bytes - doubled_at >= self._most_pending * _WRITE_BYTES:
+                    doubled_at = writes.held_bytes
+                    self._most_pending = min(_MOST_PENDING, 2 * self._most_pending)
             folder.collect_acknowledgements(writes, 0)
             self._is_acknowledged = True
         finally:
