@@ -62,6 +62,7 @@ WITHIN = {
     api.TooManyRequestsError,
     api.AnswerLostError,
     api.UnreadableAnswerError,
+    api.PageTooLargeError,
     api.CursorRefusedError,
     # A STATE nested just below the depth at which it cannot be read; see test_delivered_state.py.
     delivered_state.StateNotEncodableError,

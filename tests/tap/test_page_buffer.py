@@ -29,8 +29,10 @@ def make_buffer() -> Iterator[Callable[..., PageBuffer]]:
     """Make buffers that are closed after the test."""
     buffers: list[PageBuffer] = []
 
-    def make(capacity: int = 1, readers: int = 1, patience_seconds: float = 60) -> PageBuffer:
-        buffers.append(PageBuffer(capacity, readers, patience_seconds))
+    def make(
+        capacity: int = 1, readers: int = 1, patience_seconds: float = 60, **more: Any
+    ) -> PageBuffer:
+        buffers.append(PageBuffer(capacity, readers, patience_seconds=patience_seconds, **more))
         return buffers[-1]
 
     yield make
@@ -143,3 +145,25 @@ def test_closing_lets_waiting_readers_go(make_buffer: MakeBuffer) -> None:
 
     reader.join(5)
     assert answers == [False]
+
+
+def test_a_buffer_is_full_by_the_weight_of_its_pages(make_buffer: MakeBuffer) -> None:
+    """Few pages of large profiles fill the memory as well as many of small ones."""
+    buffer = make_buffer(capacity=10, patience_seconds=0.01, capacity_bytes=1000)
+    for number, weight in enumerate([600, 300, 200, 90]):
+        assert buffer.put(page_of(number), weight)
+    buffer.finish()
+
+    assert buffer.spilled_pages == 1
+    assert sorted(map(str, buffer)) == sorted(str(page_of(n)) for n in range(4))
+
+
+def test_a_page_fits_an_empty_buffer_however_large_it_is(make_buffer: MakeBuffer) -> None:
+    """Or it would never be passed on."""
+    buffer = make_buffer(capacity=10, capacity_bytes=1000)
+    in_thread(
+        lambda: buffer.put(page_of(0), 5000), lambda: buffer.put(page_of(1), 5000), buffer.finish
+    )
+
+    assert list(buffer) == [page_of(0), page_of(1)]
+    assert buffer.spilled_pages == 0

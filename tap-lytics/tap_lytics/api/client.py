@@ -20,7 +20,13 @@ from tap_lytics.api.answers import (
     retry_after_seconds,
     whole_number,
 )
-from tap_lytics.api.body import BYTES_BESIDE_PEOPLE, BYTES_PER_PERSON, is_framed, read_body
+from tap_lytics.api.body import (
+    BYTES_BESIDE_PEOPLE,
+    BYTES_PER_PERSON,
+    Bounds,
+    is_framed,
+    read_body,
+)
 from tap_lytics.api.broken_answers import FAULTS, is_web_page, unreadable
 from tap_lytics.api.connection import Manners, checked_url, connection_pool
 from tap_lytics.api.errors import (
@@ -32,6 +38,7 @@ from tap_lytics.api.errors import (
     TooManyRequestsError,
     UnexpectedAnswerError,
 )
+from tap_lytics.api.page_size import page_bytes
 from tap_lytics.api.proxies import environment_proxy, is_this_machine
 from tap_lytics.api.throttle import Throttle
 from tap_lytics.api.tries import Tries
@@ -108,6 +115,7 @@ class LyticsClient:
             "Accept-Encoding": "gzip",
             "User-Agent": f"tap-lytics/{metadata.version('tap-lytics')}",
         }
+        self._page_bytes = page_bytes(manners.concurrency)
         self._answer_seconds = manners.answer_seconds
         self._proxy = environment_proxy(self._base_url)
         self._pool = connection_pool(self._base_url, manners, self._proxy)
@@ -140,6 +148,7 @@ class LyticsClient:
         Raises:
             GivenUpError: The repetitions are used up.
             AnswerLostError: A page with a cursor is lost.
+            PageTooLargeError: A page that should be asked for with fewer people.
             CursorRefusedError: The cursor is no longer known.
             RequestRefusedError: Lytics refused for good.
             UnexpectedAnswerError: The answer does not have the form that *decode* reads.
@@ -265,12 +274,16 @@ class LyticsClient:
                 redirect=False,
                 preload_content=False,
             )
-            largest_bytes = call.largest_bytes
-            return response, read_body(
-                response, call.path, largest_bytes=largest_bytes, until=until
-            )
+            bounds = Bounds(call.path, call.largest_bytes, self._bearable_bytes(call), until)
+            return response, read_body(response, bounds)
         except urllib3.exceptions.HTTPError as error:
             raise not_answered(error, call.path, self.host, self._proxy) from error
+
+    def _bearable_bytes(self, call: Call) -> int | None:
+        """What a page may weigh; with a cursor more, for to give it up costs the scan its place."""
+        if call.people is None or call.people == 1:
+            return None
+        return min(call.largest_bytes, self._page_bytes * (4 if call.cursor else 1))
 
     def _address(self, call: Call) -> str:
         query = call.query()

@@ -19,6 +19,7 @@ SourceError
     ├── TooManyRequestsError   429, refused unprocessed: repeat it after a wait
     ├── AnswerLostError        sent, but the answer is lost: a page cannot be asked again
     │   └── UnreadableAnswerError  the answer is whole, but cannot be read
+    ├── PageTooLargeError      a page that would fill the memory; a smaller one will not
     └── CursorRefusedError     the cursor of a scan is no longer known
 """
 
@@ -120,6 +121,21 @@ class UnreadableAnswerError(AnswerLostError):
     def __init__(self, message: str, fault: str) -> None:
         super().__init__(message)
         self.fault = fault
+
+
+class PageTooLargeError(RetryableError):
+    """A page was given up before it filled the memory.
+
+    Args:
+        message: One line for the user.
+        weight: Its bytes, as far as known; at least that many.
+        bearable: What it might have weighed.
+    """
+
+    def __init__(self, message: str, weight: int, bearable: int) -> None:
+        super().__init__(message)
+        self.weight = weight
+        self.bearable = bearable
 
 
 class CursorRefusedError(RetryableError):

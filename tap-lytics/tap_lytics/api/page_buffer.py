@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 5.0
 
+CAPACITY_BYTES = 12 << 20
+"""As JSON; in Python's objects it is two to four times as much."""
+
 
 class PageBuffer:
     """Holds a few pages in memory, so that a slow consumer slows the readers down.
@@ -33,16 +36,24 @@ class PageBuffer:
     Args:
         capacity: Pages in memory at most.
         readers: How many threads put pages; the end is when each has called `finish`.
+        capacity_bytes: What all pages in memory may weigh, as JSON.
         patience_seconds: How long a cursor may rest.
     """
 
     def __init__(
-        self, capacity: int, readers: int, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        capacity: int,
+        readers: int,
+        *,
+        capacity_bytes: int = CAPACITY_BYTES,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._held_bytes = 0
         self._readers = readers
         self._patience_seconds = patience_seconds
-        self._pages: deque[list[Record]] = deque()
+        self._pages: deque[tuple[list[Record], int]] = deque()
         self._spill = _Spill()
         self._error: BaseException | None = None
         self._is_closed = False
@@ -52,12 +63,18 @@ class PageBuffer:
         self._is_drained = threading.Condition(lock)
         self._lock = lock
 
-    def put(self, page: list[Record]) -> bool:
-        """Hand over a page; the value tells whether more is wanted."""
+    def put(self, page: list[Record], weight: int = 0) -> bool:
+        """Hand over a page; the value tells whether more is wanted.
+
+        Args:
+            page: The people.
+            weight: The bytes of the page, as JSON.
+        """
         with self._lock:
-            self._has_space.wait_for(self._has_room, self._patience_seconds)
-            if self._has_room():
-                self._pages.append(page)
+            self._has_space.wait_for(lambda: self._has_room(weight), self._patience_seconds)
+            if self._has_room(weight):
+                self._pages.append((page, weight))
+                self._held_bytes += weight
             else:
                 self._spill.append(page)
             self._has_page.notify()
@@ -102,19 +119,30 @@ class PageBuffer:
                 raise self._error
             if not self._pages and not self._spill:
                 return None
-            page = self._pages.popleft() if self._pages else self._spill.popleft()
+            page = self._pop()
             # One place, one reader: waking them all would cost more than the page.
             self._has_space.notify()
             if not self._spill:
                 self._is_drained.notify_all()
             return page
 
+    def _pop(self) -> list[Record]:
+        if not self._pages:
+            return self._spill.popleft()
+        page, weight = self._pages.popleft()
+        self._held_bytes -= weight
+        return page
+
     def _let_go(self) -> None:
         self._has_space.notify_all()
         self._is_drained.notify_all()
 
-    def _has_room(self) -> bool:
-        return len(self._pages) < self._capacity or self._is_closed
+    def _has_room(self, weight: int) -> bool:
+        """Whether a page fits; one always does, however large."""
+        if self._is_closed or not self._pages:
+            return True
+        fits = self._held_bytes + weight <= self._capacity_bytes
+        return fits and len(self._pages) < self._capacity
 
     def _is_over(self) -> bool:
         return self._error is not None or self._readers == 0

@@ -111,7 +111,7 @@ def _read_scans(todo: deque[BucketScan], buffer: PageBuffer) -> None:
     try:
         while buffer.wait_until_drained() and (scan := _next_scan(todo)):
             for page in scan.pages():
-                if not buffer.put(page):
+                if not buffer.put(page, scan.page_weight):
                     break
     except BaseException as caught:  # noqa: BLE001 it is raised again in the consumer's thread
         error = caught

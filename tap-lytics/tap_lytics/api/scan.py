@@ -14,7 +14,8 @@ from tap_lytics.api.attempt import Attempt
 from tap_lytics.api.broken_answers import BrokenAnswers
 from tap_lytics.api.client import Call
 from tap_lytics.api.counts import Totals, last_count
-from tap_lytics.api.errors import IncompleteScanError, RetryableError
+from tap_lytics.api.errors import IncompleteScanError, PageTooLargeError, RetryableError
+from tap_lytics.api.page_size import PageSize
 from tap_lytics.api.people import Emitted
 from tap_lytics.api.scan_decoder import TypedPage
 
@@ -47,11 +48,15 @@ class Page:
         people: The records, as sent.
         cursor: Where the next page starts; empty after the last page.
         total: People in the whole scan, as Lytics counts them.
+        limit: How many people were asked for; the further pages of its scan ask for as many.
+        weight: Its bytes, as JSON.
     """
 
     people: list[Record]
     cursor: str
     total: int | None
+    limit: int
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Source:
         fields: Names of fields; none means whole profiles.
         page_size: People per page, 1 to 100.
         decode: Reads an answer, as `ScanDecoder.decode` does.
+        pages: Lowers the page size where profiles are large.
     """
 
     label: str
@@ -75,6 +81,7 @@ class Source:
     fields: tuple[str, ...] = ()
     page_size: int = 100
     decode: Callable[[bytes], ScanAnswer] = msgspec.json.Decoder(ScanAnswer).decode
+    pages: PageSize = field(default_factory=PageSize)
 
     def call(self, buckets: tuple[int, ...], cursor: str, limit: int) -> Call:
         """The request for a page (Lytics: ``/api/segment/{id}/scan``, or POST of the FilterQL)."""
@@ -98,14 +105,38 @@ def read_page(
     cursor: str = "",
     limit: int | None = None,
 ) -> Page:
-    """Ask for one page.
+    """Ask for one page; for a smaller first page where that would fill the memory.
+
+    Args:
+        client: Sends the request.
+        source: What is scanned.
+        buckets: Of what.
+        cursor: Where the page starts; empty for the first one.
+        limit: People at most; the source's page size if none is given.
 
     Raises:
         LyticsError: By kind, see `tap_lytics.api.errors`.
     """
-    answer = client.send(source.call(buckets, cursor, limit or source.page_size), source.decode)
+    weight = 0
+
+    def decode(body: bytes) -> ScanAnswer:
+        nonlocal weight
+        weight = len(body)
+        return source.decode(body)
+
+    while True:
+        people = limit if cursor and limit else source.pages.of(limit or source.page_size)
+        try:
+            answer = client.send(source.call(buckets, cursor, people), decode)
+        except PageTooLargeError as error:
+            source.pages.lower(source.label, people, error.weight, error.bearable)
+            if cursor:
+                raise
+        else:
+            break
     next_cursor = str(answer.underscored or answer.plain or "")
-    return Page(answer.data or [], next_cursor, whole_number(answer.total))
+    total = whole_number(answer.total)
+    return Page(answer.data or [], next_cursor, total, people, weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +173,7 @@ class BucketScan:
         has_end: Whether Lytics said where it ends; else it ended for want of new people.
         left: So many left while they were read, as the totals tell.
         skipped: So many may have been skipped unseen in every pass, because others left.
+        page_weight: The bytes of the page that was yielded last, as JSON.
     """
 
     def __init__(
@@ -151,11 +183,13 @@ class BucketScan:
         self.has_end = False
         self.left = 0
         self.skipped = 0
+        self.page_weight = 0
         self._reading = reading
         self._client = reading.client
         self._source = reading.source
         self._buckets = buckets
         self._first_page = first_page
+        self._page_size = reading.source.page_size
         self._broken = BrokenAnswers(tolerance=reading.source.page_size)
         self._totals = Totals()
         self._last_count: int | None = None
@@ -198,19 +232,21 @@ class BucketScan:
     def _read(self, attempt: Attempt) -> Iterator[list[Record]]:
         stale = 0
         page = self._take_first_page()
+        self._page_size = page.limit
         self._totals = Totals()
         self._totals.add(page.total)
         while True:
             if page.people or page.total:
                 # The 0 of an empty page beyond the end is no count of anybody.
                 self._totals.add(page.total)
+            self.page_weight = page.weight
             new, is_news = attempt.admit(page.people, page.total)
             if new:
                 yield TypedPage(new) if isinstance(page.people, TypedPage) else new
             stale = 0 if is_news else stale + 1
             if self._is_over(page, attempt, stale):
                 return
-            page = self._page(page.cursor)
+            page = self._page(page.cursor, page.limit)
 
     def _is_over(self, page: Page, attempt: Attempt, stale: int) -> bool:
         """Whether the scan ends here: no cursor, or nobody new where nobody is expected."""
@@ -242,8 +278,8 @@ class BucketScan:
         page, self._first_page = self._first_page, None
         return page or self._page("")
 
-    def _page(self, cursor: str) -> Page:
-        return read_page(self._client, self._source, self._buckets, cursor)
+    def _page(self, cursor: str, limit: int | None = None) -> Page:
+        return read_page(self._client, self._source, self._buckets, cursor, limit)
 
     def _restart(self, error: RetryableError) -> None:
         self.restarts += 1
@@ -261,7 +297,7 @@ class BucketScan:
         self.skipped = sank_by if self._passes == 1 else min(self.skipped, sank_by)
 
     def _is_doubtful(self, attempt: Attempt) -> bool:
-        return self._totals.are_doubtful(attempt.count, self._source.page_size)
+        return self._totals.are_doubtful(attempt.count, self._page_size)
 
     def _look_again(self, attempt: Attempt) -> None:
         self.restarts += 1
