@@ -96,6 +96,7 @@ class RunReport:
                 rejects_path=str(counts.rejects_path) if counts.rejects_path else None,
                 emptied=counts.emptied,
                 cut=counts.cut,
+                folded=counts.folded,
                 filled=counts.filled if export.finished is not None else {},
                 files=_files(export.finished, delivered),
                 seconds=export.seconds,

@@ -151,6 +151,60 @@ FOREIGN_PEOPLE = [
     },
     {"Email": "max@example.org", "amount": "much", "tags": "Łódź €", "vip": "no"},
 ]
+# What real accounts hold: words for codes, locales, national numbers, letters of every language.
+ACCOUNT_MAP = [
+    {"email": "user.Email"},
+    {"mobile": "user.MobileNumber"},
+    {"field": "mobile", "header": "member.MobileChannel", "values": {"*": "allow"}},
+    {"name": "user.LastName"},
+    {"field": "salutation", "header": "user.Title", "values": {"Mr": 1, "Frau": 2, "*": -1}},
+    {
+        "field": "country",
+        "header": "user.ISOCountryCode",
+        "values": {"UK": "GB", "Deutschland": "DE"},
+        "default": "AT",
+    },
+    {"locale": "user.ISOLanguageCode"},
+    {"field": "tiers", "header": "user.CustomAttribute.Tiers", "values": {"gold": 1, 2: "two"}},
+    {"field": "vip", "header": "user.CustomAttribute.Vip", "values": {True: "yes", "*": None}},
+    {"company": "user.Company"},
+    {"type": "user.CustomAttribute.Type"},
+]
+ACCOUNT_SCHEMA = {
+    "properties": {"vip": {"type": ["boolean", "string"]}},
+    "additionalProperties": True,
+}
+ACCOUNT_PEOPLE = [
+    {
+        "email": "ada@example.org",
+        "mobile": "0151 123 456-78",
+        "name": "Dvořák",
+        "salutation": "frau",
+        "country": " uk ",
+        "locale": "en_GB",
+        "tiers": ["Gold", 2, "tin"],
+        "vip": "t",
+        "company": "Łódź & Sons",
+        "type": "B2B",
+    },
+    {
+        "email": "tom@example.org",
+        "mobile": "15123456789",
+        "name": "O\u2019Neil",
+        "salutation": "Dr.",
+        "country": "Elbonia",
+        "locale": "deutsch",
+        "tiers": 2.0,
+        "vip": False,
+        "company": "日本 KK",
+    },
+    {
+        "email": "eve@example.org",
+        "mobile": "+49 (0)151 12345678",
+        "name": "Müller \u2013 5 €",
+        "locale": "zh-Hans-CN",
+    },
+]
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "reference-section-8": (
         {"field_map": REFERENCE_MAP, "schema": REFERENCE_SCHEMA},
@@ -169,6 +223,16 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             "line_ending": "\r\n",
         },
         FOREIGN_PEOPLE,
+    ),
+    "real-accounts": (
+        {
+            "field_map": ACCOUNT_MAP,
+            "schema": ACCOUNT_SCHEMA,
+            "encoding": "iso-8859-15",
+            "default_country": "DE",
+            "extra_headers": ["user.Company"],
+        },
+        ACCOUNT_PEOPLE,
     ),
     "nobody": ({"encoding": "utf-8-sig"}, []),
 }

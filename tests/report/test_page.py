@@ -49,6 +49,7 @@ def stream(text: str = "buyers", **facts: Any) -> StreamFacts:
         "rejects_path": text,
         "emptied": {(text, text): 3},
         "cut": {(text, text): 4},
+        "folded": {(text, text): 5},
         "filled": {text: 5},
         "files": (SentFile(text, 7, 1234, text),),
         "seconds": 4.2,

@@ -40,6 +40,7 @@ def section(stream: StreamFacts) -> Markup:
         _part("Rejected", _rejects(stream)),
         _part("Values left empty", _by_column(stream.emptied)),
         _part("Values cut", _by_column(stream.cut)),
+        _part("Values in plain letters", _by_column(stream.folded)),
         _part("Columns", _columns(stream.filled, stream.rows)),
     )
 

@@ -76,6 +76,7 @@ class StreamFacts:
         rejects_path: Where they are listed.
         emptied: Values left empty, by column and reason.
         cut: Values of which a part was left out, by column and reason.
+        folded: Values with letters in their plain form, by column and reason.
         filled: Rows with a value, by column; nothing where no file was finished.
         files: What was delivered.
         seconds: How long finishing and sending took.
@@ -95,6 +96,7 @@ class StreamFacts:
     rejects_path: str | None = None
     emptied: Mapping[tuple[str, str], int] = field(default_factory=dict)
     cut: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    folded: Mapping[tuple[str, str], int] = field(default_factory=dict)
     filled: Mapping[str, int] = field(default_factory=dict)
     files: tuple[SentFile, ...] = ()
     seconds: float | None = None
