@@ -125,6 +125,18 @@ def test_invalid_records_are_kept(tmp_path: Path) -> None:
     assert written.finished.rejected == 0
 
 
+def test_path_reaches_into_maps_only(tmp_path: Path) -> None:
+    """Where a record holds no map, a path leads to nothing, and never to what is there instead."""
+    field_map = {"email": "user.Email", "scores.momentum": "user.CustomAttribute.Momentum"}
+    values = [{"momentum": 0.5}, {"momentum": "high"}, "text", 5, None, [{"momentum": 1}], {}]
+    schema = {"properties": {"email": {}, "scores": {}}}
+    people = [person(number, scores=value) for number, value in enumerate(values)]
+
+    written = write(tmp_path, people, field_map=field_map, schema=schema)
+
+    assert [row[1] for row in written.rows[1:]] == ["0.5", "high", "", "", "", "", ""]
+
+
 def test_invalid_identifier_within_a_map_is_kept(tmp_path: Path) -> None:
     """With `keep`, it is the value that the path reaches which is written."""
     field_map = {"contact.mail": "user.Email"}

@@ -56,6 +56,7 @@ class RowCells(NamedTuple):
         compared_as: Makes of that text what is the same for two texts of one contact.
         identifier_unchecked: Makes a text of it whatever it is, and never raises.
         keys: The keys under which the values of the other columns are found, in order.
+        paths: The place among them and the path of those that are found within a map.
         columns: Makes the texts of many values of each of them; never raises.
     """
 
@@ -64,6 +65,7 @@ class RowCells(NamedTuple):
     compared_as: Callable[[str], str]
     identifier_unchecked: Cell
     keys: tuple[str, ...]
+    paths: tuple[tuple[int, str], ...]
     columns: tuple[ColumnTexts, ...]
 
 
@@ -93,9 +95,9 @@ def compile_row(
         compared_as=SAME.get(first.rules.get("x-tidy", ""), str),
         identifier_unchecked=_reaching(first, _unchecked),
         keys=tuple(column.key for column in others),
+        paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
         columns=tuple(
-            column_texts(_reaching(column, _counted(column, options, losses)), column.text_limit)
-            for column in others
+            column_texts(_counted(column, options, losses), column.text_limit) for column in others
         ),
     )
 

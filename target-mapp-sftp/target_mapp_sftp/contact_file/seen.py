@@ -25,7 +25,10 @@ class SeenIdentifiers:
 
     def add(self, identifier: str) -> bool:
         """Take *identifier* in; true when it was not there yet."""
-        entry = blake2b(identifier.encode("utf-8", "surrogatepass")).digest()[:10]
+        try:
+            entry = blake2b(identifier.encode()).digest()[:10]
+        except UnicodeEncodeError:
+            entry = blake2b(identifier.encode("utf-8", "surrogatepass")).digest()[:10]
         place = hash(identifier) & (_BUCKETS - 1)
         bucket = self._buckets[place]
         if bucket is None:
