@@ -553,6 +553,13 @@ def test_a_field_that_is_called_like_a_key_of_the_long_form(field: str) -> None:
     ]
 
 
+def test_a_membership_without_a_field() -> None:
+    """It would be an empty column."""
+    assert problems_of(segment_membership=True, segment_membership_field=" ") == [
+        "segment_membership_field: is empty; name the field, or set segment_membership to false"
+    ]
+
+
 @pytest.mark.parametrize(
     ("field_map", "problem"),
     [

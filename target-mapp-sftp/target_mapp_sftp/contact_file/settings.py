@@ -189,7 +189,13 @@ class _Reading:
         if first is not None:
             columns.insert(0, first)
         if self._config["segment_membership"]:
-            columns.append(Column(self._config["segment_membership_field"], MEMBERSHIP_HEADER))
+            field = self._config["segment_membership_field"]
+            if not field.strip():
+                self._problems.append(
+                    "segment_membership_field: is empty; name the field, or set segment_membership "
+                    "to false"
+                )
+            columns.append(Column(field, MEMBERSHIP_HEADER))
         self._problems += column_problems(columns, extra_headers)
         return tuple(columns)
 
