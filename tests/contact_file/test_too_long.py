@@ -50,6 +50,15 @@ def test_text_is_left_empty_where_that_is_asked_for(tmp_path: Path) -> None:
     }
 
 
+def test_membership_that_is_text_keeps_its_order(tmp_path: Path) -> None:
+    """What another tap has joined already is not taken apart where it fits."""
+    people = [person(1, segments="b,a"), person(2, segments='["b","a"]')]
+
+    written = write(tmp_path, people, segment_membership=True)
+
+    assert [row[-1] for row in written.rows[1:]] == ["b,a", '["b","a"]']
+
+
 @pytest.mark.parametrize(
     "value", [SLUGS, SLUGS[::-1], ",".join(SLUGS), [*SLUGS, None, "", {}][::-1], [" ", *SLUGS]]
 )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Note = Callable[[str], None]
     """Takes the reason for which a part of a value was left out."""
 
-_ONE_VALUE, _WHOLE = {"pattern", "enum", "format"}, {"x-identifies", "x-whole"}
+_ONE_VALUE = {"pattern", "enum", "format", "x-identifies", "x-whole"}
 # Texts of which a part says something else: numbers, dates, JSON, addresses of pages.
 _WHOLE_ONLY = re.compile(r"[\dTZ\s.,:;+/()_-]+|[{\[].*[}\]]|[A-Za-z]+://\S+", re.DOTALL).fullmatch
 
@@ -82,18 +82,18 @@ class ResolvedColumn:
 
     @property
     def takes_one_value(self) -> bool:
-        """Whether Mapp's rules describe a single value, which a list of several cannot be."""
+        """Whether Mapp's rules describe a single value, which several or a part cannot be."""
         return bool(self.rules.keys() & _ONE_VALUE)
 
     @property
     def is_whole(self) -> bool:
-        """Whether a part of a value would be a wrong value."""
-        return self.takes_one_value or bool(self.rules.keys() & _WHOLE) or self.type == "json"
+        """Whether no value may be cut."""
+        return self.takes_one_value or self.type == "json"
 
     @property
     def has_fast_path(self) -> bool:
         """Whether a tidy value may skip the stages, for it would come out of them as it is."""
-        declares_other = self.column.type not in {None, self.rules.get("x-type")}
+        declares_other = self.column.type not in {None, self.rules.get("x-type", "string")}
         return not (self.column.values or (self.takes_one_value and declares_other))
 
     @property
@@ -154,10 +154,17 @@ def stages_of(column: ResolvedColumn, options: CellOptions) -> list[Stage]:
     if column.keeps_text:
         convert = partial(keep_text, convert)
     return [
+        *([_one_value] if column.takes_one_value else []),
         _mapped(column.column, convert) if column.column.values else convert,
         *_tidying(column, options),
         *(_checking(passes, reason) for passes, reason in checks_of(column.rules)),
     ]
+
+
+def _one_value(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        raise BadValueError("more than one value")
+    return value
 
 
 def _mapped(column: Column, convert: Stage) -> Stage:
@@ -223,8 +230,6 @@ def compile_cell(column: ResolvedColumn, options: CellOptions, note: Note = lamb
     default = _default(column.column)
 
     def cell(value: Any) -> str:
-        if column.is_membership and isinstance(value, str):
-            value = value.split(",")
         is_list = isinstance(value, (list, tuple)) and column.type != "json"
         texts = items_of(value) if is_list else [single(value)]
         return fit(texts) or default
@@ -307,12 +312,13 @@ def _fitting(
     separator = separator_of(column, options)
     limit, reason = column.max_length, f"longer than {column.max_length} characters"
     may_cut = options.too_long == "cut" and not column.is_whole
+    cut = partial(_cut, separator=separator, is_list=column.is_membership)
 
     def fit(texts: list[str]) -> str:
         text = separator.join(texts)
         if len(text) <= limit:
             return text
-        if may_cut and (text := _cut(texts, separator, limit)):
+        if may_cut and (text := cut(texts, limit)):
             note(reason)
             return text
         raise BadValueError(reason)
@@ -328,10 +334,21 @@ def separator_of(column: ResolvedColumn, options: CellOptions) -> str:
     return options.list_separator if join is None else join
 
 
-def _cut(texts: Sequence[str], separator: str, limit: int) -> str:
-    """As many of the first texts as there is room for; of a single one, its first characters."""
+def _cut(texts: Sequence[str], limit: int, *, separator: str, is_list: bool) -> str:
+    """As many of the first texts as there is room for; of a single one, its first characters.
+
+    Args:
+        texts: The texts.
+        limit: How many characters there is room for.
+        separator: Between the texts.
+        is_list: Whether a single text is a list with that separator itself.
+    """
     if len(texts) == 1:
         (text,) = texts
-        return "" if _WHOLE_ONLY(text) else text[:limit]
+        if _WHOLE_ONLY(text):
+            return ""
+        if not is_list:
+            return text[:limit]
+        texts = text.split(separator)
     ends = accumulate(len(text) + len(separator) for text in texts)
     return separator.join(texts[: bisect_right([*ends], limit + len(separator))])

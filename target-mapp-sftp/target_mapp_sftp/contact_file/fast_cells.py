@@ -40,13 +40,13 @@ def with_fast_path(column: ResolvedColumn, options: CellOptions, cell: Cell) -> 
         options.default_country and column.rules.get("x-tidy") == "mobile"
     ):
         return cell
-    if column.takes_one_value and column.type != "date":
+    if checks_of(column.rules) and column.type != "date":
         return _passing(column, cell)
     if "x-tidy" in column.rules:
         return cell
     if column.is_membership:
         return _membership(cell, column.max_length)
-    if column.type == "string":
+    if column.type == "string" and not column.takes_one_value:
         separator = separator_of(column, options)
         cell = _list(cell, separator, column.max_length)
     return _PATHS[column.type](cell, column.max_length) if column.type in _PATHS else cell

@@ -13,6 +13,9 @@ from target_mapp_sftp.contact_file.values import BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_LONGEST_DOMAIN = 253
+"""Characters a domain may have at all; longer texts are no address, and not worth remembering."""
+
 _BETWEEN_DIGITS = str.maketrans("", "", " \t\u00a0\u202f-/()")
 # No dot, which may be a decimal one; no sign before the number but a plus.
 _GROUPS_OF_DIGITS = re.compile(
@@ -33,7 +36,10 @@ def tidy_email(text: str) -> str:
     Raises:
         BadValueError: When the domain has characters that no domain may have.
     """
-    local, at, domain = text.strip().rpartition("@")
+    text = text.strip()
+    local, at, domain = text.rpartition("@")
+    if not at or len(domain) > _LONGEST_DOMAIN:
+        return text
     return f"{local}{at}{_ascii_domain(domain)}"
 
 

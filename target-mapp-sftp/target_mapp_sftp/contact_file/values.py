@@ -36,7 +36,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2100
 """The years in which eight digits are read as YYYYMMDD."""
 
 _HUGE = 10 ** (MAX_DIGITS + 1)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII).fullmatch
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII).fullmatch
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d*[1-9])?", re.ASCII).fullmatch
 _PLAIN_INTEGER = re.compile(r"-?\d+", re.ASCII).fullmatch
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
