@@ -205,6 +205,46 @@ ACCOUNT_PEOPLE = [
         "locale": "zh-Hans-CN",
     },
 ]
+LIARS_MAP = {
+    "id": "user.Identifier",
+    "mobile": "user.MobileNumber",
+    "zip": "user.ZipCode",
+    "country": "user.ISOCountryCode",
+    "zone": "user.TimeZone",
+    "born": "user.DateOfBirth",
+    "partner": "user.PartnerId",
+    "vip": "user.CustomAttribute.Vip",
+    "score": "user.CustomAttribute.Score",
+    "seen_at": "user.CustomAttribute.SeenAt",
+    "tags": "user.CustomAttribute.Tags",
+}
+LIARS_SCHEMA = {
+    "properties": {
+        **{name: {"type": "integer"} for name in ("id", "zip", "partner", "score")},
+        **{name: {"type": ["boolean", "string"]} for name in ("mobile", "country", "vip")},
+        **{name: {"type": "number"} for name in ("zone", "born")},
+        "seen_at": {"type": ["string", "null"], "format": "date-time"},
+        "tags": {"type": "array", "items": {"type": "integer"}},
+    }
+}
+LIARS_PEOPLE: list[dict[str, Any]] = [
+    {
+        "id": "00123", "mobile": Decimal("4915112345678.0"), "zip": "01067", "country": " de",
+        "zone": "Europe/Berlin ", "born": 19880229, "partner": Decimal("7.0"), "vip": "yes",
+        "score": "n/a", "seen_at": 1740938712000, "tags": [1, None, "", "x", Decimal("2.0"), []],
+    },
+    {
+        "id": 123, "mobile": "4915112345678.0", "zip": 123456789012, "country": True,
+        "zone": 5, "born": 1988, "partner": 123456, "vip": 1, "score": Decimal("0.50"),
+        "seen_at": 540604800, "tags": {},
+    },
+    {
+        "id": " 124 ", "mobile": "+49 151/123 456-78", "zip": 1067, "country": ["FR", None],
+        "zone": None, "born": "0001-01-01T00:00:00Z", "partner": "007", "vip": "F",
+        "score": Decimal("1E+3"), "seen_at": "20250302", "tags": [{"a": 1}, ["b"]],
+    },
+    {"id": Decimal("123.0"), "mobile": "49151"},
+]  # fmt: skip
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "reference-section-8": (
         {"field_map": REFERENCE_MAP, "schema": REFERENCE_SCHEMA},
@@ -233,6 +273,10 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             "extra_headers": ["user.Company"],
         },
         ACCOUNT_PEOPLE,
+    ),
+    "lying-schema": (
+        {"field_map": LIARS_MAP, "schema": LIARS_SCHEMA, "identifier": "id"},
+        LIARS_PEOPLE,
     ),
     "nobody": ({"encoding": "utf-8-sig"}, []),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,68 @@ def test_numbers_keep_their_value(number: Decimal | int) -> None:
     text = written.rows[1][1]
     assert Decimal(text) == number
     assert set(text) <= set("-0123456789.")
+
+
+NUMBERS = st.sampled_from(["integer", "number", ["integer", "string", "null"], ["number", "null"]])
+
+
+@given(texts=st.lists(st.text(max_size=40) | st.from_regex(r"0*[0-9.,_e+-]{1,12}")), kind=NUMBERS)
+def test_texts_among_numbers_come_back(texts: list[str], kind: Any) -> None:
+    """Whatever a schema calls a field, its texts are written as they are."""
+    people = [person(number, a=text) for number, text in enumerate(texts)]
+    schema = {"properties": {"email": {}, "a": {"type": kind}, "b": {}}}
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), people, field_map=FREE_MAP, schema=schema)
+
+    assert [row[1] for row in written.rows[1:]] == [clean(text) for text in texts]
+
+
+@given(number=st.integers(10**5, 10**15 - 1).filter(lambda number: number % 10))
+def test_number_to_dial_keeps_its_digits(number: int) -> None:
+    """As a whole number, with a zero fraction or as text: the digits are the same, or none."""
+    forms = [number, float(number), Decimal(f"{number}.0"), Decimal(f"{number}.000"), str(number)]
+    dotted = [f"{number}.0", f"{str(number)[:3]}.{str(number)[3:]}", number / 10]
+    people = [person(place, a=form) for place, form in enumerate([*forms, *dotted])]
+    field_map = {"email": "user.Email", "a": "user.MobileNumber"}
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), people, field_map=field_map)
+
+    assert [row[1] for row in written.rows[1:]] == [str(number)] * 5 + [""] * 3
+
+
+@given(day=st.dates(date(1900, 1, 1), date(2100, 12, 31)))
+def test_day_comes_back_from_its_digits(day: date) -> None:
+    """Eight digits are the day they read as, as number and as text."""
+    digits = f"{day:%Y%m%d}"
+    people = [person(1, a=int(digits)), person(2, a=digits), person(3, a=float(digits))]
+    field_map = {"email": "user.Email", "a": "user.DateOfBirth"}
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), people, field_map=field_map)
+
+    assert [row[1] for row in written.rows[1:]] == [day.isoformat()] * 3
+
+
+@given(
+    number=st.integers(-(10**17), 10**17) | st.integers(-(10**12), 10**12) | st.integers(0, 10**9)
+)
+def test_no_number_is_a_date_by_chance(number: int) -> None:
+    """A number is a day only by its digits or as plausible milliseconds; all others are counted."""
+    field_map = {"email": "user.Email", "a": "user.DateOfBirth"}
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(Path(folder), [person(a=number)], field_map=field_map)
+
+    found = written.rows[1][1]
+    if not found:
+        assert written.finished.emptied or number == -62135596800000
+    elif len(str(number)) == 8:
+        assert found.replace("-", "") == str(number)
+    else:
+        assert 10**11 <= abs(number) <= 253402300799999
+        milliseconds = datetime.fromisoformat(f"{found}T00:00:00+00:00").timestamp() * 1000
+        assert milliseconds <= number < milliseconds + 86_400_000
 
 
 @given(started_hour=st.integers(0, 23), title=st.text(max_size=300), stream=st.text(max_size=300))
