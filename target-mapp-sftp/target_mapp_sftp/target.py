@@ -18,7 +18,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 from typing_extensions import override
 
 from target_mapp_sftp.cli import TargetCommand
-from target_mapp_sftp.errors import SettingsError, TargetError
+from target_mapp_sftp.errors import SettingsError, StreamMapError, TargetError
 from target_mapp_sftp.messages import MessageError
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.reader import MessageReader
@@ -31,7 +31,7 @@ from target_mapp_sftp.settings import (
     wrong_setting,
 )
 from target_mapp_sftp.sinks import ContactSink
-from target_mapp_sftp.stream_maps import problems_of, unmatched
+from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
 from target_mapp_sftp.stream_routes import StreamRoutes, kept
 
 if TYPE_CHECKING:
@@ -159,12 +159,25 @@ class TargetMappSftp(Target):
         add(message_dict["record"])
 
     def _map_record(self, source: str, message_dict: dict[str, Any]) -> None:
-        """Pass a record through the stream maps, and count where it does not come out."""
+        """Pass a record through the stream maps, and count where it does not come out.
+
+        A map that fails ends the exports of this stream alone.
+        """
         self._require_schema(source, "RECORD")
         self.run.marks.received[source] += 1
         fed = self._fed[source]
+        if fed and not any(export.is_waiting for export in fed):
+            return
         before = [export.received for export in fed]
-        super()._process_record_message(message_dict)
+        try:
+            super()._process_record_message(message_dict)
+        except Exception as error:
+            failed = failed_map(error)
+            if failed is None:
+                raise
+            for export in fed:
+                export.fail(StreamMapError(f"stream_maps: {failed}"))
+            return
         for export, received in zip(fed, before, strict=True):
             if export.received == received:
                 export.count_filtered()
