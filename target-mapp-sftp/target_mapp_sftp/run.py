@@ -50,9 +50,9 @@ LOGGER = logging.getLogger("target-mapp-sftp")
 _OF_ONE_STREAM = (MappingError, ExportRunningError)
 # A login that is refused again and again locks the account, so no other stream tries it.
 _OF_THE_SERVER = (HostKeyError, LoginError)
-_MOST_NAMES = 20
 # Between the audiences of a run; nobody keeps an idle connection for hours.
 _KEEP_CONNECTION_SECONDS = 60
+_MOST_NAMES = 20
 """So many streams are named in a line of the log."""
 
 

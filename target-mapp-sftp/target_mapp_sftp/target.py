@@ -176,7 +176,8 @@ class TargetMappSftp(Target):
             if failed is None:
                 raise
             for export in fed:
-                export.fail(StreamMapError(f"stream_maps: {failed}"))
+                if export.is_waiting:
+                    export.fail(StreamMapError(f"stream_maps: {failed}"))
             return
         for export, received in zip(fed, before, strict=True):
             if export.received == received:
