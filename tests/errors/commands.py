@@ -41,13 +41,15 @@ class Ending:
 def tap(
     folder: Path,
     config: dict[str, Any],
+    *options: str | Path,
     stdout: int = subprocess.DEVNULL,
     variables: Mapping[str, str] | None = None,
 ) -> Ending:
     """Run the tap."""
     path = folder / "tap.json"
     path.write_text(json.dumps({"api_token": "sandbox-token", "max_retries": 0, **config}))
-    return run_command([BIN / "tap-lytics", "--config", path], stdout=stdout, variables=variables)
+    words = [BIN / "tap-lytics", "--config", path, *options]
+    return run_command(words, stdout=stdout, variables=variables)
 
 
 def target(

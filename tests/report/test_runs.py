@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from reported_runs import BIN, audience, lines_of, people, read, reports, run, s
 from target_runs import mark, record, records
 
 from sandbox import Sandbox
+from target_mapp_sftp.target import TargetMappSftp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,10 +149,16 @@ def test_a_broken_input_is_the_run_s_failure(tmp_path: Path) -> None:
 
 def test_an_error_that_nobody_foresaw_is_told_without_its_text(tmp_path: Path) -> None:
     """The text of a foreign error may hold a record."""
-    messages = [audience(), record(1, email="secret@example.org")]
-    ending = run(tmp_path, messages, stream_maps={"buyers": {"name": "str(1 / 0)"}})
-    assert ending.exit_code != 0, ending.log
-    text = ending.reports[0].read_text("utf-8")
+    config = json.loads(settings(tmp_path).read_text("utf-8"))
+    target = TargetMappSftp(config=config)
+    with (
+        closing(target.run),
+        pytest.raises(ValueError, match="secret"),
+        target.run.reported(),
+    ):
+        raise ValueError("secret@example.org")
+    (report,) = reports(tmp_path)
+    text = report.read_text("utf-8")
     assert "the log says more" in text
     assert "secret@example.org" not in text
 
