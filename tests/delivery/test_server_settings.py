@@ -49,6 +49,7 @@ def test_defaults() -> None:
         ("host", "a\u202eb"),
         ("jump_host", "mapp@"),
         ("jump_host", "a,b"),
+        ("jump_host", "mapp:S3cret@bastion"),
         ("jump_host", "ssh://bastion"),
         ("jump_host", "bastion:0"),
         ("jump_host_key", "SHA256:short"),
@@ -70,6 +71,9 @@ def test_defaults() -> None:
         ("connect_timeout", 0),
         ("transfer_timeout", -1),
         ("keepalive", -1),
+        ("keepalive", float("inf")),
+        ("connect_timeout", float("nan")),
+        ("transfer_timeout", 1e12),
         ("max_retries", -1),
         ("max_retries", 1.5),
         ("publish", "copy"),
@@ -192,6 +196,15 @@ def test_a_key_file_that_others_may_read_is_warned_of(
 
     assert ("run `chmod 600` on the file" in caplog.text) == (mode != 0o600)
     assert str(path) not in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_key_file_made_by_a_powershell_is_read(tmp_path: Path, encoding: str) -> None:
+    """With the byte order mark that `>` puts before it."""
+    path = tmp_path / "key"
+    path.write_text(private_key("ed25519"), encoding=encoding)
+
+    assert ServerSettings.from_config(GOOD | {"private_key_file": str(path)}).login_key
 
 
 def test_a_key_file_is_read_once(tmp_path: Path) -> None:

@@ -176,6 +176,14 @@ class TestKnownHostsFile:
 
         assert found.keys == (OTHER, HostKey.parse(rsa))
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_a_file_made_by_a_powershell_is_read(self, tmp_path: Path, encoding: str) -> None:
+        """Its byte order mark is no part of the first host's name."""
+        path = tmp_path / "known_hosts"
+        path.write_text(f"sftp.example {OTHER_LINE}\n", encoding=encoding)
+
+        assert read_known_hosts(path, "sftp.example", 22).keys == (OTHER,)
+
     @pytest.mark.parametrize(
         ("names", "is_known"),
         [

@@ -54,6 +54,8 @@ def parse_jump_host(text: str) -> HostAddress:
     username, _, place = text.rpartition("@")
     found = _HOST_AND_PORT.fullmatch(place)
     host, port = (found[1], int(found[2])) if found else (place, DEFAULT_PORT)
+    if ":" in username:
+        raise ValueError("holds a password; it gets the same login as the server, leave it out")
     if "," in place or not 0 < port <= MAX_PORT or printable(username) != username:
         raise ValueError("must be one host such as user@bastion.example.com:22")
     try:

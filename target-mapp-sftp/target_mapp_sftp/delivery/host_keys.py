@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from target_mapp_sftp.delivery.addresses import DEFAULT_PORT
 from target_mapp_sftp.delivery.errors import HostKeyError, ServerSettingsError
+from target_mapp_sftp.delivery.text_files import decode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,7 +206,7 @@ def read_known_hosts(path: Path, host: str, port: int) -> KnownKeys:
         ServerSettingsError: When the file is there but cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = decode(path.read_bytes()).splitlines()
     except FileNotFoundError:
         lines = []
     except OSError as error:

@@ -177,7 +177,7 @@ class Login:
         ]
         if tried:
             what += f" ({', '.join(tried)})"
-        if set(allowed) != set(_METHODS):
+        if any(allowed) and set(allowed) != set(_METHODS):
             what += f"; it asks for {' or '.join(quote(name) for name in allowed)}"
         if self._open_question:
             what += f'; it asked "{self._open_question}", which no setting answers'

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.delivery import private_keys
 from target_mapp_sftp.delivery.private_keys import PrivateKeyProblem
+from target_mapp_sftp.delivery.text_files import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +111,7 @@ def _read(path: Path, *, is_secret: bool) -> str:
                 "private_key_file: other users of this machine may read the key; "
                 "run `chmod 600` on the file"
             )
-        return file.read(_MOST_BYTES).decode("utf-8", errors="replace")
+        return decode(file.read(_MOST_BYTES))
 
 
 def _certificate_beside(path: Path) -> str:

@@ -29,6 +29,7 @@ from target_mapp_sftp.delivery.setting_texts import misplaced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+_SECONDS_OF_A_DAY = 86_400
 _CHOICES = {
     "host_key_checking": ("strict", "off"),
     "publish": ("rename", "in_place"),
@@ -198,12 +199,17 @@ def _wrong_numbers(values: Mapping[str, Any]) -> Iterator[str]:
     if not _is_number(values.get("port", 1), int) or not 0 < values.get("port", 1) <= MAX_PORT:
         yield f"port: must be a number from 1 to {MAX_PORT}"
     for name in ("connect_timeout", "transfer_timeout"):
-        if not _is_number(values.get(name, 1), int, float) or values.get(name, 1) <= 0:
-            yield f"{name}: must be a number of seconds above 0"
-    if not _is_number(values.get("keepalive", 0), int, float) or values.get("keepalive", 0) < 0:
-        yield "keepalive: must be a number of seconds, or 0 for none"
+        if not _is_seconds(values.get(name, 1)) or values.get(name, 1) == 0:
+            yield f"{name}: must be a number of seconds above 0, up to a day"
+    if not _is_seconds(values.get("keepalive", 0)):
+        yield "keepalive: must be a number of seconds up to a day, or 0 for none"
     if not _is_number(values.get("max_retries", 0), int) or values.get("max_retries", 0) < 0:
         yield "max_retries: must be a whole number, or 0 for none"
+
+
+def _is_seconds(value: Any) -> bool:
+    # Also false of NaN, which a JSON file may hold.
+    return _is_number(value, int, float) and 0 <= value <= _SECONDS_OF_A_DAY
 
 
 def _is_number(value: object, *kinds: type) -> bool:
