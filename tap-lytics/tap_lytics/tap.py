@@ -244,6 +244,7 @@ class TapLytics(Tap):
             raise SettingsError(problems[0], tuple(problems[1:]))
 
     def _check_field_names(self, schema: AccountSchema) -> None:
+        """Refuse fields that the schema does not list, or warn where profiles may have more."""
         problems = []
         for name in self.field_names:
             if schema.knows(name):
@@ -251,5 +252,8 @@ class TapLytics(Tap):
             near = schema.nearest(name)
             hint = f", the nearest is {near!r}" if near else ""
             problems.append(f"`fields`: the account has no field {name!r}{hint}")
-        if problems:
+        if self.config["undeclared_fields"] == "keep":
+            for problem in problems:
+                self.logger.warning("%s; asking for it, as `undeclared_fields` is `keep`", problem)
+        elif problems:
             raise SettingsError(problems[0], tuple(problems[1:]))

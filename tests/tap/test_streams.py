@@ -14,6 +14,7 @@ from running import (
     config_of,
     failed_messages_from,
     messages_from,
+    output_of,
     records_in,
 )
 from scripted_lytics import Asked, Reply, ScriptedLytics
@@ -266,6 +267,42 @@ def test_a_field_that_does_not_exist_is_an_error_before_any_scan(box: Sandbox) -
     assert str(caught.value) == "`fields`: the account has no field 'emial', the nearest is 'email'"
     assert caught.value.details[0].endswith("no field 'visits_ct', the nearest is 'visitct'")
     assert asked_since(box, before) == []
+
+
+def test_a_field_that_no_schema_lists_can_be_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With `undeclared_fields: keep`: profiles may have more than the schema says."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path == "/v2/segment":
+            return Reply({"data": [{"id": "5f3a", "slug_name": "all"}]})
+        if asked.path == "/api/schema/user":
+            return Reply({"data": {"columns": [{"as": "city"}]}})
+        if asked.path.endswith("/scan"):
+            people: list[dict[str, Any]] = [
+                {"_id": "1", "email": "ada@example.org", "plan": {"name": "gold"}, "_split": 1},
+                {"_id": "2", "email": 7},
+            ]
+            return Reply({"data": people, "total": 2})
+        return Reply({}, 404)
+
+    fields = ["email", "plan.name", "city"]
+    with ScriptedLytics(answer) as lytics:
+        with pytest.raises(SettingsError, match="no field 'email'") as refused:
+            QuickTap(config=config_for(lytics.url, fields=fields))
+        with caplog.at_level(logging.WARNING):
+            tap = QuickTap(config=config_for(lytics.url, fields=fields, undeclared_fields="keep"))
+            messages = output_of(tap.sync_all)
+        scans = [asked for asked in lytics.asked if asked.path.endswith("/scan")]
+
+    assert len(refused.value.details) == 1
+    assert "no field 'email'; asking for it, as `undeclared_fields` is `keep`" in caplog.text
+    assert scans[0].params["fields"] == "email,plan,city,segments,_id"
+    assert [record["email"] for record in records_in(messages, "all")] == ["ada@example.org", 7]
+    assert records_in(messages, "all")[0]["plan"] == {"name": "gold"}
+    schema = next(m for m in messages if m["type"] == "SCHEMA")["schema"]["properties"]
+    assert {"email", "plan", "city"} <= schema.keys()
 
 
 def test_ad_hoc_audiences_are_streams(box: Sandbox) -> None:
