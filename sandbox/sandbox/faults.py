@@ -31,6 +31,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         fail_after_pages: All further pages of scans get a 500.
         refuse: All pages of scans get this status.
         delay_ms: Time a page takes, while others are served.
+        bears: So many pages are worked on at once, in `delay_ms` each; the others wait for them.
+        pages_per_second: A page beyond so many within a second gets 429.
         slow_seconds: The pause of the interruption `slow`.
         cursor: `positional` tells where a page begins; `scroll` names a scan, the same on all its
             pages, which moves on with every call.
@@ -75,6 +77,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fail_after_pages: int | None = None
     refuse: Literal[401, 403, 404] | None = None
     delay_ms: float = 0
+    bears: int | None = None
+    pages_per_second: int | None = None
     slow_seconds: float = 0.2
     cursor: Literal["positional", "scroll"] = "positional"
     cursor_pages: int | None = None
@@ -108,8 +112,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth_missing: bool = False
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError("`every` counts from 1 on")
+        counts = (self.every, self.bears or 1, self.pages_per_second or 1)
+        if min(counts) < 1:
+            raise ValueError("`every`, `bears` and `pages_per_second` count from 1 on")
         if min(self.delay_ms, self.slow_seconds) < 0:
             raise ValueError("`delay_ms` and `slow_seconds` are 0 or more")
 

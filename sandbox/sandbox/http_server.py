@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -40,6 +41,9 @@ class LyticsServer:
         self._tokens = {token, f"at.{AUTH_ID}.{token}"}
         self._pages = 0
         self._struck = 0
+        self._refused = 0
+        self._begun: deque[float] = deque()
+        self._room = _room_of(api.faults)
         self.requests: deque[Request] = deque(maxlen=_REQUESTS_REMEMBERED)
         self._runner: web.ServerRunner | None = None
 
@@ -59,7 +63,8 @@ class LyticsServer:
     def set_faults(self, faults: Faults) -> None:
         """Switch faults, and count pages and interruptions anew."""
         self._api.set_faults(faults)
-        self._pages = self._struck = 0
+        self._pages = self._struck = self._refused = 0
+        self._room = _room_of(faults)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path.startswith("/sandbox/"):
@@ -85,8 +90,11 @@ class LyticsServer:
 
     async def _scan(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
         faults = self._api.faults
+        if self._is_too_often(faults.pages_per_second):
+            return _response(failure(request, 429, "too many requests"))
         if faults.delay_ms:
-            await asyncio.sleep(faults.delay_ms / 1000)
+            async with self._room:
+                await asyncio.sleep(faults.delay_ms / 1000)
         self._pages += 1
         if faults.refuse is not None:
             return _response(failure(request, faults.refuse, "refused"))
@@ -100,6 +108,19 @@ class LyticsServer:
         if strike == "drop":
             return _drop(http)
         return await self._interrupted(http, request, strike, self._api.answer(request))
+
+    def _is_too_often(self, pages_per_second: int | None) -> bool:
+        """Whether as many pages as allowed were begun within the last second."""
+        if pages_per_second is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        while self._begun and self._begun[0] <= now - 1:
+            self._begun.popleft()
+        if len(self._begun) >= pages_per_second:
+            self._refused += 1
+            return True
+        self._begun.append(now)
+        return False
 
     def _strike(self, faults: Faults) -> str:
         """The interruption that this page gets, if it is its turn."""
@@ -136,9 +157,18 @@ class LyticsServer:
             return web.json_response({"message": "success"})
         if (http.method, http.path) == ("GET", "/sandbox/stats"):
             asked = Counter("scan" if r.is_scan else r.path for r in self.requests)
-            stats: dict[str, Any] = {"requests": dict(asked), "interruptions": self._struck}
+            stats: dict[str, Any] = {
+                "requests": dict(asked),
+                "interruptions": self._struck,
+                "refused": self._refused,
+            }
             return web.json_response(stats)
         return web.json_response({"message": "not found"}, status=404)
+
+
+def _room_of(faults: Faults) -> AbstractAsyncContextManager[None]:
+    """What as many pages enter at once as are worked on at once."""
+    return asyncio.Semaphore(faults.bears) if faults.bears else nullcontext()
 
 
 def _query(http: web.BaseRequest) -> dict[str, str]:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 VARIABLE_PREFIX = "TAP_LYTICS_"
 DEFAULT_KEY_FIELD = "_id"
+AUTO = "auto"
+MOST_SCANS = 100
+_CONCURRENCY: dict[str, Any] = {
+    "type": ["integer", "string"],
+    "minimum": 1,
+    "maximum": MOST_SCANS,
+    # A variable of `--config ENV` is a text.
+    "pattern": "^(auto|[1-9][0-9]?|100)$",
+}
 _FIELD_NAMES = {
     "type": ["array", "object"],
     "items": {"type": ["string", "object"]},
@@ -79,10 +88,11 @@ PROPERTIES = th.PropertiesList(
     ),
     th.Property(
         "concurrency",
-        th.IntegerType(minimum=1, maximum=64),
-        default=4,
+        th.CustomType(_CONCURRENCY),
+        default=AUTO,
         title="Concurrency",
-        description="Scans of one audience in flight; 1 means a plain single cursor",
+        description="Scans of one audience in flight: `auto` finds what the API bears, a number "
+        "from 1 to 100 is a fixed ceiling, 1 a single cursor",
     ),
     th.Property(
         "splits",
@@ -137,6 +147,11 @@ PROPERTIES = th.PropertiesList(
         description="Repetitions of one request, and restarts of one scan",
     ),
 )
+
+
+def ceiling_of(concurrency: str | int) -> int:
+    """The most scans of one audience in flight."""
+    return MOST_SCANS if concurrency == AUTO else int(concurrency)
 
 
 def _plain_number(value: Any, types: Iterable[str]) -> Any:
@@ -271,5 +286,6 @@ def _expectation(error: ValidationError) -> str:
         "exclusiveMinimum": f"must be more than {expected}",
         "minLength": "must not be empty",
         "enum": f"must be one of {expected}",
+        "pattern": "must be `auto` or a number from 1 to 100",
     }
     return words.get(str(error.validator), "does not have the right form")

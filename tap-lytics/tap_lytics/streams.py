@@ -184,7 +184,6 @@ class AudienceStream(Stream):
         return AudienceReader(
             self.reading(),
             buckets=self.buckets,
-            concurrency=self.config["concurrency"],
             expected_people=self._audience.size,
         )
 

@@ -27,7 +27,14 @@ from tap_lytics.message_writer import MessageWriter
 from tap_lytics.printable import printable
 from tap_lytics.run_stamp import RUN_STAMP
 from tap_lytics.scan_marks import ScanMarks
-from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
+from tap_lytics.settings import (
+    AUTO,
+    PROPERTIES,
+    ceiling_of,
+    check_settings,
+    field_names,
+    parse_splits,
+)
 from tap_lytics.stream_maps import unmatched
 from tap_lytics.streams import Audience, AudienceStream
 
@@ -68,7 +75,8 @@ class TapLytics(Tap):
             Manners(
                 timeout_seconds=config["request_timeout"],
                 max_retries=config["max_retries"],
-                concurrency=config["concurrency"],
+                concurrency=ceiling_of(config["concurrency"]),
+                is_adaptive=config["concurrency"] == AUTO,
                 waits=self.waits,
             ),
         )

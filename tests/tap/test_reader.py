@@ -46,11 +46,11 @@ def audience(members: Members) -> Callable[[Asked], Reply]:
 
 
 def read(
-    answer: Callable[[Asked], Reply], **options: Any
+    answer: Callable[[Asked], Reply], concurrency: int = 4, **options: Any
 ) -> tuple[list[int], list[Asked], AudienceReader]:
     """Read an audience of a scripted server: people, requests, and the reader."""
     with ScriptedLytics(answer) as lytics:
-        client = lytics.client(concurrency=options.get("concurrency", 4))
+        client = lytics.client(concurrency=concurrency)
         reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
         reader = AudienceReader(reading, **options)
         try:
@@ -263,7 +263,7 @@ def test_a_slow_consumer_holds_the_scans_back() -> None:
     with ScriptedLytics(audience(members_by_bucket)) as lytics:
         client = lytics.client(concurrency=1)
         reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
-        pages = AudienceReader(reading, concurrency=1).pages()
+        pages = AudienceReader(reading).pages()
         next(pages)
         time.sleep(0.3)
         asked_while_waiting = len(lytics.asked)

@@ -17,6 +17,13 @@ def refuse(throttle: Throttle, pause_seconds: float = 0.0) -> None:
         throttle.refused(turn, pause_seconds)
 
 
+def answer(throttle: Throttle) -> None:
+    """Let one request be answered."""
+    with throttle.slot() as turn:
+        pass
+    throttle.answered(turn)
+
+
 def test_a_refusal_halves_the_limit_down_to_one() -> None:
     """There is always one scan that goes on."""
     throttle = Throttle(8)
@@ -43,11 +50,11 @@ def test_answers_raise_the_limit_slowly_to_the_ceiling() -> None:
     throttle = Throttle(3)
     refuse(throttle)
     for _ in range(ANSWERS_PER_RAISE - 1):
-        throttle.answered()
+        answer(throttle)
     assert throttle.limit == 1
 
     for _ in range(5 * ANSWERS_PER_RAISE):
-        throttle.answered()
+        answer(throttle)
 
     assert throttle.limit == 3
 
@@ -169,4 +176,4 @@ def test_a_waiting_request_that_is_interrupted_leaves_no_gap() -> None:
         raise KeyboardInterrupt
 
     with throttle.slot() as turn:
-        assert turn == 0
+        assert turn.refusals == 0

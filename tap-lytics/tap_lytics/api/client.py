@@ -40,7 +40,7 @@ from tap_lytics.api.errors import (
 )
 from tap_lytics.api.page_size import page_bytes
 from tap_lytics.api.proxies import environment_proxy, is_this_machine
-from tap_lytics.api.throttle import Throttle
+from tap_lytics.api.throttle import Throttle, Turn
 from tap_lytics.api.tries import Tries
 from tap_lytics.api.unanswered import PROXY_LOGIN_REFUSED, login_refused, not_answered
 from tap_lytics.printable import printable
@@ -104,7 +104,7 @@ class LyticsClient:
     def __init__(self, access: Access, manners: Manners | None = None) -> None:
         manners = manners or Manners()
         self.max_retries = manners.max_retries
-        self.throttle = Throttle(manners.concurrency)
+        self.throttle = Throttle(manners.concurrency, is_adaptive=manners.is_adaptive)
         self._waits = manners.waits
         self._account_id = access.account_id
         self._token = access.token
@@ -214,7 +214,7 @@ class LyticsClient:
         asked = retry_after_seconds(response.headers.get("Retry-After"))
         if response.status == 503 and asked:  # noqa: PLR2004 the same
             self.throttle.pause(min(asked, LONGEST_RETRY_AFTER_SECONDS))
-        self.throttle.answered()
+        self.throttle.answered(turn, is_page=call.people is not None)
         self._raise_for(call, response.status, body, asked)
         answer = self._understood(call, response, body, decode)
         self._raise_for(call, whole_number(answer.status) or 0, body, asked)
@@ -250,7 +250,7 @@ class LyticsClient:
             )
 
     def _slow_down(
-        self, call: Call, response: urllib3.BaseHTTPResponse, turn: int
+        self, call: Call, response: urllib3.BaseHTTPResponse, turn: Turn
     ) -> TooManyRequestsError:
         seconds = retry_after_seconds(response.headers.get("Retry-After"))
         pause_seconds = min(seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)

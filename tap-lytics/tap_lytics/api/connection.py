@@ -72,12 +72,14 @@ class Manners:
         timeout_seconds: The longest silence of the server within an answer.
         max_retries: Repetitions of one request, and restarts of one scan.
         concurrency: Requests in flight at most.
+        is_adaptive: Whether to find out how many of them the API bears.
         waits: The waits between repetitions.
     """
 
     timeout_seconds: float = 120.0
     max_retries: int = 8
     concurrency: int = 4
+    is_adaptive: bool = False
     waits: Waits = Waits()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ FEWEST_PAGES_TO_CUT = 10
 PAGES_PER_SCAN = 50
 """What a scan of a big audience has at least, so that opening it costs little."""
 
+SECONDS_PER_SCAN = 2.0
+FEWEST_PAGES_PER_SCAN, MOST_PAGES_PER_SCAN = 10, 100
+"""Where the number of scans is not given, each takes so long at least: where answers come at once,
+more of them gain nothing."""
+
 PROOFS = 2
 """A living audience may change between two totals, so the sums get a second chance."""
 
@@ -46,7 +52,6 @@ class Partition:
     Args:
         reading: The audience.
         buckets: The buckets to be read.
-        concurrency: Scans in flight.
         expected_people: What Lytics counted some time ago, to save a question.
     """
 
@@ -54,13 +59,17 @@ class Partition:
         self,
         reading: Reading,
         buckets: Buckets,
-        concurrency: int,
         expected_people: int | None = None,
     ) -> None:
+        throttle = reading.client.throttle
         self.total: int | None = None
         self._reading = reading
         self._buckets = buckets
-        self._concurrency = concurrency
+        self._concurrency = throttle.ceiling
+        # A cursor must not wait, and nobody knows yet how many may run.
+        self._may_start_all = 0 if throttle.is_adaptive else throttle.ceiling
+        self._fewest_scans = 1 if throttle.is_adaptive else throttle.ceiling
+        self._pages_per_scan = PAGES_PER_SCAN
         self._expected_people: int | None = expected_people
 
     def check_share(self) -> None:
@@ -89,8 +98,8 @@ class Partition:
         if self._concurrency == 1:
             return whole
         sets = self._sets(self._expected_people or 0)
-        if len(sets) == 1:
-            self.total = self._count(self._buckets)
+        if len(sets) == 1 or self._reading.client.throttle.is_adaptive:
+            self.total = self._timed_count()
             sets = self._sets(self.total or 0)
         if len(sets) == 1:
             return whole
@@ -99,6 +108,15 @@ class Partition:
         except RequestRefusedError as error:
             logger.warning("%s: reading with one cursor: %s", self._reading.source.label, error)
             return whole
+
+    def _timed_count(self) -> int | None:
+        """Count, and learn how long an answer takes: how many pages make a scan worth while."""
+        began_at = time.monotonic()
+        people = self._count(self._buckets)
+        if self._reading.client.throttle.is_adaptive:
+            pages = int(SECONDS_PER_SCAN / (time.monotonic() - began_at))
+            self._pages_per_scan = min(max(pages, FEWEST_PAGES_PER_SCAN), MOST_PAGES_PER_SCAN)
+        return people
 
     def _prove(self, sets: Sequence[Buckets]) -> list[Cut]:
         """Compare the sum of the totals with the total of the whole; nothing if they differ."""
@@ -109,7 +127,7 @@ class Partition:
             if sum(count or 0 for count in counts) != whole.total:
                 self.total = self._count(self._buckets)
             if _adds_up(whole.total, counts, self.total) or self._is_capped(counts):
-                start_now = len(sets) <= self._concurrency
+                start_now = len(sets) <= self._may_start_all
                 return [
                     Cut(buckets, page if start_now else None)
                     for buckets, page in zip(sets, pages, strict=True)
@@ -155,7 +173,7 @@ class Partition:
         cursor must not wait.
         """
         client, source = self._reading.client, self._reading.source
-        limit = source.page_size if len(sets) <= self._concurrency else 1
+        limit = source.page_size if len(sets) <= self._may_start_all else 1
         questions = [(self._buckets, 1), *((buckets, limit) for buckets in sets)]
         return in_parallel(
             lambda question: read_page(client, source, question[0], limit=question[1]),
@@ -172,7 +190,8 @@ class Partition:
         pages = -(-people // self._reading.source.page_size)
         if pages < FEWEST_PAGES_TO_CUT:
             return [self._buckets]
-        count = min(len(self._buckets), max(self._concurrency, pages // PAGES_PER_SCAN), pages)
+        wanted = max(self._fewest_scans, pages // self._pages_per_scan)
+        count = min(len(self._buckets), wanted, pages)
         return [self._buckets[start::count] for start in range(count)]
 
 

@@ -28,7 +28,6 @@ class AudienceReader:
     Args:
         reading: The audience.
         buckets: The share to read; all of them means the whole audience.
-        concurrency: Scans in flight.
         expected_people: What Lytics counted some time ago, to save a question.
     """
 
@@ -37,14 +36,13 @@ class AudienceReader:
         reading: Reading,
         *,
         buckets: tuple[int, ...] = ALL_BUCKETS,
-        concurrency: int = 4,
         expected_people: int | None = None,
     ) -> None:
         self._reading = reading
         self._buckets = buckets
-        self._concurrency = concurrency
+        self._throttle = reading.client.throttle
         self._expected_people = expected_people
-        self._partition = Partition(reading, buckets, concurrency, expected_people)
+        self._partition = Partition(reading, buckets, expected_people)
         self._scans: list[BucketScan] = []
 
     @property
@@ -71,15 +69,41 @@ class AudienceReader:
             yield from buffer
         finally:
             buffer.close()
+        self._say_rate()
         self._compare_with_total()
 
     def _start_reading(self) -> PageBuffer:
         todo = deque(self._scans)
-        readers = min(self._concurrency, len(todo))
+        readers = min(self._throttle.ceiling, len(todo))
         buffer = PageBuffer(capacity=2 * readers, readers=readers)
         for _ in range(readers):
-            threading.Thread(target=_read_scans, args=(todo, buffer), daemon=True).start()
+            threading.Thread(target=self._read_scans, args=(todo, buffer), daemon=True).start()
         return buffer
+
+    def _read_scans(self, todo: deque[BucketScan], buffer: PageBuffer) -> None:
+        """Read scan after scan, as one of several threads."""
+        error: BaseException | None = None
+        try:
+            while todo:
+                with self._throttle.scan():
+                    if not buffer.wait_until_drained() or not (scan := _next_scan(todo)):
+                        break
+                    for page in scan.pages():
+                        if not buffer.put(page, scan.page_weight):
+                            break
+        except BaseException as caught:  # noqa: BLE001 it is raised again in the consumer's thread
+            error = caught
+        buffer.finish(error)
+
+    def _say_rate(self) -> None:
+        rate = self._throttle.rate
+        if rate:
+            logger.info(
+                "%s: %d scans at once gave %.0f pages per second",
+                self._reading.source.label,
+                self._throttle.limit,
+                rate,
+            )
 
     def _compare_with_total(self) -> None:
         """Judge the number of people (a living audience drifts while it is read)."""
@@ -103,19 +127,6 @@ class AudienceReader:
         if count is None and not people:
             count = self._expected_people
         return total if count is None else max(count, total or 0)
-
-
-def _read_scans(todo: deque[BucketScan], buffer: PageBuffer) -> None:
-    """Read scan after scan, as one of several threads."""
-    error: BaseException | None = None
-    try:
-        while buffer.wait_until_drained() and (scan := _next_scan(todo)):
-            for page in scan.pages():
-                if not buffer.put(page, scan.page_weight):
-                    break
-    except BaseException as caught:  # noqa: BLE001 it is raised again in the consumer's thread
-        error = caught
-    buffer.finish(error)
 
 
 def _next_scan(todo: deque[BucketScan]) -> BucketScan | None:

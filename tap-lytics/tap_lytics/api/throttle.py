@@ -7,7 +7,10 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tap_lytics.api.adaptive_limit import AdaptiveLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +22,23 @@ LONGEST_SPREAD_SECONDS = 5.0
 """After a pause, all turns that were waiting begin within this time."""
 
 
+@dataclass(slots=True)
+class Turn:
+    """The turn of one request.
+
+    Attributes:
+        refusals: How often the limit had been lowered when it began.
+        seconds: How long it took, once it is over.
+    """
+
+    refusals: int
+    seconds: float = 0.0
+
+
 class Throttle:
     """Requests in flight: halved by a refusal, raised one by one by success.
+
+    With *is_adaptive* it begins with one and finds the limit, see `AdaptiveLimit`.
 
     A scan has one request in flight at most, so this is also the number of scans in motion. Turns
     are given in the order in which they were asked for, so that no cursor rests while others run:
@@ -28,18 +46,21 @@ class Throttle:
     request holds for all of them, and they come back one after the other.
 
     Args:
-        ceiling: The limit at the start, never exceeded.
+        ceiling: The limit is never more; without *is_adaptive* it is also the limit at the start.
+        is_adaptive: Whether to find the limit.
 
     Attributes:
         limit: Requests in flight at most, just now.
         answers: How many requests were not refused so far.
     """
 
-    def __init__(self, ceiling: int) -> None:
+    def __init__(self, ceiling: int, *, is_adaptive: bool = False) -> None:
         self.ceiling = ceiling
-        self.limit = ceiling
         self.answers = 0
+        self._adaptive = AdaptiveLimit(ceiling) if is_adaptive else None
+        self.limit = self._adaptive.limit if self._adaptive else ceiling
         self._in_flight = 0
+        self._scans = 0
         self._answers = 0
         self._refusals = 0
         self._not_before = 0.0
@@ -47,10 +68,39 @@ class Throttle:
         self._spread_turns = 0
         self._queue: deque[threading.Condition] = deque()
         self._lock = threading.Lock()
+        self._may_scan = threading.Condition(self._lock)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the limit is found and not given."""
+        return self._adaptive is not None
+
+    @property
+    def rate(self) -> float | None:
+        """Answers per second at the limit that was found; None where none was looked for."""
+        return self._adaptive.rate if self._adaptive else None
 
     @contextmanager
-    def slot(self, *, is_repetition: bool = False) -> Iterator[int]:
-        """Wait for a turn and hold it; the value is for `refused`.
+    def scan(self) -> Iterator[None]:
+        """Wait until one more scan may run, and run it.
+
+        There are no more scans than requests may be in flight, so that no cursor rests. When the
+        limit falls, those that run go on, and no other begins.
+        """
+        with self._may_scan:
+            while self._scans >= self.limit:
+                self._may_scan.wait()
+            self._scans += 1
+        try:
+            yield
+        finally:
+            with self._may_scan:
+                self._scans -= 1
+                self._may_scan.notify()
+
+    @contextmanager
+    def slot(self, *, is_repetition: bool = False) -> Iterator[Turn]:
+        """Wait for a turn and hold it; the value is for `answered` and `refused`.
 
         Args:
             is_repetition: Whether the request had a turn and was refused. It goes to the head of
@@ -70,27 +120,40 @@ class Throttle:
                 self._wake_next()
             self._in_flight += 1
             self._hold_back_the_next()
-            refusals = self._refusals
+            turn = Turn(self._refusals)
+        began_at = time.monotonic()
         try:
-            yield refusals
+            yield turn
         finally:
+            turn.seconds = time.monotonic() - began_at
             with self._lock:
                 self._in_flight -= 1
                 self._wake_next()
 
-    def answered(self) -> None:
-        """Count a success towards a higher limit."""
+    def answered(self, turn: Turn, *, is_page: bool = True) -> None:
+        """Count a success towards a higher limit.
+
+        Args:
+            turn: What `slot` gave.
+            is_page: Whether it was a page of people. A limit is found by these alone: how long a
+                listing takes says nothing of them.
+        """
         with self._lock:
             self.answers += 1
-            if self.limit == self.ceiling:
-                return
-            self._answers += 1
-            if self._answers >= ANSWERS_PER_RAISE and self.limit < self.ceiling:
-                self._answers = 0
-                self.limit += 1
-                self._wake_next()
+            if self._adaptive is not None:
+                if not is_page:
+                    return
+                # The one that was answered is no longer in flight, and was one.
+                wanted = max(self._in_flight + len(self._queue) + 1, self._scans)
+                self._adaptive.answered(wanted, turn.seconds)
+                self._use(self._adaptive.limit)
+            elif self.limit < self.ceiling:
+                self._answers += 1
+                if self._answers >= ANSWERS_PER_RAISE:
+                    self._answers = 0
+                    self._use(self.limit + 1)
 
-    def refused(self, turn: int, pause_seconds: float) -> bool:
+    def refused(self, turn: Turn, pause_seconds: float) -> bool:
         """Lower the limit and let everybody pause.
 
         Args:
@@ -103,11 +166,20 @@ class Throttle:
         self.pause(pause_seconds)
         with self._lock:
             self._answers = 0
-            lowered = turn == self._refusals and self.limit > 1
-            if turn == self._refusals:
+            is_news = turn.refusals == self._refusals
+            lowered = is_news and self.limit > 1
+            if is_news:
                 self._refusals += 1
-                self.limit = max(1, self.limit // 2)
+                if self._adaptive is not None:
+                    self._adaptive.refused()
+                self._use(self._adaptive.limit if self._adaptive else max(1, self.limit // 2))
             return lowered
+
+    def _use(self, limit: int) -> None:
+        is_more, self.limit = limit > self.limit, limit
+        if is_more:
+            self._wake_next()
+            self._may_scan.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Let everybody wait so long, and come back one after the other."""
