@@ -63,6 +63,12 @@ class ReadSandbox:
         request = Request(url, json.dumps(faults).encode(), method="PUT")  # noqa: S310 our own
         urlopen(request).close()  # noqa: S310 the same
 
+    def stats(self) -> dict[str, Any]:
+        """What the sandbox has counted."""
+        with urlopen(self._variables["TAP_LYTICS_API_URL"] + "/sandbox/stats") as answer:  # noqa: S310 our own
+            stats: dict[str, Any] = json.load(answer)
+            return stats
+
     def read(self, **settings: Any) -> Run:
         """Run the tap over everybody, its output to nowhere."""
         with tempfile.TemporaryDirectory() as folder:

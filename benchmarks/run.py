@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from api_alone import Answering, answering
-from read_concurrency import Gain, gain_when_fast, gain_when_slow
+from read_concurrency import APIS, Found, found
 from results_page import write_page
 from results_picture import write_picture
 from stage import stage
@@ -52,8 +52,7 @@ class Results:
         starts: Seconds to the first message, by command.
         api: What the API can do alone.
         sftp_server: Whose it was.
-        slow: What sixteen scans gain over one with a slow API.
-        fast: What four scans gain with a fast one.
+        found: How near `concurrency: auto` comes to the best number, by API.
         others: What the single scripts printed, by their command.
     """
 
@@ -61,8 +60,7 @@ class Results:
     starts: dict[str, float] = field(default_factory=dict)
     api: Answering | None = None
     sftp_server: str = ""
-    slow: Gain | None = None
-    fast: Gain | None = None
+    found: list[Found] = field(default_factory=list)
     others: dict[str, str] = field(default_factory=dict)
 
 
@@ -122,7 +120,7 @@ def main() -> None:
         return
     for people, rounds in {**SIZES, **({BIG: 1} if options.big else {})}.items():
         compare(people, rounds, results)
-    results.slow, results.fast = gain_when_slow(), gain_when_fast()
+    results.found = [found(api) for api in APIS.values()]
     measure_others(results)
     print_ratios(results)
     write_picture(results, HERE / "results.svg")

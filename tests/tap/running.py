@@ -27,7 +27,7 @@ class QuickTap(TapLytics):
 
 def config_for(url: str, **settings: Any) -> dict[str, Any]:
     """The settings of a tap that reads from *url*."""
-    return {"api_token": TOKEN, "api_url": url, "max_retries": 3, **settings}
+    return {"api_token": TOKEN, "api_url": url, "max_retries": 3, "concurrency": 4, **settings}
 
 
 def config_of(box: Sandbox, *slugs: str, **settings: Any) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def config_of(box: Sandbox, *slugs: str, **settings: Any) -> dict[str, Any]:
         "api_url": box.api_url,
         "segments": list(slugs),
         "max_retries": 3,
+        "concurrency": 4,
         **settings,
     }
 

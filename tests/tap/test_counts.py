@@ -42,7 +42,7 @@ def read(answer: Callable[[Asked], Reply], **options: Any) -> tuple[list[str], l
         client = lytics.client(concurrency=1)
         reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
         try:
-            pages = list(AudienceReader(reading, concurrency=1, **options).pages())
+            pages = list(AudienceReader(reading, **options).pages())
         finally:
             client.close()
         return [person["_id"] for people in pages for person in people], lytics.asked

@@ -132,7 +132,7 @@ def test_scans_beside_each_other_lower_it_together(concurrency: int) -> None:
     with ScriptedLytics(answer) as lytics:
         client = lytics.client(concurrency=concurrency)
         reading = Reading(client, Source("x", "1"), PersonKey("_id"))
-        reader = AudienceReader(reading, concurrency=concurrency, expected_people=1200)
+        reader = AudienceReader(reading, expected_people=1200)
         people = [int(person["_id"]) for page in reader.pages() for person in page]
         client.close()
 

@@ -12,7 +12,13 @@ from running import QuickTap
 from scripted_lytics import TOKEN
 
 from tap_lytics.errors import SettingsError
-from tap_lytics.settings import PROPERTIES, check_settings, field_names, parse_splits
+from tap_lytics.settings import (
+    PROPERTIES,
+    ceiling_of,
+    check_settings,
+    field_names,
+    parse_splits,
+)
 from tap_lytics.tap import TapLytics
 from tap_lytics.unknown_settings import is_long_form
 from target_mapp_sftp.contact_file.field_map import is_short
@@ -29,7 +35,13 @@ from target_mapp_sftp.contact_file.field_map import is_short
         pytest.param({"segments": [7]}, "`segments.0` must be of type string", id="a number"),
         pytest.param({"page_size": 101}, "`page_size` must be at most 100", id="page too big"),
         pytest.param({"page_size": 0}, "`page_size` must be at least 1", id="page too small"),
-        pytest.param({"concurrency": "hush"}, "`concurrency` must be of type integer", id="word"),
+        pytest.param(
+            {"concurrency": "hush"},
+            "`concurrency` must be `auto` or a number from 1 to 100",
+            id="word",
+        ),
+        pytest.param({"concurrency": 0}, "`concurrency` must be at least 1", id="no scan"),
+        pytest.param({"concurrency": "101"}, "`concurrency` must be `auto` or", id="too many"),
         pytest.param({"request_timeout": 0}, "`request_timeout` must be more than 0", id="no time"),
         pytest.param({"splits": "0-100"}, "`splits` must be bucket numbers", id="bucket 100"),
         pytest.param({"splits": "hush"}, "`splits` must be bucket numbers", id="no numbers"),
@@ -55,7 +67,7 @@ def test_null_is_as_good_as_absent() -> None:
 
     check_settings(config, PROPERTIES.to_dict())
 
-    assert (config["splits"], config["concurrency"]) == ("0-99", 4)
+    assert (config["splits"], config["concurrency"]) == ("0-99", "auto")
 
 
 def test_a_number_in_a_variable_is_a_number() -> None:
@@ -263,7 +275,7 @@ def test_every_setting_is_described_and_the_token_is_secret() -> None:
         "ad_hoc_segments": {},
         "table": "user",
         "page_size": 100,
-        "concurrency": 4,
+        "concurrency": "auto",
         "splits": "0-99",
         "fields": [],
         "missing_fields": "fail",
@@ -272,3 +284,13 @@ def test_every_setting_is_described_and_the_token_is_secret() -> None:
         "request_timeout": 120,
         "max_retries": 8,
     }
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "ceiling"), [("auto", 100), (1, 1), ("1", 1), (100, 100), ("16", 16)]
+)
+def test_the_number_of_scans_is_found_or_given(concurrency: str | int, ceiling: int) -> None:
+    """A variable is a text, a file may hold a number."""
+    config = {"api_token": TOKEN, "concurrency": concurrency}
+    check_settings(config, PROPERTIES.to_dict())
+    assert ceiling_of(config["concurrency"]) == ceiling

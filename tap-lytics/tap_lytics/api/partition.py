@@ -29,10 +29,10 @@ FEWEST_PAGES_TO_CUT = 10
 PAGES_PER_SCAN = 50
 """What a scan of a big audience has at least, so that opening it costs little."""
 
+FEWEST_PAGES_PER_SCAN = 10
 SECONDS_PER_SCAN = 2.0
-FEWEST_PAGES_PER_SCAN, MOST_PAGES_PER_SCAN = 10, 100
-"""Where the number of scans is not given, each takes so long at least: where answers come at once,
-more of them gain nothing."""
+"""Where the number of scans is not given, each takes about so long at least, and has so many pages:
+where answers come at once, more scans gain nothing."""
 
 PROOFS = 2
 """A living audience may change between two totals, so the sums get a second chance."""
@@ -115,7 +115,7 @@ class Partition:
         people = self._count(self._buckets)
         if self._reading.client.throttle.is_adaptive:
             pages = int(SECONDS_PER_SCAN / (time.monotonic() - began_at))
-            self._pages_per_scan = min(max(pages, FEWEST_PAGES_PER_SCAN), MOST_PAGES_PER_SCAN)
+            self._pages_per_scan = min(max(pages, FEWEST_PAGES_PER_SCAN), PAGES_PER_SCAN)
         return people
 
     def _prove(self, sets: Sequence[Buckets]) -> list[Cut]:

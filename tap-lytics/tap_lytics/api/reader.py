@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-lytics")
 
+MOST_PAGES_HELD = 32
+"""Between all scans and the target; who waits longer than a moment waits for the target."""
+
 
 class AudienceReader:
     """Reads every person of an audience once.
@@ -75,7 +78,7 @@ class AudienceReader:
     def _start_reading(self) -> PageBuffer:
         todo = deque(self._scans)
         readers = min(self._throttle.ceiling, len(todo))
-        buffer = PageBuffer(capacity=2 * readers, readers=readers)
+        buffer = PageBuffer(capacity=min(2 * readers, MOST_PAGES_HELD), readers=readers)
         for _ in range(readers):
             threading.Thread(target=self._read_scans, args=(todo, buffer), daemon=True).start()
         return buffer
