@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from read_concurrency import AIM
 from watched_run import peak_megabytes
 
 if TYPE_CHECKING:

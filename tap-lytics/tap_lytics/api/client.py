@@ -115,7 +115,6 @@ class LyticsClient:
             "Accept-Encoding": "gzip",
             "User-Agent": f"tap-lytics/{metadata.version('tap-lytics')}",
         }
-        self._page_bytes = page_bytes(manners.concurrency)
         self._answer_seconds = manners.answer_seconds
         self._proxy = environment_proxy(self._base_url)
         self._pool = connection_pool(self._base_url, manners, self._proxy)
@@ -283,7 +282,7 @@ class LyticsClient:
         """What a page may weigh; with a cursor more, for to give it up costs the scan its place."""
         if call.people is None or call.people == 1:
             return None
-        return min(call.largest_bytes, self._page_bytes * (4 if call.cursor else 1))
+        return min(call.largest_bytes, page_bytes(self.throttle.limit) * (4 if call.cursor else 1))
 
     def _address(self, call: Call) -> str:
         query = call.query()
