@@ -27,12 +27,18 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUE = frozenset(("t", "true", "1"))
 _FALSE = frozenset(("f", "false", "0"))
-# Milliseconds since 1970 that are a date of this age or a later one: 3 March 1973 to the end of
-# the year 9999. Below are seconds since 1970, days, years and 0 for nothing.
+# Milliseconds since 1970, of either sign, that can be nothing else: 3 March 1973 to the end of the
+# year 9999. Below are seconds since 1970, days, years and 0 for nothing.
 _EPOCH_MILLISECONDS = range(100_000_000_000, 253_402_300_800_000)
 _COMPACT_YEARS = range(1900, 2101)
 """Years in which eight digits are read as YYYYMMDD."""
+_DIGITS = re.compile(r"(-?[1-9]\d{7,14})(?:\.(\d{1,9}))?", re.ASCII).fullmatch
 _COMPACT_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)", re.ASCII).fullmatch
+# A date and a time without signs between them, which are milliseconds of another day as well.
+_COMPACT_TIME = re.compile(
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){1,2}",
+    re.ASCII,
+).fullmatch
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 ).fullmatch
@@ -219,25 +225,37 @@ def _to_date(value: Any) -> str | None:
     if isinstance(value, str):
         if value.startswith(_GO_ZERO_DAYS):
             return None
-        return _from_digits(value) if value.isdecimal() else _with_offset(value)
+        if _DIGITS(value):
+            return _from_digits(value)
+        if value.isdecimal():
+            raise ValueError("date")
+        return _with_offset(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError("date")  # noqa: TRY004 one kind of failure for all values
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     return _from_digits(str(value))
 
 
-def _from_digits(text: str) -> str:
+def _from_digits(value: str) -> str | None:
+    found = _DIGITS(value)
+    if not found:
+        raise ValueError("date")
+    text, fraction = found[1], (found[2] or "").strip("0")
+    if fraction:
+        return _from_milliseconds(int(text) - (text[0] == "-"))
     if compact := _COMPACT_DATE(text):
         day = date(*map(int, compact.groups()))
         if day.year in _COMPACT_YEARS:
             return f"{day.isoformat()}T00:00:00+00:00"
-    # The length is looked at first: making a number of a very long text takes long.
-    if len(text) <= len(str(_EPOCH_MILLISECONDS.stop)) and text.isascii():
-        milliseconds = int(text)
-        if milliseconds in _EPOCH_MILLISECONDS:
-            return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat()
-    raise ValueError("date")
+    if _COMPACT_TIME(text):
+        raise ValueError("date")
+    return _from_milliseconds(int(text))
+
+
+def _from_milliseconds(milliseconds: int) -> str | None:
+    if abs(milliseconds) not in _EPOCH_MILLISECONDS:
+        raise ValueError("date")
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return None if moment.date() == date.min else moment.isoformat()
 
 
 @lru_cache(maxsize=1 << 14)
