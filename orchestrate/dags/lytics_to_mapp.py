@@ -137,11 +137,18 @@ def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
     catalog = json.loads(output_of("invoke", tap, "--discover", env=env))
     sizes = sizes_of(output_of("invoke", tap, "--list-segments=json", env=env))
     file_name = Path(_settings_of(target, env)["file_name"])
+    ad_hoc = _settings_of(tap, env).get("ad_hoc_segments") or {}
     shares: list[Share] = []
     for stream in (each["stream"] for each in catalog["streams"]):
         whole = {"plugins": plugins, "audience": stream, "state": stream}
         # The user's own choice of fields stays: this only leaves the other audiences out.
-        selected = {f"{_variable(tap)}__SELECT_FILTER": json.dumps([stream])}
+        selected = {
+            f"{_variable(tap)}__SELECT_FILTER": json.dumps([stream]),
+            f"{_variable(tap)}_SEGMENTS": json.dumps([] if stream in ad_hoc else [stream]),
+            f"{_variable(tap)}_AD_HOC_SEGMENTS": json.dumps(
+                {stream: ad_hoc[stream]} if stream in ad_hoc else {}
+            ),
+        }
         if sizes.get(stream, 0) < SHARE_PEOPLE:
             shares.append({**whole, "env": selected})
             continue

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tap_lytics.streams import Audience, AudienceStream
 
 REFRESH = (
-    "Make a new one: `meltano run --refresh-catalog …`, or `tap-lytics --discover`; or change "
-    "`segments`, `fields` or the selection"
+    "Make a new one: `--refresh-catalog` of Meltano's command run, or `tap-lytics --discover`; or "
+    "change `segments`, `fields` or the selection"
 )
 
 

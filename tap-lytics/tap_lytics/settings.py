@@ -25,10 +25,8 @@ DEFAULT_KEY_FIELD = "_id"
 AUTO = "auto"
 MOST_SCANS = 100
 _CONCURRENCY: dict[str, Any] = {
-    "type": ["integer", "string"],
-    "minimum": 1,
-    "maximum": MOST_SCANS,
-    # A variable of `--config ENV` is a text.
+    # A text alone: of a setting that may also be a number, the SDK reads every variable as one.
+    "type": ["string"],
     "pattern": "^(auto|[1-9][0-9]?|100)$",
 }
 _FIELD_NAMES = {
@@ -149,7 +147,7 @@ PROPERTIES = th.PropertiesList(
 )
 
 
-def ceiling_of(concurrency: str | int) -> int:
+def ceiling_of(concurrency: str) -> int:
     """The most scans of one audience in flight."""
     return MOST_SCANS if concurrency == AUTO else int(concurrency)
 
@@ -180,6 +178,8 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
             del config[name]
         else:
             config[name] = _plain_number(value, declared.get(name, {}).get("type", ()))
+    if type(config.get("concurrency")) is int:
+        config["concurrency"] = str(config["concurrency"])
     problems = [*unknown_settings(config, declared)]
     problems += unknown_variables(os.environ, VARIABLE_PREFIX, declared)
     map_problems = [f"`{place}`: {what}" for place, what in problems_of(config.get("stream_maps"))]

@@ -130,6 +130,9 @@ class TargetMappSftp(Target):
                 sink.open()
         names = [each.stream_alias for each in maps]
         self._fed[source] = [self.run.exports[name] for name in names if name in self.run.exports]
+        for fed in self._fed[source]:
+            # The SDK makes no second sink where two streams of one schema are merged.
+            fed.sources[source] = None
         unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
         if unchanged and not maps[0].flattening_enabled:
             export = self.run.exports.get(names[0])

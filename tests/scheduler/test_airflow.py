@@ -107,7 +107,8 @@ def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
         )
     )
     assert project.delivered() == sorted([first, second, small])
-    lines = [json.loads(line) for line in (tmp_path / "state" / "runs.jsonl").open()]
+    log = (tmp_path / "state" / "runs.jsonl").read_text("utf-8")
+    lines = [json.loads(line) for line in log.splitlines()]
     counted = {line["files"][0]: line["rows"] for line in lines}
     assert counted == {path.name: len(_emails(path)) for path in (first, second, small)}
     assert f"'rows': {counted[first.name]}" in done.stdout

@@ -80,7 +80,7 @@ def test_an_audience_whose_slug_has_moved_is_no_silence(box: Sandbox, slugs: tup
     assert error.exit_code == 2
     name = f"'Lapsed buyers' (slug 'renamed', id {ids[0]})"
     assert f"the catalog has no stream of the audience {name}, which `segments` names" in str(error)
-    assert "`meltano run --refresh-catalog …`" in str(error)
+    assert "`--refresh-catalog` of Meltano's command run" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ from target_mapp_sftp.contact_file.field_map import is_short
             "`concurrency` must be `auto` or a number from 1 to 100",
             id="word",
         ),
-        pytest.param({"concurrency": 0}, "`concurrency` must be at least 1", id="no scan"),
+        pytest.param({"concurrency": 0}, "`concurrency` must be `auto` or", id="no scan"),
         pytest.param({"concurrency": "101"}, "`concurrency` must be `auto` or", id="too many"),
         pytest.param({"request_timeout": 0}, "`request_timeout` must be more than 0", id="no time"),
         pytest.param({"splits": "0-100"}, "`splits` must be bucket numbers", id="bucket 100"),
@@ -96,7 +96,7 @@ def test_all_bad_settings_are_told_at_once() -> None:
     lines = [str(caught.value), *caught.value.details]
     assert sorted(lines) == [
         "`api_token` must be set",
-        "`concurrency` must be at least 1",
+        "`concurrency` must be `auto` or a number from 1 to 100",
         "`page_size` must be at least 1",
     ]
 
