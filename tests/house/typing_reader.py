@@ -43,7 +43,8 @@ INSTEAD = {
         ".venv/bin/sandbox serve --api-port 0 --sftp-port 0",
         "its ports may be taken",
     ),
-    r"meltano (run|install)": (r"meltano \1 --help", "the name of a command, no line to type"),
+    r"meltano (run|install|invoke)": (r"meltano \1 --help", "a command's name, no line to type"),
+    r"meltano test --all": ("meltano test --help", "test_meltano_test.py runs it"),
     r"meltano schedule run (\S+)": ("meltano schedule list", "`scheduler run` runs this command"),
     r"meltano run --force …": ("true", "test_interruptions.py kills Meltano and goes ahead"),
 }
