@@ -338,7 +338,9 @@ class Run:
     def _note(self, export: Export) -> None:
         required = self.required_marks(export)
         self._received_at[export.stream] = {
-            name: self.marks.received[name] for name in export.sources
+            # A source may begin only after the marks of all have come.
+            name: self.marks.received[name]
+            for name in (*export.sources, *required)
         }
         self.state.settle(
             required or tuple(export.sources), self.bookmark(export), export.delivered

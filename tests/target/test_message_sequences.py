@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from target_runs import Result, deliver, record, schema
 
@@ -242,6 +242,16 @@ class Merged:
 @given(
     steps=st.lists(st.tuples(st.sampled_from(STREAMS), st.sampled_from(EVENTS)), max_size=24),
     is_clean=st.booleans(),
+)
+@example(
+    # A record behind the mark of a stream whose SCHEMA made no sink of its own.
+    steps=[("a", "schema"), ("a", "complete"), ("b", "schema"), ("b", "complete"), ("b", "record")],
+    is_clean=True,
+)
+@example(
+    # One of a stream that begins only after both marks have come.
+    steps=[("a", "schema"), ("a", "complete"), ("b", "complete"), ("b", "schema"), ("b", "record")],
+    is_clean=True,
 )
 def test_an_export_of_two_streams_waits_for_both_and_a_dropped_one_for_nobody(
     tmp_path_factory: pytest.TempPathFactory,
