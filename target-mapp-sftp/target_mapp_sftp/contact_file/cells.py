@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, attribute_of, extra_rules
-from target_mapp_sftp.contact_file.checks import checks_of
+from target_mapp_sftp.contact_file.checks import CHECKS, checks_of
 from target_mapp_sftp.contact_file.field_types import FieldType, covering, field_type, split_path
 from target_mapp_sftp.contact_file.mobile_numbers import MobileReader
 from target_mapp_sftp.contact_file.tidy import TIDY
@@ -99,7 +99,7 @@ class ResolvedColumn:
     @property
     def text_limit(self) -> int:
         """The length up to which any text is written as it stands; 0 where each needs a look."""
-        needs_look = self.takes_one_value or "x-tidy" in self.rules or self.is_membership
+        needs_look = self.is_membership or bool(self.rules.keys() & {*CHECKS, "x-tidy"})
         is_plain = self.type == "string" and not needs_look and self.has_fast_path
         return self.max_length if is_plain else 0
 

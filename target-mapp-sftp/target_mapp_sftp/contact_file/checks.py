@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     """A text to something true when it passes."""
 
 
+CHECKS = ("pattern", "enum", "format")
+"""The rules that need a look at the text, beside its length."""
+
+
 def checks_of(rules: Mapping[str, Any]) -> list[tuple[Check, str]]:
     """The checks that *rules* ask for, each with the reason given where it fails.
 
