@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_lytics.api.counts import drift, last_count
+from tap_lytics.api.counts import drift
 from tap_lytics.api.errors import RequestRefusedError, UnprovenShareError
 from tap_lytics.api.parallel import in_parallel
 from tap_lytics.api.scan import BUCKETS, read_page
@@ -151,14 +151,13 @@ class Partition:
         added = sum(count or 0 for count in counts)
         if self._buckets != ALL_BUCKETS or None in counts or added <= (self.total or 0):
             return False
-        source = self._reading.source
-        count = last_count(self._reading.client, source.segment_id, source.filter_ql, source.table)
+        count = self._reading.last_count()
         if count is None or abs(count - added) > drift(count):
             return False
         logger.info(
             "%s: Lytics counts %s people in the whole, but %s in its sets of buckets and %s in the "
             "audience's size; the total of the whole seems to be capped",
-            source.label,
+            self._reading.source.label,
             _number(self.total),
             _number(added),
             _number(count),

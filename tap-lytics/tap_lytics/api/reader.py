@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from tap_lytics.api.counts import check_count, is_doubtful, last_count
+from tap_lytics.api.counts import check_count, is_doubtful
 from tap_lytics.api.errors import IncompleteScanError
 from tap_lytics.api.page_buffer import PageBuffer
 from tap_lytics.api.partition import ALL_BUCKETS, Partition
@@ -125,8 +125,7 @@ class AudienceReader:
         left = sum(scan.left for scan in self._scans)
         if self._buckets != ALL_BUCKETS or not is_doubtful(people, total, left):
             return total
-        source = self._reading.source
-        count = last_count(self._reading.client, source.segment_id, source.filter_ql, source.table)
+        count = self._reading.last_count()
         if count is None and not people:
             count = self._expected_people
         return total if count is None else max(count, total or 0)

@@ -155,6 +155,11 @@ class Reading:
     key: PersonKey
     emitted: Emitted = field(default_factory=Emitted)
 
+    def last_count(self) -> int | None:
+        """The people as Lytics last counted them, apart from any scan; None if it does not say."""
+        source = self.source
+        return last_count(self.client, source.segment_id, source.filter_ql, source.table)
+
 
 class BucketScan:
     """Reads the people of some buckets, each once, whatever happens on the way.
@@ -265,8 +270,7 @@ class BucketScan:
             return
         source = self._source
         if self._last_count is None:
-            count = last_count(self._client, source.segment_id, source.filter_ql, source.table)
-            self._last_count = count or 0
+            self._last_count = self._reading.last_count() or 0
         total = max(self.total, self._last_count)
         if people > 2 * total + 1000:
             raise IncompleteScanError(
