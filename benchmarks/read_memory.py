@@ -11,7 +11,7 @@ AIM_MEGABYTES = 200
 def main() -> None:
     """Measure, with keys and in the costlier case of profiles without any."""
     with read_sandbox(PEOPLE) as box:
-        print("concurrency 4:", box.read())
+        print("profiles with _id:", box.read())
         box.set_faults(without_id=True)
         print("profiles without _id:", box.read())
     print(f"the aim is {AIM_MEGABYTES} MB")

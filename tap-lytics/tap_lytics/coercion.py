@@ -44,7 +44,7 @@ _RFC_3339 = re.compile(
 ).fullmatch
 # How Go, in which Lytics is written, prints a time that was never set, in UTC and west of it.
 _GO_ZERO_DAYS = ("0001-01-01", "0000-12-31")
-_DATE_TIMES, _DAYS = list[Moment], list[date]
+_DATE_TIMES = list[Moment]
 
 
 class Coercion:
@@ -128,17 +128,11 @@ class _DateColumn(_Column):
         joined = "\n".join(texts)
         if not is_tidy or any(day in joined for day in _GO_ZERO_DAYS):
             return super().apply(records)
-        if _are(texts, _DATE_TIMES):
-            return 0
-        return super().apply(records)
-
-
-def _are(texts: list[str], kind: Any) -> bool:
-    try:
-        convert(texts, kind)
-    except ValidationError:
-        return False
-    return True
+        try:
+            convert(texts, _DATE_TIMES)
+        except ValidationError:
+            return super().apply(records)
+        return 0
 
 
 def json_text(value: Any) -> str:
