@@ -153,7 +153,7 @@ class Run:
         if stream in self.not_begun:
             return None
         try:
-            export = self._opened(stream, source, schema, keys)
+            return self._opened(stream, source, schema, keys)
         except _OF_ONE_STREAM as error:
             if stream in self.exports:
                 self.exports[stream].fail(error)
@@ -161,8 +161,6 @@ class Run:
                 self.not_begun[stream] = error
             self._end_if_nothing_is_left(error)
             return None
-        export.sources[source] = None
-        return export
 
     def _opened(
         self, stream: str, source: str, schema: Mapping[str, Any], keys: Sequence[str]

@@ -23,16 +23,15 @@ from target_mapp_sftp.messages import MessageError
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
-from target_mapp_sftp.settings import (
-    SETTINGS,
-    plain_numbers,
-    unknown_settings,
-    unknown_variables,
-    wrong_setting,
-)
+from target_mapp_sftp.settings import SETTINGS, plain_numbers, wrong_setting
 from target_mapp_sftp.sinks import ContactSink
 from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
 from target_mapp_sftp.stream_routes import StreamRoutes, kept
+from target_mapp_sftp.unknown_settings import (
+    WITHOUT_EFFECT,
+    unknown_settings,
+    unknown_variables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
     from singer_sdk.plugin_base import _ConfigInput
 
     from target_mapp_sftp.exports import Export
-
-# Settings that the SDK adds to every target and that say nothing about a contact file.
-_WITHOUT_EFFECT = ("add_record_metadata", "batch_size_rows", "load_method")
 
 
 class TargetMappSftp(Target):
@@ -84,7 +80,7 @@ class TargetMappSftp(Target):
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         super().append_builtin_config(config_jsonschema)
-        for name in _WITHOUT_EFFECT:
+        for name in WITHOUT_EFFECT:
             config_jsonschema["properties"].pop(name, None)
 
     @override
@@ -130,8 +126,8 @@ class TargetMappSftp(Target):
                 sink.open()
         names = [each.stream_alias for each in maps]
         self._fed[source] = [self.run.exports[name] for name in names if name in self.run.exports]
+        # Not where a sink opens: the SDK makes none for a second stream of the same schema.
         for fed in self._fed[source]:
-            # The SDK makes no second sink where two streams of one schema are merged.
             fed.sources[source] = None
         unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
         if unchanged and not maps[0].flattening_enabled:
