@@ -18,7 +18,7 @@ from watched_run import peak_megabytes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from run import Results
+    from results import Results
     from watched_run import Measured
 
 NOTES = Path(__file__).with_name("profiles.md")

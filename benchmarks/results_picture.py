@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from run import Results
+    from results import Results
 
     Series = dict[str, dict[int, float]]
 

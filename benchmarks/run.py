@@ -14,13 +14,13 @@ import argparse
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from api_alone import Answering, answering
-from read_concurrency import APIS, Found, found
+from api_alone import answering
+from read_concurrency import APIS, found
+from results import Results
 from results_page import write_page
 from results_picture import write_picture
 from stage import stage
@@ -41,27 +41,6 @@ OTHERS = (
     ("contact_file_target.py", "--repeat", "3", "--big"),
     ("upload_openssh.py",),
 )
-
-
-@dataclass
-class Results:
-    """All that was measured.
-
-    Attributes:
-        runs: By size, then by way, in the order of the rounds.
-        starts: Seconds to the first message, by command.
-        api: What the API can do alone.
-        sftp_server: Whose it was.
-        found: How near `concurrency: auto` comes to the best number, by API.
-        others: What the single scripts printed, by their command.
-    """
-
-    runs: dict[int, dict[str, list[Measured]]] = field(default_factory=dict)
-    starts: dict[str, float] = field(default_factory=dict)
-    api: Answering | None = None
-    sftp_server: str = ""
-    found: list[Found] = field(default_factory=list)
-    others: dict[str, str] = field(default_factory=dict)
 
 
 def compare(people: int, rounds: int, results: Results) -> None:

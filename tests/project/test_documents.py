@@ -80,14 +80,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: str(package.relative_to(ROOT)))
-def test_the_house_names_its_rooms(package: Path) -> None:
-    """docs/architecture.md has a place for every package, and for the modules beside its rooms."""
+def test_the_architecture_names_every_package(package: Path) -> None:
+    """docs/architecture.md lists each package, and the modules beside its subpackages."""
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    rooms = {room.parent.name for room in package.glob("*/__init__.py")}
-    if rooms:
+    subpackages = {each.parent.name for each in package.glob("*/__init__.py")}
+    if subpackages:
         modules = {module.name for module in package.glob("[a-z]*.py")}
-        assert not {
-            name for name in {*modules, *(f"{room}/" for room in rooms)} if name not in page
-        }
+        folders = {f"{name}/" for name in subpackages}
+        assert not {name for name in modules | folders if name not in page}
     else:
         assert package.name in page or package.parent.name in page
