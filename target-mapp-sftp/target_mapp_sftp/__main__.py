@@ -1,5 +1,18 @@
-"""Runs the target as `python -m target_mapp_sftp`."""
+"""The first lines of the command, before the libraries are loaded, which takes a second."""
 
-from target_mapp_sftp.start import main
+from __future__ import annotations
 
-main()
+import signal
+
+
+def main() -> None:
+    """Run the target; Ctrl-C while the libraries load ends it without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from target_mapp_sftp.target import TargetMappSftp  # noqa: PLC0415 - this is what takes long
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    TargetMappSftp.cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 from typing_extensions import override
 
 from target_mapp_sftp.errors import SettingsError, SourceError, StreamMapError, TargetError
-from target_mapp_sftp.run_stamp import RUN_STAMP
+from target_mapp_sftp.run_id import RUN_STAMP
 from target_mapp_sftp.stream_maps import failed_map
 
 # A short audience is through by then; a long one is not waited for.

@@ -14,7 +14,12 @@ data.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from target_mapp_sftp.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class TargetError(Exception):
@@ -55,6 +60,58 @@ class SourceError(TargetError):
     exit_code = 3
 
 
+class IncompleteStreamError(SourceError):
+    """The tap announced streams and did not declare them complete.
+
+    Args:
+        streams: Their names in the tap.
+        received: How many records had come.
+    """
+
+    def __init__(self, streams: Iterable[str], received: int) -> None:
+        super().__init__(
+            f"Stream {_named(streams)}: the tap did not declare it complete after {received} "
+            "records, so nothing of it was published. Look at the tap's log for the reason, then "
+            "run again."
+        )
+
+
+class CountMismatchError(SourceError):
+    """A stream was declared complete with another number of records than came.
+
+    Args:
+        streams: Their names in the tap.
+        sent: How many records the tap says it sent.
+        received: How many came.
+    """
+
+    def __init__(self, streams: Iterable[str], sent: int, received: int) -> None:
+        super().__init__(
+            f"count_mismatch: the tap declared stream {_named(streams)} complete with {sent} "
+            f"records and {received} came, so nothing of it was published. Look at the logs of tap "
+            "and mapper, then run again. Where a mapper between tap and target leaves records out "
+            "on purpose, set count_mismatch to warn."
+        )
+        self.sent, self.received = sent, received
+
+
+class LateRecordsError(SourceError):
+    """Records of a stream came after the tap had declared it complete.
+
+    Args:
+        streams: Their names in the tap.
+        received: How many came after the mark; 0 when the stream was only announced again.
+        outcome: What was and was not delivered, as a sentence.
+    """
+
+    def __init__(self, streams: Iterable[str], received: int, outcome: str) -> None:
+        came = f"{received} records came" if received else "it was announced again"
+        super().__init__(
+            f"Stream {_named(streams)}: {came} after the tap had declared it complete. {outcome} "
+            "This is a fault of the tap: `complete` must follow the last record."
+        )
+
+
 class DataError(TargetError):
     """The records break a rule that the user has set, such as *max_rejected*."""
 
@@ -77,3 +134,8 @@ class DeliveryError(TargetError):
     fetched: tuple[str, ...] = ()
     left_in_folder: tuple[str, ...] = ()
     in_doubt: tuple[str, ...] = ()
+
+
+def _named(streams: Iterable[str]) -> str:
+    """Names of streams for a message."""
+    return ", ".join(f"'{printable(name)}'" for name in streams)

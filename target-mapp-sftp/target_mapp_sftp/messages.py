@@ -1,17 +1,163 @@
-"""The shape of Singer messages, looked at before anything else relies on it."""
+"""Reads Singer messages as bytes, fast, and without ever repeating a value in a log or an error.
+
+The shape of a message is looked at before anything else relies on it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import logging
+import re
+import sys
+from collections import Counter
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any
 
+import msgspec
+from singer_sdk.singerlib.encoding.base import GenericSingerReader
+from typing_extensions import override
+
+from target_mapp_sftp.errors import SourceError
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LOGGER = logging.getLogger("target-mapp-sftp")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NAME_OF_A_TYPE = re.compile(r"[A-Za-z_]{1,40}").fullmatch
+
+
+class BrokenInputError(SourceError):
+    """A line of the input is not a Singer message; everything after it is lost."""
+
 
 class MessageError(Exception):
     """A line is not a message that can be processed; the text says why and holds no value."""
+
+
+class MessageReader(GenericSingerReader[bytes]):
+    """Reads messages until the input ends or breaks.
+
+    A broken line ends the reading without an exception, so that streams completed before it can
+    still be delivered; *broken* then holds the error to raise at the end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: BrokenInputError | None = None
+        # Decimal keeps a number as it was written; a float would turn 0.1 into what it is not.
+        self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+    @property
+    @override
+    def default_input(self) -> IO[bytes]:
+        return sys.stdin.buffer
+
+    @override
+    def deserialize_json(self, line: bytes | str) -> dict[str, Any]:
+        """Read a line, strictly and fast, else as Python's own reader does.
+
+        That one takes what other writers of JSON put out: NaN, half a surrogate pair, integers of
+        any length.
+
+        Raises:
+            MessageError: When neither can read it.
+        """
+        try:
+            message = self._decode(line)
+        except (msgspec.DecodeError, UnicodeError):
+            message = _repaired(line.encode() if isinstance(line, str) else line)
+        except RecursionError as error:
+            raise MessageError("it is nested too deeply") from error
+        if not isinstance(message, dict):
+            raise MessageError("it is not a JSON object")
+        return message
+
+    @override
+    def process_lines(
+        self,
+        file_input: IO[bytes] | None,
+        callbacks: dict[str, Callable[[dict[str, Any]], None]],
+    ) -> Counter[str]:
+        counter: Counter[str] = Counter()
+        lines = file_input or self.default_input
+        # --input opens its file as text; the bytes below it are what the decoder reads best.
+        for number, line in enumerate(getattr(lines, "buffer", lines), start=1):
+            try:
+                kind = self._process(line, number, callbacks)
+            except MessageError as error:
+                self.broken = BrokenInputError(
+                    f"Line {number} of the input is not a valid Singer message: {error}. Look at "
+                    "the tap's log, then run again."
+                )
+                break
+            if kind:
+                counter[kind] += 1
+        return counter
+
+    def _process(
+        self,
+        line: bytes,
+        number: int,
+        callbacks: dict[str, Callable[[dict[str, Any]], None]],
+    ) -> str:
+        """Process one line; return its type, nothing for a blank line."""
+        if line.isspace():
+            return ""
+        message = self.deserialize_json(line if number > 1 else _without_mark(line))
+        kind = message.get("type")
+        handle = callbacks.get(kind) if isinstance(kind, str) else None
+        if handle is None or not isinstance(kind, str):
+            raise MessageError(_unknown_type(kind))
+        require_shape(kind, message)
+        handle(message)
+        return kind
+
+
+def _without_mark(line: bytes | str) -> bytes | str:
+    """The first line without the byte order mark that some editors and shells put there."""
+    return line.lstrip("\ufeff") if isinstance(line, str) else line.removeprefix(_BYTE_ORDER_MARK)
+
+
+def _repaired(line: bytes) -> Any:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise MessageError(f"byte {error.start + 1} is not UTF-8{_stream_in(line)}") from error
+    try:
+        return json.loads(
+            text, parse_float=Decimal, parse_int=_whole_number, parse_constant=Decimal
+        )
+    except RecursionError as error:
+        raise MessageError("it is nested too deeply") from error
+    except ValueError as error:
+        if text.endswith("\n"):
+            raise MessageError("it is not valid JSON") from error
+        raise MessageError(
+            "it ends in the middle, so the tap was probably cut off while writing it"
+        ) from error
+
+
+def _whole_number(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:
+        # Python refuses to make integers of more than 4300 digits.
+        return Decimal(digits)
+
+
+def _stream_in(line: bytes) -> str:
+    """Name the stream of a line that cannot be read, as far as that can be seen."""
+    found = re.search(rb'"stream" ?: ?"([\w.-]{1,80})"', line)
+    return f" (stream '{found[1].decode()}')" if found else ""
+
+
+def _unknown_type(kind: Any) -> str:
+    # Anything but a plain word may be a value.
+    if isinstance(kind, str) and _NAME_OF_A_TYPE(kind):
+        return f"its type {kind} is unknown"
+    return "it has no known type"
 
 
 def require_shape(kind: str, message: dict[str, Any]) -> None:

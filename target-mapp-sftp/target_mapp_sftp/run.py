@@ -15,7 +15,6 @@ from target_mapp_sftp.contact_file import (
     MappingError,
     PreviousDelivery,
 )
-from target_mapp_sftp.delivered_state import DeliveredState, last_with_rows
 from target_mapp_sftp.delivery import (
     LocalDestination,
     ServerSettings,
@@ -24,26 +23,27 @@ from target_mapp_sftp.delivery import (
     misplaced_keys,
 )
 from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
-from target_mapp_sftp.errors import DeliveryError, SettingsError, TargetError
-from target_mapp_sftp.exports import Export, facts_of
-from target_mapp_sftp.interruption import Interruption
-from target_mapp_sftp.printable import printable
-from target_mapp_sftp.run_stamp import RUN_STAMP
-from target_mapp_sftp.scan_marks import (
-    COMPLETE,
+from target_mapp_sftp.errors import (
     CountMismatchError,
+    DeliveryError,
     IncompleteStreamError,
     LateRecordsError,
-    ScanMarks,
+    SettingsError,
+    TargetError,
 )
+from target_mapp_sftp.export import Export, facts_of
+from target_mapp_sftp.printable import printable
+from target_mapp_sftp.run_id import RUN_STAMP
+from target_mapp_sftp.scan_marks import COMPLETE, ScanMarks
 from target_mapp_sftp.spool import ExportRunningError, Spool
+from target_mapp_sftp.state import DeliveredState, last_with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from target_mapp_sftp.exports import Destination
+    from target_mapp_sftp.export import Destination
     from target_mapp_sftp.run_report import RunReport
-    from target_mapp_sftp.stream_routes import StreamRoutes
+    from target_mapp_sftp.scan_marks import StreamRoutes
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 # One stream's own trouble: the others go on.
@@ -52,12 +52,58 @@ _OF_ONE_STREAM = (MappingError, ExportRunningError)
 _OF_THE_SERVER = (HostKeyError, LoginError)
 # Between the audiences of a run; nobody keeps an idle connection for hours.
 _KEEP_CONNECTION_SECONDS = 60
+_SIGNALS_FROM = 128
+"""Exit codes above it stand for a signal."""
 _MOST_NAMES = 20
 """So many streams are named in a line of the log."""
 
 
 class CheckFailedError(DeliveryError):
     """A step of --check failed."""
+
+
+class Interruption:
+    """Ends the run when a signal comes, at once or as soon as what was delivered is noted.
+
+    Attributes:
+        exit_code: 128 plus the signal's number, once one has come.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+        self._is_held = False
+
+    def strike(self, number: int) -> None:
+        """Take a signal.
+
+        Raises:
+            SystemExit: Unless it is held back.
+        """
+        self.exit_code = _SIGNALS_FROM + number
+        if not self._is_held:
+            self.check()
+
+    def hold(self) -> None:
+        """Hold signals back from here on: files are in the folder, and the state does not know."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Let signals through again, also one that came meanwhile.
+
+        Raises:
+            SystemExit: When one has come.
+        """
+        self._is_held = False
+        self.check()
+
+    def check(self) -> None:
+        """End the run when a signal has come whose exception Python has lost.
+
+        Raises:
+            SystemExit: When one has come.
+        """
+        if self.exit_code is not None:
+            raise SystemExit(self.exit_code)
 
 
 class Run:

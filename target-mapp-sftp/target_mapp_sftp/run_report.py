@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.names import safe_name
-from target_mapp_sftp.delivered_state import counts_of, last_deliveries
 from target_mapp_sftp.errors import TargetError
 from target_mapp_sftp.report import (
     Delivery,
@@ -22,12 +21,13 @@ from target_mapp_sftp.report import (
     page,
     write_page,
 )
+from target_mapp_sftp.state import counts_of, last_deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from target_mapp_sftp.contact_file import FinishedFile
-    from target_mapp_sftp.exports import Export
+    from target_mapp_sftp.export import Export
     from target_mapp_sftp.run import Run
 
 LOGGER = logging.getLogger("target-mapp-sftp")

@@ -14,71 +14,27 @@ mark counts only within its run, because an SDK tap repeats the state of the las
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.errors import SourceError
-from target_mapp_sftp.printable import printable
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+
+from target_mapp_sftp.errors import CountMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from singer_sdk.mapper import StreamMap
+
 _MOST_RECORDS = 10**15
 PENDING, RUNNING, COMPLETE = "pending", "running", "complete"
-
-
-class IncompleteStreamError(SourceError):
-    """The tap announced streams and did not declare them complete.
-
-    Args:
-        streams: Their names in the tap.
-        received: How many records had come.
-    """
-
-    def __init__(self, streams: Iterable[str], received: int) -> None:
-        super().__init__(
-            f"Stream {named(streams)}: the tap did not declare it complete after {received} "
-            "records, so nothing of it was published. Look at the tap's log for the reason, then "
-            "run again."
-        )
-
-
-class CountMismatchError(SourceError):
-    """A stream was declared complete with another number of records than came.
-
-    Args:
-        streams: Their names in the tap.
-        sent: How many records the tap says it sent.
-        received: How many came.
-    """
-
-    def __init__(self, streams: Iterable[str], sent: int, received: int) -> None:
-        super().__init__(
-            f"count_mismatch: the tap declared stream {named(streams)} complete with {sent} "
-            f"records and {received} came, so nothing of it was published. Look at the logs of tap "
-            "and mapper, then run again. Where a mapper between tap and target leaves records out "
-            "on purpose, set count_mismatch to warn."
-        )
-        self.sent, self.received = sent, received
-
-
-class LateRecordsError(SourceError):
-    """Records of a stream came after the tap had declared it complete.
-
-    Args:
-        streams: Their names in the tap.
-        received: How many came after the mark; 0 when the stream was only announced again.
-        outcome: What was and was not delivered, as a sentence.
-    """
-
-    def __init__(self, streams: Iterable[str], received: int, outcome: str) -> None:
-        came = f"{received} records came" if received else "it was announced again"
-        super().__init__(
-            f"Stream {named(streams)}: {came} after the tap had declared it complete. {outcome} "
-            "This is a fault of the tap: `complete` must follow the last record."
-        )
+_STRUCTURE = ("__alias__", "__source__")
+"""What decides where a stream goes; the rest of a map decides what its records look like."""
+_QUIET = logging.getLogger("target-mapp-sftp.stream-routes")
+_QUIET.setLevel(logging.ERROR)
 
 
 @dataclass(slots=True)
@@ -194,11 +150,6 @@ class ScanMarks:
         return self.received.keys() - self._marks.keys()
 
 
-def named(streams: Iterable[str]) -> str:
-    """Names of streams for a message."""
-    return ", ".join(f"'{printable(name)}'" for name in streams)
-
-
 def _whole_number(value: object) -> int | None:
     """A count as JSON may write it, `5` or `5.0`."""
     # First the size: to write out the digits of 1e99999999 takes minutes.
@@ -215,3 +166,50 @@ def _scans(state: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         scan = bookmark.get("scan") if isinstance(bookmark, dict) else None
         if isinstance(scan, dict):
             yield stream, scan
+
+
+class StreamRoutes:
+    """Which exports a stream of the input feeds, known before its SCHEMA comes.
+
+    The target's own stream maps can rename, copy, merge and drop streams. An export that several
+    streams feed must wait for all of them, so what a stream will feed has to be known from the
+    settings alone.
+
+    Args:
+        config: The target's settings.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._maps = {name: _structure(each) for name, each in _stream_maps(config).items()}
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def exports_of(self, stream: str) -> tuple[str, ...]:
+        """The exports that *stream* feeds, by their names; none when it is dropped."""
+        if stream not in self._known:
+            self._known[stream] = self._find(stream) if self._maps else (stream,)
+        return self._known[stream]
+
+    def _find(self, stream: str) -> tuple[str, ...]:
+        try:
+            # The mapper takes things out of what it is given.
+            mapper = PluginMapper({"stream_maps": dict(self._maps)}, _QUIET)
+            mapper.register_raw_stream_schema(stream, {"properties": {}}, None)
+        except Exception:  # noqa: BLE001 the real mapper says it at the SCHEMA, with its reason
+            return (stream,)
+        return tuple(dict.fromkeys(each.stream_alias for each in kept(mapper.stream_maps[stream])))
+
+
+def kept(maps: list[StreamMap]) -> list[StreamMap]:
+    """The maps that do not drop their stream."""
+    return [each for each in maps if not isinstance(each, RemoveRecordTransform)]
+
+
+def _stream_maps(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    maps = config.get("stream_maps")
+    return maps if isinstance(maps, dict) else {}
+
+
+def _structure(stream_map: Any) -> Any:
+    if not isinstance(stream_map, dict):
+        return stream_map
+    return {name: stream_map[name] for name in _STRUCTURE if name in stream_map}

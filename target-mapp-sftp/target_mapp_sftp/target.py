@@ -15,23 +15,24 @@ from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import JSONSchemaValidator
+from singer_sdk.sinks import Sink
 from typing_extensions import override
 
 from target_mapp_sftp.cli import TargetCommand
 from target_mapp_sftp.errors import SettingsError, StreamMapError, TargetError
-from target_mapp_sftp.messages import MessageError
+from target_mapp_sftp.messages import MessageError, MessageReader
 from target_mapp_sftp.printable import printable
-from target_mapp_sftp.reader import MessageReader
 from target_mapp_sftp.run import Run
-from target_mapp_sftp.settings import SETTINGS, plain_numbers, wrong_setting
-from target_mapp_sftp.sinks import ContactSink
-from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
-from target_mapp_sftp.stream_routes import StreamRoutes, kept
-from target_mapp_sftp.unknown_settings import (
+from target_mapp_sftp.scan_marks import StreamRoutes, kept
+from target_mapp_sftp.settings import (
+    SETTINGS,
     WITHOUT_EFFECT,
+    plain_numbers,
     unknown_settings,
     unknown_variables,
+    wrong_setting,
 )
+from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,7 +41,58 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.plugin_base import _ConfigInput
 
-    from target_mapp_sftp.exports import Export
+    from target_mapp_sftp.export import Export
+
+
+class ContactSink(Sink):
+    """Passes the records of one stream to its export.
+
+    The SDK makes a new sink when a schema changes in mid-stream; both pass to the same export.
+    """
+
+    target: TargetMappSftp
+    export: Export | None = None
+
+    def __init__(self, target: TargetMappSftp, stream_name: str, **kwargs: Any) -> None:
+        self.target = target
+        super().__init__(target=target, stream_name=stream_name, **kwargs)
+
+    @override
+    def setup(self) -> None:
+        super().setup()
+        self.target.unopened_sinks.append(self)
+
+    def open(self) -> None:
+        """Begin the export; not in `setup`, where the SDK puts an error of its own before ours."""
+        self.export = self.target.open_export(self.stream_name, self.schema, self.key_properties)
+
+    @override
+    def get_validator(self) -> None:
+        # The contact file checks what it writes; a tap's schema is no rule of Mapp's.
+        return None
+
+    @override
+    def _validate_and_parse(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Private hook: parsing would end the run at the first malformed date."""
+        return record
+
+    @override
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        if self.export is not None:
+            self.export.add(record)
+
+    @override
+    def clean_up(self) -> None:
+        # Most records pass the sink by, and its counter with it.
+        if self.export is not None:
+            self.record_counter_metric.value = self.export.received
+        super().clean_up()
+
+    @override
+    def process_batch(self, context: dict[str, Any]) -> None:
+        # BATCH files come here with their records; a drain comes with none.
+        if records := context.get("records"):
+            self.target.take_batch(records)
 
 
 class TargetMappSftp(Target):

@@ -31,7 +31,7 @@ from tap_lytics.errors import (
     SourceError,
 )
 from tap_lytics.errors import SettingsError as TapSettingsError
-from target_mapp_sftp import delivered_state, errors, reader, run, scan_marks, spool
+from target_mapp_sftp import errors, messages, run, spool, state
 from target_mapp_sftp.contact_file import errors as file_errors
 from target_mapp_sftp.delivery import errors as delivery
 from target_mapp_sftp.errors import TargetError
@@ -64,8 +64,8 @@ WITHIN = {
     api.UnreadableAnswerError,
     api.PageTooLargeError,
     api.CursorRefusedError,
-    # A STATE nested just below the depth at which it cannot be read; see test_delivered_state.py.
-    delivered_state.StateNotEncodableError,
+    # A STATE nested just below the depth at which it cannot be read; see test_state.py.
+    state.StateNotEncodableError,
     # A fault of this code, which no input brings about.
     file_errors.LostRecordsError,
 }
@@ -208,29 +208,29 @@ def _(folder: Path) -> Ending:
 # target-mapp-sftp: the input
 
 
-@provokes(reader.BrokenInputError)
+@provokes(messages.BrokenInputError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), '{"type": "RECORD", "stream": "buyers", "rec'])
 
 
-@provokes(scan_marks.IncompleteStreamError)
+@provokes(errors.IncompleteStreamError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE[:-1])
 
 
-@provokes(scan_marks.CountMismatchError)
+@provokes(errors.CountMismatchError)
 def _(folder: Path) -> Ending:
     complete = mark("complete")
     complete["value"]["bookmarks"]["buyers"]["scan"]["records"] = 5
     return target(folder, [*WHOLE[:-1], complete])
 
 
-@provokes(scan_marks.LateRecordsError)
+@provokes(errors.LateRecordsError)
 def _(folder: Path) -> Ending:
     return target(folder, [*WHOLE, record(7)], file_name="buyers.csv")
 
 
-@provokes(delivered_state.StateNotWrittenError)
+@provokes(state.StateNotWrittenError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, before="exec >/dev/full; ")
 

@@ -11,7 +11,7 @@ import pytest
 from commands import target
 from target_runs import deliver, mark, record, records, schema
 
-from target_mapp_sftp.reader import BrokenInputError
+from target_mapp_sftp.messages import BrokenInputError
 from target_mapp_sftp.scan_marks import ScanMarks
 from target_mapp_sftp.spool import Spool, SpoolDirError
 

@@ -8,8 +8,8 @@ import pytest
 from target_runs import FIELD_MAP
 
 from target_mapp_sftp.errors import SettingsError
+from target_mapp_sftp.settings import unknown_variables
 from target_mapp_sftp.target import TargetMappSftp
-from target_mapp_sftp.unknown_settings import unknown_variables
 
 
 @pytest.mark.parametrize("spelled", [Decimal("2.5"), "2.5"], ids=["file", "variable"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.delivered_state import (
+from target_mapp_sftp.state import (
     DeliveredState,
     StateNotEncodableError,
     encoded,

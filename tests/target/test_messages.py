@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from target_mapp_sftp.reader import MessageReader
+from target_mapp_sftp.messages import MessageReader
 
 
 def read(text: bytes) -> tuple[list[dict[str, Any]], MessageReader]:
