@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "delivery"))
 

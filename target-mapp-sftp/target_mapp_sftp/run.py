@@ -18,8 +18,6 @@ from target_mapp_sftp.contact_file import (
 from target_mapp_sftp.delivery import (
     LocalDestination,
     ServerSettings,
-    SftpDestination,
-    check_server,
     misplaced_keys,
 )
 from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
@@ -255,6 +253,10 @@ class Run:
                 run_id=self.id,
                 replaces=self._is_preview,
             )
+        from target_mapp_sftp.delivery.destination import (  # noqa: PLC0415 - loads the SSH library
+            SftpDestination,
+        )
+
         destination = SftpDestination(
             self._server_settings, run_id=self.id, keep_seconds=_KEEP_CONNECTION_SECONDS
         )
@@ -513,6 +515,10 @@ class Run:
         if self._server_settings is None:
             say("ok    output_dir is set: files go to a local folder, there is no server to check")
             return
+        from target_mapp_sftp.delivery.check import (  # noqa: PLC0415 - loads the SSH library
+            check_server,
+        )
+
         for step in check_server(self._server_settings, run_id=self.id):
             say(f"{'ok    ' if step.ok else 'FAILED '}{step.name}: {step.message}")
             if not step.ok:

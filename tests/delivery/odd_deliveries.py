@@ -17,7 +17,8 @@ from typing import Any, Literal
 from odd_server import TEMPORARY, Habits, fetched, odd_server
 from staged_server import NO_SUCH_FILE, PERMISSION_DENIED, Fault
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
 
 Kind = Literal[

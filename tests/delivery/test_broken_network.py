@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from proxy import Fault, proxy
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:

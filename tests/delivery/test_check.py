@@ -8,7 +8,8 @@ import asyncssh
 import pytest
 from staged_server import PERMISSION_DENIED, Fault, staged_server
 
-from target_mapp_sftp.delivery import CheckStep, ServerSettings, check_server
+from target_mapp_sftp.delivery import ServerSettings
+from target_mapp_sftp.delivery.check import CheckStep, check_server
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,8 @@ from staged_server import (
     staged_server,
 )
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     ConnectionLostError,
     FolderError,

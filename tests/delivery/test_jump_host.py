@@ -10,7 +10,9 @@ from proxy import Fault, proxy
 from servers import RunningServer, free_port, openssh_server
 from staged_server import PASSWORD, USERNAME, staged_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination, check_server
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.check import check_server
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     ConnectionLostError,
     ForwardingRefusedError,

@@ -12,7 +12,9 @@ from servers import PASSWORD, RunningServer, make_key, openssh_server, proftpd_s
 from staged_server import PasswordLogin, staged_server
 from typing_extensions import override
 
-from target_mapp_sftp.delivery import ServerSettings, SftpDestination, check_server
+from target_mapp_sftp.delivery import ServerSettings
+from target_mapp_sftp.delivery.check import check_server
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import LoginError, NoSftpError, UnreachableError
 
 if TYPE_CHECKING:

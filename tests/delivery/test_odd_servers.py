@@ -15,12 +15,9 @@ from proxy import proxy
 from servers import openssh_server
 from staged_server import NO_SUCH_FILE, PERMISSION_DENIED, Fault, StagedServer, staged_server
 
-from target_mapp_sftp.delivery import (
-    OutgoingFile,
-    ServerSettings,
-    SftpDestination,
-    check_server,
-)
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.check import check_server
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     NameTakenError,
     OutcomeUnknownError,

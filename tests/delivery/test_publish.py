@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from servers import RunningServer, openssh_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     FolderError,
     NameTakenError,

@@ -10,7 +10,8 @@ import pytest
 from keys import PASSPHRASE, private_key
 from staged_server import PASSWORD, PERMISSION_DENIED, Fault, StagedServer, staged_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, SftpDestination, progress
+from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, upload
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import TargetError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def test_progress_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Part, percent and MB/s, at most every few seconds, and at the end of each part."""
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(upload, "_SECONDS_BETWEEN_LINES", 0)
     seen: list[tuple[str, int, int]] = []
     files = [outgoing("export-1.csv", 64_000), outgoing("export-2.csv", 32_000)]
     with caplog.at_level(logging.INFO), staged_server(folder) as server:

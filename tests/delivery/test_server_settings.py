@@ -10,7 +10,8 @@ import pytest
 from keys import PASSPHRASE, private_key, public_key
 from staged_server import staged_server
 
-from target_mapp_sftp.delivery import ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError, SettingsError
 from target_mapp_sftp.printable import printable
 

@@ -16,7 +16,8 @@ from servers import PASSWORD, RunningServer, openssh_server
 from staged_server import PasswordLogin, staged_server
 from typing_extensions import override
 
-from target_mapp_sftp.delivery import ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     ConnectionLostError,
     LoginError,

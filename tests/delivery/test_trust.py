@@ -10,9 +10,10 @@ import asyncssh
 import pytest
 from staged_server import host_key, staged_server
 
-from target_mapp_sftp.delivery import ServerSettings, SftpDestination
+from target_mapp_sftp.delivery import ServerSettings
+from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import AlgorithmError, HostKeyError, ServerSettingsError
-from target_mapp_sftp.delivery.host_keys import HostKey, KnownHost, read_known_hosts
+from target_mapp_sftp.delivery.host_keys import HostKey, read_known_hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,7 +223,7 @@ class TestKnownHostsFile:
         settings = ServerSettings.from_config({**config, "known_hosts_file": str(path)})
 
         with pytest.raises(HostKeyError, match="marked as revoked"):
-            KnownHost.from_settings(settings).verify(OTHER, "sftp.example:22")
+            settings.known_host().verify(OTHER, "sftp.example:22")
 
     def test_a_host_certificate_is_said_not_to_be_read(self, folder: Path, tmp_path: Path) -> None:
         """A line of an authority does not make a server known, and the error says why."""

@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from target_mapp_sftp.delivery.addresses import DEFAULT_PORT
 from target_mapp_sftp.delivery.errors import HostKeyError, ServerSettingsError
-from target_mapp_sftp.delivery.text_files import decode
+from target_mapp_sftp.delivery.private_keys import decode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from target_mapp_sftp.delivery.settings import ServerSettings
 
+DEFAULT_PORT = 22
 _KEY_KIND = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 _HASHED_NAME = re.compile(r"\|1\|([A-Za-z0-9+/=]+)\|([A-Za-z0-9+/=]+)")
@@ -106,32 +105,6 @@ class KnownHost:
     source: str = field(default="host_key", compare=False)
     setting: str = field(default="host_key", compare=False)
     jump: KnownHost | None = None
-
-    @classmethod
-    def from_settings(cls, settings: ServerSettings) -> KnownHost:
-        """Collect what the settings and the known hosts file say about their server.
-
-        Raises:
-            ServerSettingsError: When the file is there but cannot be read.
-        """
-        hop, setting = settings.for_jump_host(), settings.setting("host_key")
-        jump = cls.from_settings(hop) if hop else None
-        if settings.host_key:
-            expected = parse_expected(settings.host_key)
-            if isinstance(expected, str):
-                return cls(fingerprint=expected, source=setting, setting=setting, jump=jump)
-            return cls(keys=(expected,), source=setting, setting=setting, jump=jump)
-        found = read_known_hosts(settings.known_hosts_path, settings.host, settings.port)
-        # The path of the setting is not repeated: it may be a secret in the wrong place.
-        source = "known_hosts_file" if settings.known_hosts_file else "~/.ssh/known_hosts"
-        return cls(
-            keys=found.keys,
-            revoked=found.revoked,
-            has_authority=found.has_authority,
-            source=source,
-            setting=setting,
-            jump=jump,
-        )
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -5,22 +5,77 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
+import secrets
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import LocalFolderError, add_facts
-from target_mapp_sftp.delivery.outgoing import DEFAULT_TEMPORARY_NAME, temporary_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from target_mapp_sftp.delivery.outgoing import OutgoingFile
-
+DEFAULT_TEMPORARY_NAME = ".{name}.{run_id}.part"
+# A folder that holds this many files of one name is not being emptied; somebody must look at it.
+_MOST_NAMES = 99
+# What file systems take.
+_MOST_NAME_BYTES = 255
+_MOST_RUN_ID_CHARACTERS = 40
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 LOGGER = logging.getLogger("target-mapp-sftp")
 # How a file system says that it knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFile:
+    """A finished file.
+
+    Attributes:
+        path: Where it is on this machine.
+        name: What it shall be called in the folder.
+        size_bytes: Its size.
+    """
+
+    path: Path
+    name: str
+    size_bytes: int
+
+    def final_names(self) -> Iterator[str]:
+        """Its name, and the ones to take instead when it is taken: `a.csv`, `a_2.csv` and so on."""
+        yield self.name
+        stem, dot, ending = self.name.rpartition(".")
+        if not stem:
+            stem, dot, ending = self.name, "", ""
+        for number in range(2, _MOST_NAMES + 1):
+            yield f"{stem}_{number}{dot}{ending}"
+
+
+def temporary_name(template: str, name: str, run_id: str) -> str:
+    """A name for a file until it is complete, one that nobody else uses.
+
+    A run's id alone does not make it so: some taps have the same one every day. With the random
+    letters behind it, whatever has this name was made by the caller.
+
+    Args:
+        template: The setting *temporary_name*.
+        name: The final name; cut from its beginning where the whole would be too long.
+        run_id: Whatever the tap calls its run; what could make a path of it is replaced.
+
+    Returns:
+        The name, at most 255 bytes; another one with each call.
+    """
+    safe_id = re.sub(r"[^0-9A-Za-z_-]+", "-", run_id).strip("-")[:_MOST_RUN_ID_CHARACTERS]
+    values = {"run_id": f"{safe_id or 'run'}-{secrets.token_hex(4)}", "name": ""}
+
+    def filled() -> str:
+        return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+
+    room = _MOST_NAME_BYTES - len(filled().encode())
+    values["name"] = name.encode()[-room:].decode(errors="ignore")
+    return filled()
 
 
 @dataclass(slots=True)

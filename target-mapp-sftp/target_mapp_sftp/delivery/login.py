@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from paramiko import AuthenticationException, BadAuthenticationType, SSHException
 
 from target_mapp_sftp.delivery.errors import ConnectionLostError, LoginError, LoginLostError
-from target_mapp_sftp.delivery.wire import PasswordExpiredError, quote
+from target_mapp_sftp.delivery.paramiko_patches import PasswordExpiredError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paramiko import PKey
 
+    from target_mapp_sftp.delivery.paramiko_patches import Transport
     from target_mapp_sftp.delivery.settings import ServerSettings
-    from target_mapp_sftp.delivery.wire import Transport
 
 _METHODS = ("publickey", "password", "keyboard-interactive")
 _BY_PASSWORD = _METHODS[1:]

@@ -3,24 +3,534 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.delivery.errors import add_facts
-from target_mapp_sftp.delivery.in_place_part import InPlacePart
-from target_mapp_sftp.delivery.progress import Progress
-from target_mapp_sftp.delivery.renamed_part import RenamedPart
-from target_mapp_sftp.delivery.wire import StatusError
+from typing_extensions import override
+
+from target_mapp_sftp.delivery.errors import (
+    NameTakenError,
+    OutcomeUnknownError,
+    RenameRefusedError,
+    UnsafeNameError,
+    add_facts,
+)
+from target_mapp_sftp.delivery.folder import RemoteStat
+from target_mapp_sftp.delivery.local import temporary_name
+from target_mapp_sftp.delivery.paramiko_patches import StatusError
+from target_mapp_sftp.delivery.upload import Progress, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from target_mapp_sftp.delivery.outgoing import OutgoingFile
-    from target_mapp_sftp.delivery.part import Part
-    from target_mapp_sftp.delivery.remote_folder import RemoteFolder
+    from target_mapp_sftp.delivery.folder import RemoteFolder
+    from target_mapp_sftp.delivery.local import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
     from target_mapp_sftp.errors import DeliveryError
-
 LOGGER = logging.getLogger("target-mapp-sftp")
+# Where nobody may look which names are taken, so many are tried.
+_MOST_UNSEEN_NAMES = 5
+
+
+class Answer(Enum):
+    """What the server said to a rename."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    LOST = "lost"
+
+
+class RenameOutcome(Enum):
+    """What has become of it."""
+
+    DONE = "the file has its final name"
+    FETCHED = "it had its final name, and is gone already"
+    BOTH_NAMES = "it has both names: linked, and not unlinked"
+    NAME_TAKEN = "it has its temporary name; another file has the final one"
+    NOT_DONE = "it has its temporary name"
+    UNKNOWN = "nobody can tell"
+
+
+def rename_outcome(
+    answer: Answer,
+    *,
+    has_temporary_name: bool | None,
+    has_final_name: bool | None,
+    is_own_size: bool,
+    is_same_file: bool,
+) -> RenameOutcome:
+    """Judge a rename.
+
+    Args:
+        answer: What the server said.
+        has_temporary_name: Whether there is something of that name; None when nobody can tell.
+        has_final_name: The same of the final name.
+        is_own_size: Whether what has the final name is as large as our file.
+        is_same_file: Whether both names seem to be one file.
+    """
+    if has_temporary_name:
+        if has_final_name:
+            return RenameOutcome.BOTH_NAMES if is_same_file else RenameOutcome.NAME_TAKEN
+        return RenameOutcome.NOT_DONE
+    if has_temporary_name is None:
+        return _unseen(answer, has_final_name=has_final_name, is_own_size=is_own_size)
+    if has_final_name and is_own_size:
+        return RenameOutcome.DONE
+    if answer is Answer.DONE:
+        return RenameOutcome.FETCHED if has_final_name is False else RenameOutcome.DONE
+    # Nothing but a rename takes away a name that nobody else knows.
+    is_moved = answer is Answer.LOST and has_final_name is None
+    return RenameOutcome.DONE if is_moved else RenameOutcome.UNKNOWN
+
+
+def _unseen(answer: Answer, *, has_final_name: bool | None, is_own_size: bool) -> RenameOutcome:
+    """Judge where nobody can tell whether the temporary name is still there: by the answer."""
+    if answer is Answer.DONE:
+        return RenameOutcome.DONE
+    if answer is Answer.REFUSED:
+        return RenameOutcome.NAME_TAKEN if has_final_name else RenameOutcome.NOT_DONE
+    return RenameOutcome.DONE if has_final_name and is_own_size else RenameOutcome.UNKNOWN
+
+
+class Part(ABC):
+    """One file of a publication. Every step goes on where the last connection broke.
+
+    Args:
+        settings: How it gets its name.
+        file: The file.
+        run_id: Stands in its temporary name.
+        progress: Told how far the upload is.
+
+    Attributes:
+        final_name: Its name, while it is published.
+        fetched: The name under which it was published, when it is no longer there.
+        in_doubt: A name under which it may have been published.
+        cannot_be_removed: Whether the server refuses to have it removed.
+    """
+
+    _upload: Upload
+
+    def __init__(
+        self, settings: ServerSettings, file: OutgoingFile, run_id: str, progress: Progress
+    ) -> None:
+        self._settings = settings
+        self._file = file
+        self._run_id = run_id
+        self._progress = progress
+        self._taken: set[str] = set()
+        self.final_name = ""
+        self.fetched = ""
+        self.in_doubt = ""
+        self.cannot_be_removed = False
+
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether the server did not tell how much of it arrived."""
+        return self._upload.is_unchecked
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether there may be anything of it on the server."""
+        return self._upload.is_begun
+
+    @property
+    def progress_made(self) -> int:
+        """A number that grows with every byte that the server acknowledged, and every step."""
+        upload = self._upload
+        return upload.most_held_bytes + upload.is_complete + bool(self.final_name)
+
+    @abstractmethod
+    def upload(self, folder: RemoteFolder) -> None:
+        """Bring all bytes onto the server."""
+
+    @abstractmethod
+    def publish(self, folder: RemoteFolder) -> None:
+        """Give it its final name."""
+
+    @abstractmethod
+    def take_back(self, folder: RemoteFolder) -> None:
+        """Remove everything of it from the server, as far as it is ours and still there.
+
+        Raises:
+            StatusError: When the server refuses.
+        """
+
+    @property
+    def names_in_doubt(self) -> tuple[str, ...]:
+        """The names under which it may have been published."""
+        return (self.in_doubt,) if self.in_doubt else ()
+
+    @property
+    @abstractmethod
+    def left_in_folder(self) -> str:
+        """The name under which readers of the folder can still see it; nothing when they cannot."""
+
+    @abstractmethod
+    def _left(self) -> Iterator[str]:
+        """What may be left of it on the server, in words."""
+
+    def leftovers(self) -> Iterator[str]:
+        """What may be left of it on the server or with its reader, in words."""
+        if self.fetched:
+            yield (
+                f"{self.fetched} was published and is no longer in the folder: most probably "
+                "fetched"
+            )
+        for name in self.names_in_doubt:
+            yield f"{name} may be published: look into the folder and into Mapp's import"
+        yield from self._left()
+
+    def free_name(self, folder: RemoteFolder) -> str:
+        """Choose a name that is not taken.
+
+        Raises:
+            NameTakenError: When there is none, or *name_taken* says `fail`.
+            UnsafeNameError: When nobody can tell, and somebody else may have the same name.
+        """
+        for name in self._file.final_names():
+            exists = True if name in self._taken else folder.stat(name).exists
+            if exists is None:
+                self._require_safe_name(folder)
+            if not exists:
+                if name != self._file.name:
+                    LOGGER.info("%s is taken; the name is %s", self._file.name, name)
+                return name
+            if self._settings.name_taken == "fail":
+                raise NameTakenError(
+                    f"{folder.path(name)} is there already, and nothing was replaced. Set "
+                    "name_taken to new_name, or put {timestamp} or {run_id} into file_name."
+                )
+        raise NameTakenError(
+            f"The folder is full of files named like {self._file.name}, and nothing was replaced. "
+            "Empty it, or put {timestamp} or {run_id} into file_name."
+        )
+
+    def _require_safe_name(self, folder: RemoteFolder) -> None:
+        if not self._settings.has_unique_names:
+            raise UnsafeNameError.of(self._settings.address, folder.path(self._file.name))
+        if len(self._taken) >= _MOST_UNSEEN_NAMES:
+            raise NameTakenError(
+                f"{self._file.name} could get none of {len(self._taken)} names, and "
+                f"{self._settings.address} does not tell which are taken. Ask its owner to allow "
+                "renaming, or to empty the folder; or set publish to in_place."
+            )
+
+
+# What a server that shows late what it has done may still contradict.
+_MAY_CHANGE = {
+    Answer.DONE: {RenameOutcome.NAME_TAKEN, RenameOutcome.NOT_DONE},
+    Answer.REFUSED: {RenameOutcome.NOT_DONE, RenameOutcome.UNKNOWN},
+    Answer.LOST: {RenameOutcome.UNKNOWN},
+}
+
+
+class RenamedPart(Part):
+    """Uploaded under a hidden name and renamed when complete."""
+
+    def __init__(
+        self, settings: ServerSettings, file: OutgoingFile, run_id: str, progress: Progress
+    ) -> None:
+        super().__init__(settings, file, run_id, progress)
+        self._temporary_name = temporary_name(settings.temporary_name, file.name, run_id)
+        self._upload = Upload(settings, file, self._temporary_name, progress, is_own_name=True)
+        self._asked_name = ""
+        self._published = RemoteStat()
+
+    @override
+    def upload(self, folder: RemoteFolder) -> None:
+        settings = self._settings
+        must_look = settings.name_taken == "fail" or not settings.has_unique_names
+        if must_look and not self._upload.is_begun:
+            # Before anything is sent.
+            self.free_name(folder)
+        try:
+            self._upload.run(folder)
+        except OutcomeUnknownError:
+            self.in_doubt = self._file.name
+            raise
+
+    @override
+    def publish(self, folder: RemoteFolder) -> None:
+        if self._asked_name:
+            self._settle(folder, Answer.LOST)
+        while not self.final_name:
+            self._rename(folder, self.free_name(folder))
+
+    def _rename(self, folder: RemoteFolder, name: str) -> None:
+        # Noted before it is asked: when the answer is lost, it may have happened.
+        self._asked_name = name
+        try:
+            folder.rename(self._temporary_name, name)
+        except StatusError as error:
+            self._settle(folder, Answer.REFUSED, error)
+        else:
+            self._settle(folder, Answer.DONE)
+
+    def _settle(
+        self, folder: RemoteFolder, answer: Answer, error: StatusError | None = None
+    ) -> None:
+        """Find out what the rename has come to, and go on by that."""
+        name = self._asked_name
+        outcome, final = self._find_out(folder, answer)
+        if outcome is RenameOutcome.UNKNOWN:
+            self.in_doubt = name
+            raise OutcomeUnknownError(self._unknown(name, error))
+        self._asked_name = ""
+        if outcome in (RenameOutcome.DONE, RenameOutcome.BOTH_NAMES, RenameOutcome.FETCHED):
+            self._be_published(folder, name, answer, outcome, final)
+        elif outcome is RenameOutcome.NAME_TAKEN:
+            self._taken.add(name)
+        elif answer is Answer.DONE:
+            raise RenameRefusedError(
+                f"{self._file.name} is complete on the server but did not get its name: the server "
+                "says that it was renamed, and has not renamed it. Ask its owner, or set publish "
+                "to in_place."
+            )
+        elif error is not None:
+            self._be_refused(name, error, final)
+
+    def _find_out(self, folder: RemoteFolder, answer: Answer) -> tuple[RenameOutcome, RemoteStat]:
+        outcome, final = self._look(folder, answer)
+        for _ in folder.waits():
+            if outcome not in _MAY_CHANGE[answer]:
+                break
+            outcome, final = self._look(folder, answer)
+        return outcome, final
+
+    def _look(self, folder: RemoteFolder, answer: Answer) -> tuple[RenameOutcome, RemoteStat]:
+        temporary = folder.stat(self._temporary_name)
+        final = folder.stat(self._asked_name)
+        exists = temporary.exists
+        if exists is None and answer is not Answer.DONE:
+            exists = folder.can_be_opened(self._temporary_name)
+        is_same = final.may_be(temporary) and (
+            answer is not Answer.REFUSED or None not in (final.modified_at, temporary.modified_at)
+        )
+        outcome = rename_outcome(
+            answer,
+            has_temporary_name=exists,
+            has_final_name=final.exists,
+            is_own_size=self._settings.size_check == "off"
+            or final.size_bytes in (self._file.size_bytes, None),
+            is_same_file=is_same,
+        )
+        return outcome, final
+
+    def _be_published(
+        self,
+        folder: RemoteFolder,
+        name: str,
+        answer: Answer,
+        outcome: RenameOutcome,
+        final: RemoteStat,
+    ) -> None:
+        if answer is Answer.LOST:
+            LOGGER.info("The rename to %s had happened before the connection broke", name)
+        elif answer is Answer.REFUSED:
+            LOGGER.warning("The server refused the rename to %s, and has done it", name)
+        if outcome is RenameOutcome.FETCHED:
+            LOGGER.info("%s was published, and is fetched already", name)
+        elif outcome is RenameOutcome.BOTH_NAMES:
+            self._remove_other_half(folder)
+        self.final_name = name
+        self._published = final
+
+    def _remove_other_half(self, folder: RemoteFolder) -> None:
+        """Clean up after a server that links and does not unlink."""
+        try:
+            folder.remove(self._temporary_name)
+        except StatusError as error:
+            LOGGER.warning("%s cannot be removed: %s", self._temporary_name, error.text)
+
+    def _be_refused(self, name: str, error: StatusError, final: RemoteStat) -> None:
+        """Go on to the next name where this one may be taken, unseen.
+
+        Raises:
+            RenameRefusedError: Otherwise.
+        """
+        if final.exists is None and error.may_mean_taken:
+            self._taken.add(name)
+            return
+        raise RenameRefusedError(
+            f"{self._file.name} is complete on the server but could not get its name: the server "
+            f'says "{error.text}" (code {error.code}). Ask its owner to allow renaming, or set '
+            "publish to in_place."
+        ) from error
+
+    def _unknown(self, name: str, error: StatusError | None) -> str:
+        said = "was lost" if error is None else f'was "{error.text}"'
+        return (
+            f"The answer to renaming {self._file.name} {said}, and the file is seen under neither "
+            f"of its names: most probably {name} was published and has been fetched. Look into the "
+            "folder and into Mapp's import before running again; nothing is sent twice by itself."
+        )
+
+    @override
+    def take_back(self, folder: RemoteFolder) -> None:
+        if self._asked_name and not self.in_doubt:
+            self._settle_for_good(folder)
+        if self.final_name and not (self.fetched or self.in_doubt):
+            self._unpublish(folder)
+        if self.final_name or self.in_doubt:
+            return
+        self._upload.take_back(folder)
+        if self._upload.is_gone:
+            self.in_doubt = self._file.name
+
+    def _settle_for_good(self, folder: RemoteFolder) -> None:
+        """Find out what an unanswered rename has come to, to undo it."""
+        name = self._asked_name
+        try:
+            self._settle(folder, Answer.LOST)
+            if self.final_name:
+                return
+            if folder.remove(self._temporary_name):
+                self._upload.is_begun = False
+                return
+            # A session that the server has not ended yet has done it after all.
+            self._asked_name = name
+            self._settle(folder, Answer.LOST)
+        except OutcomeUnknownError as error:
+            LOGGER.warning("%s", error)
+
+    def _unpublish(self, folder: RemoteFolder) -> None:
+        """Remove the published file, or take its name away; note when it is gone already."""
+        name = self.final_name
+        seen = folder.stat_surely(name)
+        if seen.exists and not seen.may_be(self._published):
+            self.in_doubt = name
+            return
+        try:
+            was_there = seen.exists is not False and folder.remove(name)
+            self._upload.is_begun = False
+        except StatusError:
+            if not self._hide(folder, name):
+                # Removed by a server that says no, or fetched.
+                self.in_doubt = name
+                return
+            was_there = True
+        if was_there:
+            LOGGER.warning("%s was published, and is taken back", name)
+            self.final_name = ""
+        else:
+            self.fetched = name
+
+    def _hide(self, folder: RemoteFolder, name: str) -> bool:
+        """Rename a file that may not be removed; whether it was still there."""
+        try:
+            folder.rename(name, self._temporary_name)
+        except StatusError:
+            if folder.stat_surely(name).exists is False:
+                return False
+            raise
+        return True
+
+    @property
+    @override
+    def names_in_doubt(self) -> tuple[str, ...]:
+        return (self._asked_name,) if self._asked_name else super().names_in_doubt
+
+    @property
+    @override
+    def left_in_folder(self) -> str:
+        return "" if self.fetched or self.in_doubt else self.final_name
+
+    @override
+    def _left(self) -> Iterator[str]:
+        if self.left_in_folder:
+            yield f"{self.final_name} is published and could not be taken back"
+        elif self._upload.is_begun and not (self.fetched or self.names_in_doubt):
+            yield f"{self._temporary_name} may be left on the server, hidden; remove it by hand"
+
+
+class InPlacePart(Part):
+    """Uploaded under its final name.
+
+    Whoever reads the folder meanwhile sees an unfinished file, and a lost connection can leave one
+    behind: this is the weaker guarantee that the documentation of *publish* speaks of.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, file: OutgoingFile, run_id: str, progress: Progress
+    ) -> None:
+        super().__init__(settings, file, run_id, progress)
+        self._upload = self._new_upload("")
+        self._perhaps_left: list[str] = []
+
+    def _new_upload(self, name: str) -> Upload:
+        return Upload(self._settings, self._file, name, self._progress, is_own_name=False)
+
+    @override
+    def upload(self, folder: RemoteFolder) -> None:
+        while not self._upload.is_complete:
+            if not self._upload.is_begun:
+                self._upload = self._new_upload(self.free_name(folder))
+            try:
+                self._upload.run(folder)
+            except NameTakenError:
+                # Since it was looked for; the next look finds another name, or fails.
+                self._give_up_name()
+            except OutcomeUnknownError:
+                self.in_doubt = self._upload.name
+                raise
+        if self._upload.is_gone:
+            self.fetched = self._upload.name
+
+    def _give_up_name(self) -> None:
+        self._taken.add(self._upload.name)
+        self._note_perhaps_left()
+
+    def _note_perhaps_left(self) -> None:
+        name = self._upload.name
+        if self._upload.may_be_left and name not in self._perhaps_left:
+            LOGGER.warning(
+                "%s may be an unfinished file of this run: the connection broke while it was made. "
+                "It is left alone, for it may be somebody else's",
+                name,
+            )
+            self._perhaps_left.append(name)
+
+    @override
+    def publish(self, folder: RemoteFolder) -> None:
+        self.final_name = self._upload.name
+
+    @override
+    def take_back(self, folder: RemoteFolder) -> None:
+        upload = self._upload
+        if not upload.is_begun or self.fetched or self.in_doubt:
+            return
+        upload.take_back(folder)
+        self._note_perhaps_left()
+        if not upload.is_gone:
+            if upload.is_complete:
+                LOGGER.warning("%s was complete in the folder, and is taken back", upload.name)
+        elif upload.is_complete:
+            self.fetched = upload.name
+        else:
+            self.in_doubt = upload.name
+        self.final_name = ""
+
+    @property
+    @override
+    def names_in_doubt(self) -> tuple[str, ...]:
+        is_unknown = self._upload.is_begun and not (self.fetched or self.left_in_folder)
+        unknown = self.in_doubt or (self._upload.name if is_unknown else "")
+        return tuple(filter(None, (unknown, *self._perhaps_left)))
+
+    @property
+    @override
+    def left_in_folder(self) -> str:
+        is_there = self._upload.is_complete or self.cannot_be_removed
+        is_known = is_there and not (self.fetched or self.in_doubt)
+        return self._upload.name if self._upload.is_begun and is_known else ""
+
+    @override
+    def _left(self) -> Iterator[str]:
+        if self._upload.is_begun and not (self.fetched or self.in_doubt):
+            yield f"{self._upload.name} is on the server, perhaps unfinished; remove it by hand"
+        for name in self._perhaps_left:
+            yield f"{name} may be an unfinished file of this run, or somebody else's"
 
 
 class Publication:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from typing_extensions import override
 
-from target_mapp_sftp.delivery.addresses import (
-    DEFAULT_PORT,
-    MAX_PORT,
-    parse_host,
-    parse_jump_host,
-    with_port,
-)
 from target_mapp_sftp.delivery.errors import ServerSettingsError
-from target_mapp_sftp.delivery.host_keys import parse_expected
-from target_mapp_sftp.delivery.login_key import LoginKey
-from target_mapp_sftp.delivery.outgoing import (
-    DEFAULT_TEMPORARY_NAME,
-    never_repeats,
-    temporary_name_problem,
+from target_mapp_sftp.delivery.host_keys import (
+    DEFAULT_PORT,
+    KnownHost,
+    parse_expected,
+    read_known_hosts,
 )
-from target_mapp_sftp.delivery.private_keys import PrivateKeyProblem
-from target_mapp_sftp.delivery.setting_texts import misplaced
+from target_mapp_sftp.delivery.local import DEFAULT_TEMPORARY_NAME
+from target_mapp_sftp.delivery.private_keys import LoginKey, PrivateKeyProblem, looks_like_key
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +37,22 @@ _FOR_JUMP_HOST = {
     "username": "jump_host",
     "host_key": "jump_host_key",
 }
+MAX_PORT = 65535
+# RFC 1035 section 2.3.4; an address with its zone is shorter.
+_LONGEST_HOST = 255
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+):(\d{1,5})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Keys may come in several lines, and a note for people may have them.
+_MAY_HAVE_LINES = {"host_key", "jump_host_key", "private_key", "description"}
+_FOR_KEYS = {"private_key", "private_key_file"}
+_KEY_ELSEWHERE = "this is a private key; set private_key to it instead"
+_PUBLIC_KEY = re.compile(r"(?:^|\s)(?:ssh-\w+|ecdsa-sha2-\w+) AAAA")
+_MOST_TEMPLATE_CHARACTERS = 100
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+# Mapp's import looks for these.
+_FINAL_ENDINGS = (".csv", ".zip", "{name}")
+# Two moments that lie so far apart must not have one name.
+_SECONDS_APART = (1, 60, 3600, 12 * 3600, 86_400, 31 * 86_400, 366 * 86_400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +171,31 @@ class ServerSettings:
         """Whether no two runs give a file the same name."""
         return never_repeats(self.file_name, self.timestamp_format)
 
+    def known_host(self) -> KnownHost:
+        """What the settings and the known hosts file say about the server's key.
+
+        Raises:
+            ServerSettingsError: When the file is there but cannot be read.
+        """
+        hop, setting = self.for_jump_host(), self.setting("host_key")
+        jump = hop.known_host() if hop else None
+        if self.host_key:
+            expected = parse_expected(self.host_key)
+            if isinstance(expected, str):
+                return KnownHost(fingerprint=expected, source=setting, setting=setting, jump=jump)
+            return KnownHost(keys=(expected,), source=setting, setting=setting, jump=jump)
+        found = read_known_hosts(self.known_hosts_path, self.host, self.port)
+        # The path of the setting is not repeated: it may be a secret in the wrong place.
+        source = "known_hosts_file" if self.known_hosts_file else "~/.ssh/known_hosts"
+        return KnownHost(
+            keys=found.keys,
+            revoked=found.revoked,
+            has_authority=found.has_authority,
+            source=source,
+            setting=setting,
+            jump=jump,
+        )
+
     @property
     def known_hosts_path(self) -> Path:
         """The file of known hosts."""
@@ -258,3 +294,146 @@ class JumpHostSettings(ServerSettings):
     @override
     def setting(self, name: str) -> str:
         return _FOR_JUMP_HOST.get(name, name)
+
+
+class HostAddress(NamedTuple):
+    """Where a server listens.
+
+    Attributes:
+        host: Name or address, without brackets.
+        port: TCP port.
+        username: Whom to log in as; nothing when not said.
+    """
+
+    host: str
+    port: int
+    username: str = ""
+
+
+def parse_host(text: str) -> str:
+    """Read a host: a name, an IPv4 address, or an IPv6 address with or without brackets.
+
+    Raises:
+        ValueError: When it is none; the message says why, without repeating it.
+    """
+    if _HOST_AND_PORT.fullmatch(text):
+        raise ValueError("holds a port; set port to that number, and leave it out here")
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    is_odd = re.search(r"[\s/@\[\]]", host) or printable(host, limit=_LONGEST_HOST) != host
+    if is_odd or not host:
+        raise ValueError(
+            "must be a bare name or address such as sftp.example.com, no URL and no user"
+        )
+    return host
+
+
+def parse_jump_host(text: str) -> HostAddress:
+    """Read `user@host:port`; user and port may be left out.
+
+    Raises:
+        ValueError: When it is something else; the message says why, without repeating it.
+    """
+    username, _, place = text.rpartition("@")
+    found = _HOST_AND_PORT.fullmatch(place)
+    host, port = (found[1], int(found[2])) if found else (place, DEFAULT_PORT)
+    if ":" in username:
+        raise ValueError("holds a password; it gets the same login as the server, leave it out")
+    if "," in place or not 0 < port <= MAX_PORT or printable(username) != username:
+        raise ValueError("must be one host such as user@bastion.example.com:22")
+    try:
+        return HostAddress(parse_host(host), port, username)
+    except ValueError:
+        raise ValueError("must be one host such as user@bastion.example.com:22") from None
+
+
+def with_port(host: str, port: int) -> str:
+    """Host and port in one, for messages."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def misplaced(values: Mapping[str, Any]) -> dict[str, str]:
+    """Find texts that are in the wrong setting.
+
+    Args:
+        values: The settings of the server.
+
+    Returns:
+        By setting, what is wrong with it and what to do.
+    """
+    found = {name: _problem(name, text) for name, text in values.items() if isinstance(text, str)}
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def misplaced_keys(config: Mapping[str, Any]) -> list[str]:
+    """Find private keys in any setting of the target but those that are for them.
+
+    Returns:
+        A line for each, to be said before any other check repeats a value.
+    """
+    return [
+        f"{name}: {_KEY_ELSEWHERE}"
+        for name, text in config.items()
+        if name not in _FOR_KEYS and isinstance(text, str) and looks_like_key(text)
+    ]
+
+
+def _problem(name: str, text: str) -> str:
+    if not _is_unicode(text):
+        return "holds characters that are not UTF-8; give it in UTF-8"
+    if looks_like_key(text):
+        return "" if name in _FOR_KEYS else _KEY_ELSEWHERE
+    if name == "known_hosts_file" and _PUBLIC_KEY.search(text):
+        return "this is a host key, not a path; set host_key to it instead"
+    if name in _MAY_HAVE_LINES or not _CONTROL.search(text):
+        return ""
+    return (
+        "holds a line break or another control character, often the last character of a file; "
+        f"remove it{', or set private_key if this is a key' * (name == 'private_key_file')}"
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def temporary_name_problem(template: object, file_name: str) -> str:
+    """What is wrong with a template of temporary names; nothing when nothing is.
+
+    Args:
+        template: The setting *temporary_name*.
+        file_name: The setting *file_name*, whose ending it must not have.
+    """
+    if not isinstance(template, str) or len(template) > _MOST_TEMPLATE_CHARACTERS:
+        return f"must be a text of at most {_MOST_TEMPLATE_CHARACTERS} characters"
+    if re.search(r"[/\\]|[^ -~]", template):
+        return "must be a name of plain letters, digits and signs, without / and \\"
+    names = _PLACEHOLDER.findall(template)
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", template)) or {*names} - {"name", "run_id"}:
+        return "knows the placeholders {name} and {run_id} only"
+    if "run_id" not in names:
+        return "must hold {run_id}, or two runs would write into one file"
+    _, dot, ending = file_name.rpartition(".")
+    own = (f".{ending.lower()}",) if dot and "{" not in ending else ()
+    if template.lower().endswith((*_FINAL_ENDINGS, *own)):
+        return "must not end as a finished file does, or an unfinished one would be imported"
+    return ""
+
+
+def never_repeats(file_name: str, timestamp_format: str) -> bool:
+    """Whether two runs can never give a file the same name.
+
+    Args:
+        file_name: The setting of that name.
+        timestamp_format: The setting of that name; one without the seconds can repeat.
+    """
+    names = _PLACEHOLDER.findall(file_name)
+    if "run_id" in names:
+        return True
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    moments = [start, *(start + timedelta(seconds=each) for each in _SECONDS_APART)]
+    stamps = {moment.strftime(timestamp_format) for moment in moments}
+    return "timestamp" in names and len(stamps) == len(moments)

@@ -1,23 +1,23 @@
-"""What paramiko keeps to itself and a delivery must know.
+"""Every private attribute of paramiko that is used, and what is added to its classes.
 
-The only place that overrides or calls private parts of paramiko; tests/delivery/test_wire.py
-fails when they change. They are needed because paramiko
+`tests/delivery/test_paramiko_patches.py` fails when a new version of paramiko changes one of them.
+They are needed because paramiko
 
-- turns every refusal but two into an OSError without its code, which a broken connection also is;
+- turns every refusal but two into an `OSError` without its code, as a broken connection is;
 - stops once in a hundred writes until all of them are answered, and drops the answers to the last
   hundred, which is where a full disk shows;
-- reads a folder's entries to their end before it shows the first, and breaks off at a name that is
-  not UTF-8;
-- forgets which algorithms a server offered, why it hung up, and why it opens no channel;
-- waits for ever for the login service, and can miss the answer to a login;
-- has one class of error for silence and for a refusal, and none for a password that has expired.
+- lists a folder to its end before it shows the first name, and stops at a name that is not UTF-8;
+- forgets which algorithms a server offered, why it disconnected, and why it opened no channel;
+- waits for ever for the authentication service, and can miss the answer to a login;
+- raises the same error for silence as for a refusal, and has none for an expired password;
+- tries for ever to send to a peer that has stopped reading.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import paramiko
 from paramiko.auth_handler import AuthOnlyHandler
@@ -354,3 +354,64 @@ class SftpClient(paramiko.SFTPClient):
         client: Any = self
         kind, answer = client._request(*request)  # noqa: SLF001
         return kind, answer
+
+
+class Connection(Protocol):
+    """What SSH runs over: a TCP socket, or a channel of another SSH connection."""
+
+    def send(self, data: Any, /) -> int:
+        """Send some of the data; how many bytes of it."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Take what is there; nothing at the end."""
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        """Set after which time both raise TimeoutError."""
+
+    def shutdown(self, how: int, /) -> None:
+        """End both directions."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
+class WatchedSocket:
+    """A connection with an end to unsendable data; paramiko tries for ever to send it.
+
+    Args:
+        connection: What is watched.
+        silence_seconds: For how long nothing may be sent before the connection counts as lost.
+    """
+
+    def __init__(self, connection: Connection, silence_seconds: float) -> None:
+        self._connection = connection
+        self._silence_seconds = silence_seconds
+        self._stuck_since: float | None = None
+        # By this name paramiko asks whether a socket is closed, when it ends a transport.
+        self._closed = False
+        self.recv = connection.recv
+        self.settimeout = connection.settimeout
+        self.shutdown = connection.shutdown
+
+    def send(self, data: Any) -> int:
+        """Send some of the data.
+
+        Raises:
+            TimeoutError: When none of it can be sent yet.
+            ConnectionAbortedError: When that has been so for too long.
+        """
+        try:
+            sent = self._connection.send(data)
+        except TimeoutError as error:
+            now = time.monotonic()
+            self._stuck_since = self._stuck_since or now
+            if now - self._stuck_since >= self._silence_seconds:
+                raise ConnectionAbortedError("the peer takes no data") from error
+            raise
+        self._stuck_since = None
+        return sent
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._closed = True
+        self._connection.close()

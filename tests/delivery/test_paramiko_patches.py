@@ -1,7 +1,4 @@
-"""What the delivery needs of paramiko's private parts, held in place.
-
-Each of these fails when a new version of paramiko changes what delivery/wire.py builds on.
-"""
+"""The private parts of paramiko that `paramiko_patches` uses; a change of them fails here."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ from paramiko.message import Message
 from staged_server import PASSWORD, PERMISSION_DENIED, USERNAME, Fault, staged_server
 
 from target_mapp_sftp.delivery.connection import close
-from target_mapp_sftp.delivery.watched_socket import WatchedSocket
-from target_mapp_sftp.delivery.wire import (
+from target_mapp_sftp.delivery.paramiko_patches import (
     PendingWrites,
     SftpClient,
     StatusError,
     Transport,
+    WatchedSocket,
     quote,
 )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.connection import BROKEN, connected, lost
 from target_mapp_sftp.delivery.errors import FolderError
-from target_mapp_sftp.delivery.wire import PendingWrites, StatusError
+from target_mapp_sftp.delivery.paramiko_patches import PendingWrites, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from paramiko import SFTPAttributes
 
     from target_mapp_sftp.delivery.host_keys import KnownHost
+    from target_mapp_sftp.delivery.paramiko_patches import SftpClient, Transport
     from target_mapp_sftp.delivery.settings import ServerSettings
-    from target_mapp_sftp.delivery.wire import SftpClient, Transport
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 

@@ -17,15 +17,15 @@ from target_mapp_sftp.delivery.errors import (
     PassingError,
     UnsafeNameError,
 )
-from target_mapp_sftp.delivery.host_keys import KnownHost
+from target_mapp_sftp.delivery.folder import opened
+from target_mapp_sftp.delivery.publication import Publication
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from target_mapp_sftp.delivery.outgoing import OutgoingFile
-    from target_mapp_sftp.delivery.publication import Publication
-    from target_mapp_sftp.delivery.remote_folder import RemoteFolder
+    from target_mapp_sftp.delivery.folder import RemoteFolder
+    from target_mapp_sftp.delivery.local import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
@@ -66,7 +66,7 @@ class SftpDestination:
         self._kept: tuple[RemoteFolder, ExitStack] | None = None
         self._timer: threading.Timer | None = None
         self._keeping = threading.Lock()
-        self._known = KnownHost.from_settings(settings)
+        self._known = settings.known_host()
         self._has_said_unchecked = False
         self._has_logged_in = False
         if settings.host_key_checking == "off":
@@ -116,9 +116,6 @@ class SftpDestination:
             DeliveryError: When that cannot be done. What had appeared is taken back; what could not
                 be stands in `fetched`, `left_in_folder`, `in_doubt` and `details`.
         """
-        # Imported here, not above: the SSH library takes a quarter of a second.
-        from target_mapp_sftp.delivery.publication import Publication  # noqa: PLC0415
-
         publication = Publication(self._settings, files, self._run_id, self._on_progress)
         try:
             self._persist(
@@ -232,9 +229,6 @@ class SftpDestination:
         return folder, connection
 
     def _new_connection(self) -> tuple[RemoteFolder, ExitStack]:
-        # Imported here, not above: the SSH library takes a quarter of a second.
-        from target_mapp_sftp.delivery.remote_folder import opened  # noqa: PLC0415
-
         connection = ExitStack()
         opening = opened(self._settings, self._known, self._first_wait_seconds)
         return connection.enter_context(opening), connection
