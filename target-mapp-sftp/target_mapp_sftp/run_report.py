@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.names import safe_name
+from target_mapp_sftp.contact_file.parts import safe_name
 from target_mapp_sftp.errors import TargetError
 from target_mapp_sftp.report import (
     Delivery,

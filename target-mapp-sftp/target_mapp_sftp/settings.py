@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
 
-from target_mapp_sftp.contact_file.lint import nearest
+from target_mapp_sftp.contact_file.attributes import nearest
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("target-mapp-sftp")
 _SECONDS_PER_DAY = 86_400
 _DEFAULT_REJECTS_DAYS = 30
-# As contact_file/rejects.py names them.
+# As contact_file/file.py names them.
 _REJECTS_NAME = re.compile(r".+-rejects(?:_\d+)?\.csv", re.DOTALL)
 
 

@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_mapp_sftp.contact_file.attributes import (
+    FORMATS,
     Attribute,
     attribute_of,
     attributes_table,
+    checks_of,
     row_schema,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
-from target_mapp_sftp.contact_file.checks import FORMATS, checks_of
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import field_type, resolved
 from target_mapp_sftp.contact_file.field_map import Column
-from target_mapp_sftp.contact_file.field_types import field_type
 from target_mapp_sftp.contact_file.values import BadValueError
 
 FREE = ("user.CustomAttribute.Tier", "user.MemberAttribute.Store")

@@ -12,10 +12,9 @@ import yaml
 
 from target_mapp_sftp.contact_file import FileSettings
 from target_mapp_sftp.contact_file.attributes import attributes_table
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
-from target_mapp_sftp.contact_file.field_types import FieldType
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 ROOT = Path(__file__).parent.parent.parent

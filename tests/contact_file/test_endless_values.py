@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import resolved
 from target_mapp_sftp.contact_file.field_map import Column
+from target_mapp_sftp.contact_file.normalization import _ascii_domain
 from target_mapp_sftp.contact_file.row import column_texts
-from target_mapp_sftp.contact_file.tidy import _ascii_domain
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 LENGTH = 100_000

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
-from target_mapp_sftp.contact_file.cells import CellOptions, ResolvedColumn, compile_cell, resolve
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import ResolvedColumn, resolve
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.row import column_texts
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError

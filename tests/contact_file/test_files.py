@@ -13,8 +13,7 @@ import pytest
 from contact_writing import contact_file, person, read_csv, write
 
 from target_mapp_sftp.contact_file.errors import RowTooLongError, SpoolFullError
-from target_mapp_sftp.contact_file.names import part_names, safe_name
-from target_mapp_sftp.contact_file.parts import PartsWriter
+from target_mapp_sftp.contact_file.parts import PartsWriter, part_names, safe_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from contact_writing import person, read_csv, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file.folding import fold_into
+from target_mapp_sftp.contact_file.normalization import fold_into
 
 if TYPE_CHECKING:
     from pathlib import Path

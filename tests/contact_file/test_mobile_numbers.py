@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_mapp_sftp.contact_file import MappingError
-from target_mapp_sftp.contact_file.mobile_numbers import MobileReader, countries
+from target_mapp_sftp.contact_file.normalization import MobileReader, countries
 from target_mapp_sftp.contact_file.values import BadValueError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from contact_writing import STARTED_AT, contact_file, person, read_csv, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file.text import clean
+from target_mapp_sftp.contact_file.values import clean
 
 TEXT = st.text(max_size=60)
 SCALARS = st.one_of(

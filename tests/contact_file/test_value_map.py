@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_mapp_sftp.contact_file import MappingError
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
-from target_mapp_sftp.contact_file.field_types import FieldType
 
 if TYPE_CHECKING:
     from pathlib import Path

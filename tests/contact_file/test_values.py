@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
-from target_mapp_sftp.contact_file.field_map import Column
-from target_mapp_sftp.contact_file.field_types import (
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import (
     FieldType,
     covering,
     field_type,
     reach,
+    resolved,
     split_path,
 )
+from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.values import BadValueError
 
 HEADER = "user.CustomAttribute.X"

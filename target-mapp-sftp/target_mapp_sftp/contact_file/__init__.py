@@ -1,15 +1,13 @@
 """The contact file Mapp reads: which columns, which values, which rows.
 
 No Singer SDK and no SSH in here. Rooms: what is asked for (`settings`, `field_map`, `lint`), Mapp's
-rules (`attributes`, `checks`), a value's way to text (`field_types`, `value_map`, `values`, `tidy`,
-`mobile_numbers`, `cells`, `row`), and the file (`file`, `names`, `folding`, `parts`, `rejects`,
-`seen`, `finished`, `guards`).
+rules (`attributes`), a value's way to text (`columns`, `values`, `normalization`, `cells`, `row`),
+and the file (`file`, `parts`, `guards`).
 """
 
 from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.file import ContactFile
-from target_mapp_sftp.contact_file.finished import Counts, FinishedFile
-from target_mapp_sftp.contact_file.guards import PreviousDelivery
+from target_mapp_sftp.contact_file.guards import Counts, FinishedFile, PreviousDelivery
 from target_mapp_sftp.contact_file.parts import FilePart
 from target_mapp_sftp.contact_file.settings import FileSettings
 

@@ -12,16 +12,19 @@ from target_mapp_sftp.contact_file.attributes import (
     FREE_NAME_LENGTH,
     FREE_PREFIXES,
     attribute_of,
+    nearest,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolved
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell
+from target_mapp_sftp.contact_file.columns import resolved
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from typing import Any
 
     from target_mapp_sftp.contact_file.field_map import Column
+
 
 MEMBERSHIP_HEADER = f"{CUSTOM}SegmentMembership"
 READ_MODE_HEADER = "member.MobileChannel"
@@ -37,13 +40,6 @@ _VERY_NEAR = 0.88
 """Ratio of `difflib` from which an extra header looks like a misspelt one of Mapp's."""
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_]+").fullmatch
 _BRACKETS = re.compile(r"user\.(\w+)Attribute\[['\"]?(.*?)['\"]?\]").fullmatch
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like *name*, without regard to letter case."""
-    by_lower = {other.lower(): other for other in known}
-    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
 
 
 def extra_header_problems(extra_headers: Sequence[Any]) -> Iterator[str]:

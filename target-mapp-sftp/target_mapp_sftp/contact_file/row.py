@@ -7,21 +7,25 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, resolve
-from target_mapp_sftp.contact_file.encodings import holds, row_encoding
+from target_mapp_sftp.contact_file.attributes import nearest
+from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import covering, reach, resolve
 from target_mapp_sftp.contact_file.errors import MappingError
-from target_mapp_sftp.contact_file.fast_cells import with_fast_path
-from target_mapp_sftp.contact_file.field_types import covering, reach
-from target_mapp_sftp.contact_file.lint import nearest
-from target_mapp_sftp.contact_file.text import clean
-from target_mapp_sftp.contact_file.tidy import SAME
-from target_mapp_sftp.contact_file.values import BadValueError, to_string
+from target_mapp_sftp.contact_file.normalization import SAME
+from target_mapp_sftp.contact_file.values import (
+    BadValueError,
+    clean,
+    holds,
+    row_encoding,
+    to_string,
+)
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from target_mapp_sftp.contact_file.cells import Cell, ResolvedColumn
+    from target_mapp_sftp.contact_file.cells import Cell
+    from target_mapp_sftp.contact_file.columns import ResolvedColumn
     from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.settings import FileSettings
 

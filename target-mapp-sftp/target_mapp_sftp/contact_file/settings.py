@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from target_mapp_sftp.contact_file.attributes import attribute_of
-from target_mapp_sftp.contact_file.checks import time_zones
-from target_mapp_sftp.contact_file.encodings import holds
+from target_mapp_sftp.contact_file.attributes import attribute_of, nearest, time_zones
 from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
 from target_mapp_sftp.contact_file.lint import (
@@ -20,12 +18,12 @@ from target_mapp_sftp.contact_file.lint import (
     column_problems,
     extra_header_problems,
     identifier_problems,
-    nearest,
     notes_on,
     warnings_of,
 )
-from target_mapp_sftp.contact_file.mobile_numbers import EXTRA, countries, is_installed
-from target_mapp_sftp.contact_file.names import PLACEHOLDERS, placeholders_of, promised_format
+from target_mapp_sftp.contact_file.normalization import EXTRA, countries, is_installed
+from target_mapp_sftp.contact_file.parts import PLACEHOLDERS, placeholders_of, promised_format
+from target_mapp_sftp.contact_file.values import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,8 +7,10 @@ with certainty is refused; docs/field-to-value.md has the rules.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
+import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Convert = Callable[[Any], str]
+
 
 TYPES = ("string", "integer", "number", "boolean", "date", "date-time", "json")
 """The types a column may declare."""
@@ -274,3 +277,36 @@ CONVERTERS: Mapping[str, Convert] = {
     "date-time": to_date_time,
     "json": to_json,
 }
+
+
+# Control characters of ASCII and Latin-1, and the line and paragraph separators of Unicode.
+_BREAKING = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def clean(text: str) -> str:
+    """Make every line break and control character of *text* a space."""
+    return text if text.isprintable() else _BREAKING.sub(" ", text)
+
+
+def quoted(text: str) -> str:
+    """Clean *text* and double its quotes: what stands between the quotes of a CSV value."""
+    return clean(text).replace('"', '""')
+
+
+_ORDER = "le" if sys.byteorder == "little" else "be"
+_WITHOUT_MARK = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{_ORDER}", "utf-32": f"utf-32-{_ORDER}"}
+
+
+def row_encoding(encoding: str) -> str:
+    """The encoding of what follows the first line: the same without a byte order mark."""
+    name = codecs.lookup(encoding).name
+    return _WITHOUT_MARK.get(name, name)
+
+
+def holds(text: str, encoding: str) -> bool:
+    """Whether *encoding* has every character of *text*."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,12 +1,24 @@
-"""What a stream's JSON Schema says of a field's values, and where a dotted field begins."""
+"""A column, resolved against a stream's JSON Schema: the key it reads, its type, its rules."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from target_mapp_sftp.contact_file.attributes import (
+    CHECKS,
+    FREE_PREFIXES,
+    attribute_of,
+    extra_rules,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from target_mapp_sftp.contact_file.field_map import Column
+
+
+_ONE_VALUE = {"pattern", "enum", "format", "x-identifies", "x-whole"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +114,92 @@ def covering(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
     listed = bool(properties) or more is False
     allows = more is True or not listed or bool(schema.get("patternProperties"))
     return {} if allows else None
+
+
+UNTYPED = FieldType()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedColumn:
+    """A column, and what Mapp and a stream's schema say of its values.
+
+    Attributes:
+        column: The column.
+        key: The record's key under which the value is found.
+        path: The path within that value; empty for the value itself.
+        type: The type values are read as: the user's, else Mapp's, else the schema's.
+        keeps_text: Whether a value that is not of the type is text all the same.
+        rules: Mapp's rules; a length alone for a header that only the account knows.
+        is_membership: Whether it lists segments, in the order of the alphabet.
+    """
+
+    column: Column
+    key: str
+    path: str
+    type: str
+    keeps_text: bool
+    rules: Mapping[str, Any]
+    is_membership: bool
+
+    @property
+    def takes_one_value(self) -> bool:
+        """Whether Mapp's rules describe a single value, which several or a part cannot be."""
+        return bool(self.rules.keys() & _ONE_VALUE)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no value may be cut."""
+        return self.takes_one_value or self.type == "json"
+
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether a tidy value may skip the stages, for it would come out of them as it is."""
+        declares_other = self.column.type not in {None, self.rules.get("x-type", "string")}
+        return not (self.column.values or (self.takes_one_value and declares_other))
+
+    @property
+    def text_limit(self) -> int:
+        """The length up to which any text is written as it stands; 0 where each needs a look."""
+        needs_look = self.is_membership or bool(self.rules.keys() & {*CHECKS, "x-tidy"})
+        is_plain = self.type == "string" and not needs_look and self.has_fast_path
+        return self.max_length if is_plain else 0
+
+    @property
+    def max_length(self) -> int:
+        """The most characters Mapp stores."""
+        length: int = self.rules.get("maxLength", 1 << 62)
+        return length
+
+
+def resolve(
+    column: Column, schema: Mapping[str, Any], *, is_membership: bool = False
+) -> ResolvedColumn | None:
+    """Look a column up in a stream's schema; None where the schema rules its field out."""
+    found = covering(schema, column.field) if column.field else {}
+    if found is None and not is_membership:
+        return None
+    key, path = split_path(column.field, schema.get("properties") or {})
+    kind = UNTYPED if is_membership else field_type(found or {})
+    return replace(resolved(column, kind), key=key, path=path, is_membership=is_membership)
+
+
+def resolved(column: Column, kind: FieldType = UNTYPED) -> ResolvedColumn:
+    """A column whose field is of a type.
+
+    The schema's type counts only for attributes of the user's own: what Mapp documents of a header
+    holds whatever a tap believes.
+    """
+    attribute = attribute_of(column.header)
+    rules = attribute.rules if attribute else extra_rules()
+    declared = column.type or rules.get("x-type")
+    is_own = attribute is None or column.header.startswith(FREE_PREFIXES)
+    type_ = kind if is_own else UNTYPED
+    return ResolvedColumn(
+        column=column,
+        key=column.field,
+        path="",
+        type=declared or type_.name,
+        keeps_text=not declared and not type_.strict and type_.name != "string",
+        rules=rules,
+        is_membership=False,
+    )
