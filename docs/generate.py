@@ -20,7 +20,12 @@ from export_scheduler.cli import main as export_scheduler
 from sandbox.cli import main as sandbox
 from tap_lytics.settings import PROPERTIES
 from tap_lytics.tap import TapLytics
-from target_mapp_sftp.contact_file.attributes import attributes_table
+from target_mapp_sftp.contact_file.attributes import (
+    FREE_PREFIXES,
+    Attribute,
+    row_schema,
+    standard_attributes,
+)
 from target_mapp_sftp.settings import SETTINGS
 from target_mapp_sftp.target import TargetMappSftp
 
@@ -135,6 +140,51 @@ def definition(kind: str, name: str) -> str:
     own["pip_url"] = f"{PLACE}/{name}"
     text = yaml.safe_dump({"plugin_type": kind, **own}, sort_keys=False, allow_unicode=True)
     return f"# Written by `make docs` from meltano.yml.\n{text}"
+
+
+def attributes_table() -> str:
+    """The attributes as a Markdown table: header, meaning, rule."""
+    rows = ["| header | meaning | what is checked |", "|---|---|---|"]
+    for attribute in (*standard_attributes().values(), *_free_attributes()):
+        mark = " (identifies)" if attribute.identifies else ""
+        meaning = ": ".join(
+            text
+            for text in (attribute.rules["title"], attribute.rules.get("description"))
+            if text is not None
+        )
+        rows.append(f"| `{attribute.header}`{mark} | {meaning} | {_rule_text(attribute)} |")
+    return "\n".join(rows)
+
+
+def _free_attributes() -> list[Attribute]:
+    rules = row_schema()["patternProperties"].values()
+    return [
+        Attribute(f"{prefix}X", rule) for prefix, rule in zip(FREE_PREFIXES, rules, strict=True)
+    ]
+
+
+def _rule_text(attribute: Attribute) -> str:
+    """What a value must be, in words."""
+    rules = attribute.rules
+    few_values = len(rules.get("enum", ())) <= 5  # noqa: PLR2004 more would fill the table
+    words = [
+        *(["the pattern Mapp publishes"] if attribute.header == "user.Email" else []),
+        *(["digits"] if "pattern" in rules and attribute.header != "user.Email" else []),
+        *(
+            [" or ".join(f"`{value}`" for value in rules["enum"])]
+            if few_values and "enum" in rules
+            else []
+        ),
+        *([f"one of {len(rules['enum'])} codes"] if not few_values else []),
+        *(
+            {"date": ["a date that exists"], "iana-time-zone": ["a known zone"]}.get(
+                rules.get("format", ""), []
+            )
+        ),
+        *([f"at most {attribute.max_length} characters"] if attribute.max_length else []),
+        *([rules["x-caution"]] if "x-caution" in rules else []),
+    ]
+    return "; ".join(words)
 
 
 def measured_ratios() -> str:

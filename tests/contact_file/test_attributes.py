@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from target_mapp_sftp.contact_file.attributes import (
     FORMATS,
     Attribute,
     attribute_of,
-    attributes_table,
     checks_of,
     row_schema,
     standard_attributes,
@@ -214,15 +212,6 @@ def test_attribute_of_several_rules() -> None:
         for value in ("abcde", "a1", "x", "abc1"):
             with pytest.raises(BadValueError):
                 cell(value)
-
-
-def test_table_shows_every_attribute() -> None:
-    """The table of the README has a row for every attribute, and rows that fit its head."""
-    head, _, *rows = attributes_table().splitlines()
-
-    shown = [re.match(r"\| `([^`]+)`", row)[1] for row in rows]  # type: ignore[index]
-    assert shown == [*standard_attributes(), "user.CustomAttribute.X", "user.MemberAttribute.X"]
-    assert {row.count("|") for row in (head, *rows)} == {4}
 
 
 def test_identifying_attributes() -> None:

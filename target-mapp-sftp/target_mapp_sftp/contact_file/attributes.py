@@ -107,58 +107,6 @@ def _resolved(rules: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**rules, **row_schema()["$defs"][reference]} if reference else rules
 
 
-def attributes_table() -> str:
-    """The attributes as a Markdown table: header, meaning, rule."""
-    rows = ["| header | meaning | what is checked |", "|---|---|---|"]
-    for attribute in (*standard_attributes().values(), *_free_attributes()):
-        mark = " (identifies)" if attribute.identifies else ""
-        meaning = ": ".join(
-            text
-            for text in (attribute.rules["title"], attribute.rules.get("description"))
-            if text is not None
-        )
-        rows.append(f"| `{attribute.header}`{mark} | {meaning} | {_rule_text(attribute)} |")
-    return "\n".join(rows)
-
-
-def _free_attributes() -> list[Attribute]:
-    rules = row_schema()["patternProperties"].values()
-    return [
-        Attribute(f"{prefix}X", rule) for prefix, rule in zip(FREE_PREFIXES, rules, strict=True)
-    ]
-
-
-def _rule_text(attribute: Attribute) -> str:
-    """What a value must be, in words."""
-    rules = attribute.rules
-    few_values = len(rules.get("enum", ())) <= 5  # noqa: PLR2004 more would fill the table
-    words = [
-        *(["the pattern Mapp publishes"] if attribute.header == "user.Email" else []),
-        *(["digits"] if "pattern" in rules and attribute.header != "user.Email" else []),
-        *(
-            [" or ".join(f"`{value}`" for value in rules["enum"])]
-            if few_values and "enum" in rules
-            else []
-        ),
-        *([f"one of {len(rules['enum'])} codes"] if not few_values else []),
-        *(
-            {"date": ["a date that exists"], "iana-time-zone": ["a known zone"]}.get(
-                rules.get("format", ""), []
-            )
-        ),
-        *([f"at most {attribute.max_length} characters"] if attribute.max_length else []),
-        *([rules["x-caution"]] if "x-caution" in rules else []),
-    ]
-    return "; ".join(words)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like *name*, without regard to letter case."""
-    by_lower = {other.lower(): other for other in known}
-    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
-
-
 CHECKS = ("pattern", "enum", "format")
 """The rules that need a look at the text, beside its length."""
 
@@ -203,3 +151,10 @@ FORMATS: Mapping[str, Check] = {
     "date": is_date,
     "iana-time-zone": lambda text: text in time_zones(),
 }
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like *name*, without regard to letter case."""
+    by_lower = {other.lower(): other for other in known}
+    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
