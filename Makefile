@@ -2,7 +2,8 @@
 # make demo   an audience from the sandbox's Lytics to the sandbox's SFTP folder, through meltano run
 # make test   every test
 # make test-fast  those of the tap, the target, the file and the hours: under a minute
-# make lint   style, types, meltano.yml
+# make lint   style, types, meltano.yml, the files for GitHub
+# make site   the documents as pages, in build/site
 # make bench  the speed claims, measured anew
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,11 +17,11 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 # Also for `meltano install`, which gives tap, target and scheduler an environment each: what runs is
 # what was tested. uv compares the hashes.
-.venv/demo .venv/dev .venv/plugins: export UV_CONSTRAINT := $(CURDIR)/constraints.txt
-.venv/demo .venv/dev .venv/plugins: export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+.venv/demo .venv/dev .venv/plugins .venv/site: export UV_CONSTRAINT := $(CURDIR)/constraints.txt
+.venv/demo .venv/dev .venv/plugins .venv/site: export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: setup private docs demo test test-fast lint format bench constraints clean
+.PHONY: setup private docs site demo test test-fast lint format bench constraints clean
 
 .venv/uv:
 	$(PYTHON) -m venv .venv
@@ -41,6 +42,10 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .venv/dev: .venv/demo
 	$(UV_INSTALL) --group dev $(PACKAGES:%=--editable ./%)
+	touch $@
+
+.venv/site: .venv/uv constraints.txt pyproject.toml
+	$(UV_INSTALL) --group site
 	touch $@
 
 setup: .venv/plugins private
@@ -66,6 +71,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml orchestrate/three-audiences.meltano.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
 # What to pass on: BENCH_ARGS=--quick for a few minutes, --big for ten million people too.
 bench: .venv/dev .venv/plugins
@@ -78,6 +87,10 @@ format: .venv/dev
 # Settings and attributes, written into meltano.yml and the documents from the code.
 docs: .venv/dev
 	$(BIN)/python docs/generate.py
+
+# The documents as pages, in build/site.
+site: .venv/site
+	$(BIN)/python docs/build_site.py
 
 # The versions the tests were last seen green with; without index addresses, for any index will do.
 constraints: .venv/uv

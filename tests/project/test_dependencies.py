@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = {
@@ -65,7 +66,9 @@ def test_each_dependency_has_its_reason(package: str) -> None:
     """In the line above."""
     text = (ROOT / package / "pyproject.toml").read_text()
     blocks = re.findall(
-        r"^(?:dependencies|demo|build|dev|phone) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL
+        r"^(?:dependencies|demo|build|site|dev|phone) = \[\n(.*?)^\]",
+        text,
+        re.MULTILINE | re.DOTALL,
     )
     assert blocks
     for block in blocks:
@@ -92,10 +95,17 @@ def test_constraints_name_versions_and_no_index() -> None:
 
 
 @pytest.mark.parametrize("package", CODE)
-def test_the_range_of_python_is_that_of_the_linters(package: str) -> None:
-    """From the version that ruff and mypy check for."""
+def test_the_versions_of_python_are_those_of_the_linters_and_of_ci(package: str) -> None:
+    """From the version that ruff and mypy check for, to the last that CI must pass on."""
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     lowest = tools["mypy"]["python_version"]
     assert tools["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
     project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={lowest}"
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    job = workflow["jobs"]["tests"]
+    may_fail = set(re.findall(r"'(3\.\d+)'", job["continue-on-error"]))
+    named = {
+        each.rpartition(" ")[2] for each in project["classifiers"] if ":: Python :: 3." in each
+    }
+    assert named == {*job["strategy"]["matrix"]["python"]} - may_fail
