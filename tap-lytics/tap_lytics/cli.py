@@ -6,6 +6,7 @@ import gc
 import logging
 import traceback
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,12 +16,12 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_lytics.errors import LyticsError, SettingsError
-from tap_lytics.log_lines import printable_log_lines
-from tap_lytics.run_stamp import RUN_STAMP
+from tap_lytics.printable import printable
+from tap_lytics.run_id import RUN_STAMP
 from tap_lytics.stream_maps import failed_map
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class LyticsCommand(SingerCommand):
@@ -116,3 +117,34 @@ def _place(error: Exception) -> str:
     while trace and trace.tb_next:
         trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+
+
+_LONGEST_TEXT = 4000
+
+
+@contextmanager
+def printable_log_lines() -> Iterator[None]:
+    """Make all that this process logs meanwhile safe to print."""
+    make = logging.getLogRecordFactory()
+
+    def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.msg = _safe(record.msg)
+        if isinstance(record.args, dict):
+            record.args = {name: _safe(value) for name, value in record.args.items()}
+        elif record.args:
+            record.args = tuple(map(_safe, record.args))
+        return record
+
+    logging.setLogRecordFactory(made)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make)
+
+
+def _safe(value: Any) -> Any:
+    """The text of what becomes text; numbers and the SDK's metrics as they are."""
+    if isinstance(value, (str, Exception)):
+        return printable(str(value), limit=_LONGEST_TEXT)
+    return value

@@ -1,15 +1,34 @@
 """What can go wrong, by what the user can do about it.
 
     LyticsError
-    ├── SettingsError      exit 2   a setting is missing or wrong: mend the configuration
-    │   ├── CatalogError            the catalog and the settings do not agree
-    │   └── MissingFieldsError      what was asked for is in no record: see the token's rights
-    ├── SourceError        exit 3   Lytics could not be reached, refused or sent too little
-    └── OutputError        exit 1   the target does not read on: look at the target
+    ├── SettingsError                exit 2: a setting is missing or wrong: mend the configuration
+    │   ├── CatalogError             the catalog and the settings do not agree
+    │   ├── MissingFieldsError       what was asked for is in no record: see the token's rights
+    │   ├── AccessRefusedError       401: the token
+    │   │   └── RightMissingError    403: the token is good, and may not do this
+    │   ├── AddressError             api_url is not an address that can be asked
+    │   ├── ProxyRefusedError        the proxy of the environment does not let us through
+    │   ├── CertificateError         no trust in a certificate, or no list of authorities
+    │   └── AudienceChoiceError      no audience of that name, or several
+    ├── SourceError                  exit 3: Lytics could not be reached, refused or sent too little
+    │   ├── RequestRefusedError      400, 404 and other final answers
+    │   ├── UnexpectedAnswerError    an answer in a form no source describes
+    │   ├── BrokenAnswerError        a whole answer that cannot be read, twice at the same place
+    │   ├── UnprovenShareError       `splits` does not cut this audience into shares
+    │   ├── IncompleteScanError      fewer people than Lytics counts, or a scan without an end
+    │   ├── GivenUpError             the retries of a request are used up
+    │   └── RetryableError           may work a second time
+    │       ├── NotSentError         the request surely did not reach Lytics: retry it freely
+    │       ├── TooManyRequestsError 429, refused unprocessed: retry it after a wait
+    │       ├── AnswerLostError      sent, but the answer is lost: a page cannot be asked again
+    │       │   └── UnreadableAnswerError   the answer is whole, but cannot be read
+    │       ├── PageTooLargeError    a page that would fill the memory; a smaller one will not
+    │       └── CursorRefusedError   the cursor of a scan is no longer known
+    └── OutputError                  exit 1: the target does not read on: look at the target
 
 A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.
-The client in ``tap_lytics.api`` derives its own errors from these. A message is one line: what
-failed, with which setting or audience, and what to do. It never holds a secret or a person's data.
+A message is one line: what failed, with which setting or audience, and what to do. It never holds a
+secret or a person's data.
 """
 
 from __future__ import annotations
@@ -57,3 +76,117 @@ class SourceError(LyticsError):
     """Lytics could not be reached, refused a request, or did not send the whole audience."""
 
     exit_code = 3
+
+
+class AccessRefusedError(SettingsError):
+    """Lytics refused the token, or the token may not do this."""
+
+
+class RightMissingError(AccessRefusedError):
+    """The token may not do this one thing; another path may tell the same."""
+
+
+class AddressError(SettingsError):
+    """The setting *api_url* is not an address that can be asked."""
+
+
+class ProxyRefusedError(SettingsError):
+    """The proxy that the environment names does not let the tap through, or is none."""
+
+
+class CertificateError(SettingsError):
+    """The server's certificate is not trusted, or the list of trusted ones cannot be read."""
+
+
+class AudienceChoiceError(SettingsError):
+    """The audiences in the settings are not to be found, or not by that name alone."""
+
+
+class RequestRefusedError(SourceError):
+    """Lytics refused a request for good.
+
+    Args:
+        message: One line for the user.
+        status: The HTTP status, such as 404.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnexpectedAnswerError(SourceError):
+    """Lytics answered in a form that no description of its API has."""
+
+
+class BrokenAnswerError(SourceError):
+    """An answer came whole and cannot be read, and the next one is no other."""
+
+
+class UnprovenShareError(SourceError):
+    """The buckets of the setting *splits* and the others do not add up to the audience."""
+
+
+class IncompleteScanError(SourceError):
+    """The scan brought fewer people than Lytics counts, or does not end."""
+
+
+class GivenUpError(SourceError):
+    """A request failed as often as it may be repeated."""
+
+
+class RetryableError(SourceError):
+    """A request failed in a way that may pass.
+
+    Args:
+        message: One line for the user.
+        retry_after_seconds: How long Lytics asks to wait, when it does.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotSentError(RetryableError):
+    """No connection came about, so the request surely did not reach Lytics."""
+
+
+class TooManyRequestsError(RetryableError):
+    """Lytics refused the request unprocessed, for there were too many."""
+
+
+class AnswerLostError(RetryableError):
+    """The request was sent, but its answer was lost, cut or an error of the server."""
+
+
+class UnreadableAnswerError(AnswerLostError):
+    """The answer came whole, and cannot be read.
+
+    Args:
+        message: One line for the user.
+        fault: What is wrong with it, without a value from it.
+    """
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class PageTooLargeError(RetryableError):
+    """A page was given up before it filled the memory.
+
+    Args:
+        message: One line for the user.
+        weight: Its bytes, as far as known; at least that many.
+        bearable: What it might have weighed.
+    """
+
+    def __init__(self, message: str, weight: int, bearable: int) -> None:
+        super().__init__(message)
+        self.weight = weight
+        self.bearable = bearable
+
+
+class CursorRefusedError(RetryableError):
+    """Lytics no longer knows the cursor of a scan."""

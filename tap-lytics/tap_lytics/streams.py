@@ -13,17 +13,24 @@ from singer_sdk.singerlib.catalog import Metadata
 from singer_sdk.streams import Stream
 from typing_extensions import override
 
-from tap_lytics.api.account_schema import SYSTEM_FIELDS
-from tap_lytics.api.people import PersonKey
+from tap_lytics.api.account import SYSTEM_FIELDS
+from tap_lytics.api.answers import ScanDecoder
+from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import Reading, Source
-from tap_lytics.api.scan_decoder import ScanDecoder
-from tap_lytics.declared_types import decoded_types, json_schema
-from tap_lytics.message_writer import MessageWriter
-from tap_lytics.missing_fields import AskedFields, MissingFields
+from tap_lytics.messages import MessageWriter
 from tap_lytics.progress import Progress
+from tap_lytics.records import (
+    MEMBERSHIP,
+    MEMBERSHIP_TYPE,
+    OTHER_MEMBERSHIP,
+    Shape,
+    Shaping,
+    decoded_types,
+    json_schema,
+)
+from tap_lytics.selection import AskedFields, MissingFields
 from tap_lytics.settings import DEFAULT_KEY_FIELD, parse_splits
-from tap_lytics.shaping import MEMBERSHIP, MEMBERSHIP_TYPE, OTHER_MEMBERSHIP, Shape, Shaping
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_lytics.api.account_schema import AccountSchema
+    from tap_lytics.api.account import AccountSchema
     from tap_lytics.tap import TapLytics
 
     Record = dict[str, Any]

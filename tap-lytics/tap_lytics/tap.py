@@ -12,21 +12,19 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_lytics.api.account_schema import read_account_schema
+from tap_lytics.api.account import find_segments, list_segments, read_account_schema, with_sizes
 from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Access, Manners, Waits
-from tap_lytics.api.parallel import in_parallel
 from tap_lytics.api.partition import ALL_BUCKETS
-from tap_lytics.api.segments import find_segments, list_segments, with_sizes
-from tap_lytics.checks import check_account, check_streams
-from tap_lytics.choice import Choice, require_own_slugs
+from tap_lytics.api.throttle import in_parallel
 from tap_lytics.cli import LyticsCommand
+from tap_lytics.commands import as_json_lines, as_table, check_account, check_streams
 from tap_lytics.errors import SettingsError
-from tap_lytics.listing import as_json_lines, as_table
-from tap_lytics.message_writer import MessageWriter
+from tap_lytics.messages import MessageWriter
 from tap_lytics.printable import printable
-from tap_lytics.run_stamp import RUN_STAMP
+from tap_lytics.run_id import RUN_STAMP
 from tap_lytics.scan_marks import ScanMarks
+from tap_lytics.selection import Choice, require_own_slugs
 from tap_lytics.settings import (
     AUTO,
     PROPERTIES,
@@ -42,8 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from tap_lytics.api.account_schema import AccountSchema
-    from tap_lytics.api.segments import Segment
+    from tap_lytics.api.account import AccountSchema, Segment
 
 
 class TapLytics(Tap):

@@ -22,7 +22,7 @@ from typing_extensions import override
 import tap_lytics.tap as _tap
 import target_mapp_sftp.target as _target
 from sandbox import Faults, Sandbox
-from tap_lytics.api import errors as api
+from tap_lytics import errors as lytics
 from tap_lytics.errors import (
     CatalogError,
     LyticsError,
@@ -48,7 +48,7 @@ CASES: dict[type[Exception], Provoke] = {}
 GROUPS = {
     # Named for the exit code or for what is tried again; a user meets what derives from them.
     SourceError,
-    api.RetryableError,
+    lytics.RetryableError,
     errors.SettingsError,
     errors.SourceError,
     errors.DataError,
@@ -58,12 +58,12 @@ GROUPS = {
 }
 WITHIN = {
     # Tried again; a user sees it as the reason in the error that ends the tries.
-    api.NotSentError,
-    api.TooManyRequestsError,
-    api.AnswerLostError,
-    api.UnreadableAnswerError,
-    api.PageTooLargeError,
-    api.CursorRefusedError,
+    lytics.NotSentError,
+    lytics.TooManyRequestsError,
+    lytics.AnswerLostError,
+    lytics.UnreadableAnswerError,
+    lytics.PageTooLargeError,
+    lytics.CursorRefusedError,
     # A STATE nested just below the depth at which it cannot be read; see test_state.py.
     state.StateNotEncodableError,
     # A fault of this code, which no input brings about.
@@ -117,53 +117,53 @@ def _(folder: Path) -> Ending:
     return _sandbox(folder, Faults(hidden_fields=("email", "mobile")), fields=["email", "city"])
 
 
-@provokes(api.AccessRefusedError)
+@provokes(lytics.AccessRefusedError)
 def _(folder: Path) -> Ending:
     return _sandbox(folder, api_token="wrong-token")
 
 
-@provokes(api.RightMissingError)
+@provokes(lytics.RightMissingError)
 def _(folder: Path) -> Ending:
     return _sandbox(folder, Faults(refuse=403))
 
 
-@provokes(api.AddressError)
+@provokes(lytics.AddressError)
 def _(folder: Path) -> Ending:
     return tap(folder, {"api_url": "lytics"})
 
 
-@provokes(api.ProxyRefusedError)
+@provokes(lytics.ProxyRefusedError)
 def _(folder: Path) -> Ending:
     with Proxy(9, ("bob", "invented")) as proxy:
         variables = {"HTTPS_PROXY": f"http://bob:wrong@{proxy.address}", "NO_PROXY": ""}
         return tap(folder, {"api_url": "https://lytics.test"}, variables=variables)
 
 
-@provokes(api.CertificateError)
+@provokes(lytics.CertificateError)
 def _(folder: Path) -> Ending:
     tls = Authority(folder).server_context("127.0.0.1")
     with ScriptedLytics(lambda _: Reply({}), tls=tls) as lytics:
         return tap(folder, {"api_url": lytics.url}, variables={"SSL_CERT_FILE": ""})
 
 
-@provokes(api.AudienceChoiceError)
+@provokes(lytics.AudienceChoiceError)
 def _(folder: Path) -> Ending:
     return _sandbox(folder, segments=["newsleter_subscribers"])
 
 
-@provokes(api.RequestRefusedError)
+@provokes(lytics.RequestRefusedError)
 def _(folder: Path) -> Ending:
     with ScriptedLytics(lambda _: Reply({}, 404)) as lytics:
         return tap(folder, {"api_url": lytics.url})
 
 
-@provokes(api.UnexpectedAnswerError)
+@provokes(lytics.UnexpectedAnswerError)
 def _(folder: Path) -> Ending:
     with ScriptedLytics(lambda _: Reply([1])) as lytics:
         return tap(folder, {"api_url": lytics.url})
 
 
-@provokes(api.BrokenAnswerError)
+@provokes(lytics.BrokenAnswerError)
 def _(folder: Path) -> Ending:
     segments = Reply({"data": [{"id": "1", "slug_name": "buyers"}]})
     schema = Reply({"data": [{"id": "email", "type": "string"}]})
@@ -179,17 +179,17 @@ def _(folder: Path) -> Ending:
         return tap(folder, {"api_url": lytics.url, "concurrency": 1, "max_retries": 8})
 
 
-@provokes(api.UnprovenShareError)
+@provokes(lytics.UnprovenShareError)
 def _(folder: Path) -> Ending:
     return _sandbox(folder, Faults(splits="ignored"), splits="0-49")
 
 
-@provokes(api.IncompleteScanError)
+@provokes(lytics.IncompleteScanError)
 def _(folder: Path) -> Ending:
     return _sandbox(folder, Faults(total_off=500), concurrency=1)
 
 
-@provokes(api.GivenUpError)
+@provokes(lytics.GivenUpError)
 def _(folder: Path) -> Ending:
     return tap(folder, {"api_url": f"http://127.0.0.1:{free_port()}"})
 

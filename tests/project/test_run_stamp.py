@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from singer_sdk import metrics
 from singer_sdk.logging import ConsoleFormatter, StructuredFormatter
 
-import tap_lytics.run_stamp
+import tap_lytics.run_id
 import target_mapp_sftp.run_id
 from target_mapp_sftp.run_id import RunStamp
 
@@ -76,4 +76,4 @@ def test_after_the_run_lines_are_as_they_were(caplog: pytest.LogCaptureFixture) 
 
 def test_tap_and_target_stamp_alike() -> None:
     """They share no code, for each installs by itself; so this holds the two together."""
-    assert inspect.getsource(tap_lytics.run_stamp) == inspect.getsource(target_mapp_sftp.run_id)
+    assert inspect.getsource(tap_lytics.run_id) == inspect.getsource(target_mapp_sftp.run_id)

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from tap_lytics.api.answers import failure, quoted_words, retry_after_seconds
-from tap_lytics.api.errors import (
+from tap_lytics.errors import (
     AccessRefusedError,
     AnswerLostError,
     CursorRefusedError,

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tap_lytics.api.attempt import Attempt
-from tap_lytics.api.people import Emitted, PersonKey
+from tap_lytics.api.deduplication import Attempt, Emitted, PersonKey
 
 KEY = PersonKey("_id", ["email"])
 TWINS = {"segments": ["all"]}

@@ -18,7 +18,7 @@ from scripted_lytics import NO_WAITS, TOKEN, Asked, Reply, ScriptedLytics
 from tap_lytics.api.answers import Envelope
 from tap_lytics.api.client import Call, LyticsClient
 from tap_lytics.api.connection import Access, Manners, Waits
-from tap_lytics.api.errors import (
+from tap_lytics.errors import (
     AccessRefusedError,
     AddressError,
     BrokenAnswerError,

@@ -10,8 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tap_lytics.coercion import Coercion
-from tap_lytics.declared_types import json_schema
+from tap_lytics.records import Coercion, json_schema
 
 DECLARED_TYPES = [
     "string",

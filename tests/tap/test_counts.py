@@ -10,11 +10,10 @@ from running import failed_messages_from, marks_in, messages_from, records_in
 from scripted_lytics import Asked, Reply, ScriptedLytics, page
 
 from sandbox import Faults, Sandbox
-from tap_lytics.api.counts import Totals, drift
-from tap_lytics.api.errors import IncompleteScanError
-from tap_lytics.api.people import PersonKey
+from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import Reading, Source
+from tap_lytics.api.scan import Reading, Source, Totals, drift
+from tap_lytics.errors import IncompleteScanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics
 
-from tap_lytics.api.errors import UnexpectedAnswerError
-from tap_lytics.api.segments import Segment, list_segments, with_sizes
-from tap_lytics.listing import as_json_lines, as_table
+from tap_lytics.api.account import Segment, list_segments, with_sizes
+from tap_lytics.commands import as_json_lines, as_table
+from tap_lytics.errors import UnexpectedAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from singer_sdk import metrics
 
+from tap_lytics.cli import printable_log_lines
 from tap_lytics.errors import SourceError
-from tap_lytics.log_lines import printable_log_lines
 
 if TYPE_CHECKING:
     import pytest

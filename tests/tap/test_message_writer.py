@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from singer_sdk.singerlib.messages import RecordMessage, StateMessage
 
-from tap_lytics import message_writer
-from tap_lytics.message_writer import MessageWriter
+from tap_lytics import messages as message_writer
+from tap_lytics.messages import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from scripted_lytics import Asked, Reply, ScriptedLytics, page
 
 from sandbox import Faults
 from tap_lytics.errors import MissingFieldsError
-from tap_lytics.missing_fields import AskedFields
+from tap_lytics.selection import AskedFields
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,14 +16,14 @@ from scripted_lytics import NO_WAITS, TOKEN, Asked, Reply, ScriptedLytics, page
 
 from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Access, Manners
-from tap_lytics.api.errors import (
+from tap_lytics.api.deduplication import PersonKey
+from tap_lytics.api.scan import BucketScan, Reading, Source
+from tap_lytics.errors import (
     CertificateError,
     GivenUpError,
     ProxyRefusedError,
     UnexpectedAnswerError,
 )
-from tap_lytics.api.people import PersonKey
-from tap_lytics.api.scan import BucketScan, Reading, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_lytics.api.page_buffer import PageBuffer
+from tap_lytics.api.page_queue import PageBuffer
 from tap_lytics.errors import OutputError
 
 if TYPE_CHECKING:

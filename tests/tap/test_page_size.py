@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import TOKEN, Asked, Reply, ScriptedLytics
 
-from tap_lytics.api.page_size import FEWEST_BYTES, PageSize, page_bytes
+from tap_lytics.api.answers import FEWEST_BYTES, page_bytes
+from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.partition import ALL_BUCKETS
-from tap_lytics.api.people import PersonKey
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import BucketScan, Reading, Source
+from tap_lytics.api.scan import BucketScan, PageSize, Reading, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.people import KeySet, PersonKey
+from tap_lytics.api.deduplication import KeySet, PersonKey
 
 ids = st.text(max_size=20) | st.integers(min_value=0, max_value=2**70).map(str)
 

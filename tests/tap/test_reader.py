@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics, page
 
-from tap_lytics.api.errors import IncompleteScanError, UnprovenShareError
+from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.partition import ALL_BUCKETS
-from tap_lytics.api.people import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import Reading, Source
+from tap_lytics.errors import IncompleteScanError, UnprovenShareError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

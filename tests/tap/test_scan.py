@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics, page
 
-from tap_lytics.api.errors import (
+from tap_lytics.api.deduplication import PersonKey
+from tap_lytics.api.scan import BUCKETS, BucketScan, Reading, Source
+from tap_lytics.errors import (
     AccessRefusedError,
     BrokenAnswerError,
     GivenUpError,
     IncompleteScanError,
     UnexpectedAnswerError,
 )
-from tap_lytics.api.people import PersonKey
-from tap_lytics.api.scan import BUCKETS, BucketScan, Reading, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.scan_decoder import LARGEST_TYPED_RECORD, ScanDecoder, TypedPage
-from tap_lytics.coercion import Coercion
-from tap_lytics.declared_types import decoded_types
+from tap_lytics.api.answers import LARGEST_TYPED_RECORD, ScanDecoder, TypedPage
+from tap_lytics.records import Coercion, decoded_types
 
 TYPES = {
     "_id": "string",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics
 
-from tap_lytics.api.errors import AudienceChoiceError
-from tap_lytics.api.segments import Segment, find_segments, list_segments
+from tap_lytics.api.account import Segment, find_segments, list_segments
+from tap_lytics.errors import AudienceChoiceError
 
 SEGMENTS = [
     Segment("aa01", "all", "All"),

@@ -17,10 +17,10 @@ from tap_lytics.settings import (
     ceiling_of,
     check_settings,
     field_names,
+    is_long_form,
     parse_splits,
 )
 from tap_lytics.tap import TapLytics
-from tap_lytics.unknown_settings import is_long_form
 from target_mapp_sftp.contact_file.field_map import is_short
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tap_lytics.shaping import Shape, Shaping
+from tap_lytics.records import Shape, Shaping
 
 TYPES = {"_id": "string", "email": "string", "visitct": "int", "segments": "[]string"}
 LOGGER = logging.getLogger("tap-lytics")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from running import config_of, failed_messages_from, messages_from, records_in
 
 from sandbox import Faults, Sandbox
-from tap_lytics.api.errors import UnprovenShareError
+from tap_lytics.errors import UnprovenShareError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,12 @@ from running import (
 from scripted_lytics import Asked, Reply, ScriptedLytics
 
 from sandbox import Faults
-from tap_lytics.api.errors import AudienceChoiceError, RequestRefusedError, RightMissingError
-from tap_lytics.errors import SettingsError
+from tap_lytics.errors import (
+    AudienceChoiceError,
+    RequestRefusedError,
+    RightMissingError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from sandbox import Sandbox

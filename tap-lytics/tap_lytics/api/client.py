@@ -14,22 +14,34 @@ import msgspec
 import urllib3
 
 from tap_lytics.api.answers import (
-    Envelope,
-    failure,
-    quoted_words,
-    retry_after_seconds,
-    whole_number,
-)
-from tap_lytics.api.body import (
     BYTES_BESIDE_PEOPLE,
     BYTES_PER_PERSON,
+    FAULTS,
     Bounds,
+    BrokenAnswers,
+    Envelope,
+    failure,
     is_framed,
+    is_web_page,
+    page_bytes,
+    quoted_words,
     read_body,
+    retry_after_seconds,
+    unreadable,
+    whole_number,
 )
-from tap_lytics.api.broken_answers import FAULTS, is_web_page, unreadable
-from tap_lytics.api.connection import Manners, checked_url, connection_pool
-from tap_lytics.api.errors import (
+from tap_lytics.api.connection import (
+    PROXY_LOGIN_REFUSED,
+    Manners,
+    checked_url,
+    connection_pool,
+    environment_proxy,
+    is_this_machine,
+    login_refused,
+    not_answered,
+)
+from tap_lytics.api.throttle import Throttle, Turn
+from tap_lytics.errors import (
     AnswerLostError,
     GivenUpError,
     NotSentError,
@@ -38,17 +50,13 @@ from tap_lytics.api.errors import (
     TooManyRequestsError,
     UnexpectedAnswerError,
 )
-from tap_lytics.api.page_size import page_bytes
-from tap_lytics.api.proxies import environment_proxy, is_this_machine
-from tap_lytics.api.throttle import Throttle, Turn
-from tap_lytics.api.tries import Tries
-from tap_lytics.api.unanswered import PROXY_LOGIN_REFUSED, login_refused, not_answered
 from tap_lytics.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tap_lytics.api.connection import Access
+
 
 logger = logging.getLogger("tap-lytics")
 
@@ -299,3 +307,39 @@ def _warn_of_plain_text(base_url: str, host: str) -> None:
             "on the way; use https://",
             printable(host),
         )
+
+
+class Tries:
+    """Counts the failures of one request.
+
+    Args:
+        throttle: Counts what all requests were answered.
+        label: How messages call the audience, if the request is for people.
+        path: The path of the request.
+
+    Attributes:
+        failures: In a row; they make the waits longer.
+        without_progress: Those that count: to be refused for want of room is no reason to give up
+            while other requests are answered.
+    """
+
+    def __init__(self, throttle: Throttle, label: str, path: str) -> None:
+        self.failures = 0
+        self.without_progress = 0
+        self._throttle = throttle
+        self._answers = throttle.answers
+        self._what = f"the first page of {label}" if label else f"the answer to {path}"
+        self._broken = BrokenAnswers()
+
+    def note(self, error: RetryableError) -> None:
+        """Count a failure.
+
+        Raises:
+            BrokenAnswerError: The answer is broken for good.
+        """
+        self._broken.check(error, self._what, 0)
+        answers = self._throttle.answers
+        has_progress = isinstance(error, TooManyRequestsError) and answers > self._answers
+        self._answers = answers
+        self.failures += 1
+        self.without_progress = 1 if has_progress else self.without_progress + 1

@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_lytics.api.counts import drift
-from tap_lytics.api.errors import RequestRefusedError, UnprovenShareError
-from tap_lytics.api.parallel import in_parallel
-from tap_lytics.api.scan import BUCKETS, read_page
+from tap_lytics.api.scan import BUCKETS, drift, read_page
+from tap_lytics.api.throttle import in_parallel
+from tap_lytics.errors import RequestRefusedError, UnprovenShareError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,19 +7,21 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from tap_lytics.api.counts import check_count, is_doubtful
-from tap_lytics.api.errors import IncompleteScanError
-from tap_lytics.api.page_buffer import PageBuffer
+from tap_lytics.api.page_queue import PageBuffer
 from tap_lytics.api.partition import ALL_BUCKETS, Partition
-from tap_lytics.api.scan import BucketScan
+from tap_lytics.api.scan import BucketScan, drift
+from tap_lytics.errors import IncompleteScanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_lytics.api.people import Record
+    from tap_lytics.api.deduplication import Record
     from tap_lytics.api.scan import Reading
 
 logger = logging.getLogger("tap-lytics")
+
+CAPPED_TOTAL = 10_000
+"""Where search engines stop counting the hits of a query, unless told otherwise."""
 
 MOST_PAGES_HELD = 32
 """Between all scans and the target; who waits longer than a moment waits for the target."""
@@ -136,3 +138,52 @@ def _next_scan(todo: deque[BucketScan]) -> BucketScan | None:
         return todo.popleft()
     except IndexError:
         return None
+
+
+def is_doubtful(people: int, total: int | None, left: int) -> bool:
+    """Whether the totals of the pages call for a second opinion: none, too small, or capped.
+
+    Args:
+        people: Who came.
+        total: What the pages say in the end.
+        left: So many left meanwhile, and may have come before that.
+    """
+    if total is None or total == CAPPED_TOTAL or people - left - total > drift(total):
+        return True
+    return not people and not total
+
+
+def check_count(label: str, people: int, total: int | None, skipped: int) -> None:
+    """Compare the people who came with what Lytics counts.
+
+    Args:
+        label: How messages call the audience.
+        people: Who came, each once.
+        total: What Lytics counts; None if it does not say.
+        skipped: So many may have been skipped unseen, for as many left before them.
+
+    Raises:
+        IncompleteScanError: More are missing than a living audience drifts.
+    """
+    if total is None:
+        logger.warning("%s: Lytics gives no total to compare with", label)
+        return
+    allowed = drift(total)
+    if total - people > allowed:
+        raise IncompleteScanError(
+            f"{label}: only {people:,} of {total:,} people came; run again, and with "
+            "`concurrency` 1 if that does not help"
+        )
+    if skipped > allowed:
+        raise IncompleteScanError(
+            f"{label}: {skipped:,} of {total:,} people left it each time it was read, so as many "
+            "others may have been skipped; run again when Lytics does not change it"
+        )
+    if total != people:
+        logger.log(
+            logging.WARNING if people - total > allowed else logging.INFO,
+            "%s: %s people came, Lytics counts %s; people join and leave while they are read",
+            label,
+            f"{people:,}",
+            f"{total:,}",
+        )

@@ -9,21 +9,18 @@ from urllib.parse import quote
 
 import msgspec
 
-from tap_lytics.api.answers import ScanAnswer, whole_number
-from tap_lytics.api.attempt import Attempt
-from tap_lytics.api.broken_answers import BrokenAnswers
+from tap_lytics.api.account import last_count
+from tap_lytics.api.answers import BrokenAnswers, ScanAnswer, TypedPage, whole_number
 from tap_lytics.api.client import Call
-from tap_lytics.api.counts import Totals, last_count
-from tap_lytics.api.errors import IncompleteScanError, PageTooLargeError, RetryableError
-from tap_lytics.api.page_size import PageSize
-from tap_lytics.api.people import Emitted
-from tap_lytics.api.scan_decoder import TypedPage
+from tap_lytics.api.deduplication import Attempt, Emitted
+from tap_lytics.errors import IncompleteScanError, PageTooLargeError, RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_lytics.api.client import LyticsClient
-    from tap_lytics.api.people import PersonKey, Record
+    from tap_lytics.api.deduplication import PersonKey, Record
+
 
 logger = logging.getLogger("tap-lytics")
 
@@ -38,6 +35,86 @@ MOST_PASSES = 2
 
 LARGEST_FIELDS_PARAMETER = 6000
 """Characters; beyond, whole profiles are asked for, since servers limit the request line."""
+
+
+def drift(total: int) -> int:
+    """How far a count may be off because people join and leave while they are read.
+
+    0.5 %, at least 10, never more than half: nobody of somebody is always too few.
+    """
+    return min(max(10, total // 200), total // 2)
+
+
+@dataclass(slots=True)
+class Totals:
+    """The totals that come with the pages of one pass.
+
+    Attributes:
+        largest: The largest of them.
+        last: The last of them.
+        sank_by: How far the total sank in this pass, at most. In a cursor that is a place in a
+            list, people move up when others leave before it, and as many may be skipped.
+    """
+
+    largest: int | None = None
+    last: int | None = None
+    sank_by: int = 0
+
+    def add(self, total: int | None) -> None:
+        """Take in the total of a page, if it has one."""
+        if total is None:
+            return
+        self.last = total
+        self.largest = max(total, self.largest or 0)
+        self.sank_by = max(self.sank_by, self.largest - total)
+
+    def are_doubtful(self, people: int, page_size: int) -> bool:
+        """Whether people may have been skipped, so that another pass is worth its price.
+
+        Too few came; or so many too few that a whole page may be lost; or the total sank.
+
+        Args:
+            people: Those of this pass.
+            page_size: People per page.
+        """
+        if self.largest is None:
+            return False
+        allowed, missing = drift(self.largest), self.largest - people
+        if missing > allowed or self.sank_by > min(page_size, allowed):
+            return True
+        tolerance = page_size // 50
+        pages = round(missing / page_size)
+        return pages > 0 and abs(missing - pages * page_size) <= tolerance
+
+
+class PageSize:
+    """The people per page of one audience, lowered for good where its profiles are large.
+
+    A scan keeps the size it began with, for a cursor may not bear another one.
+    """
+
+    def __init__(self) -> None:
+        self._most: int | None = None
+
+    def of(self, wanted: int) -> int:
+        """The people to ask for, where *wanted* would be asked for in a small audience."""
+        return wanted if self._most is None else min(wanted, self._most)
+
+    def lower(self, label: str, people: int, weight: int, bearable: int) -> None:
+        """Take smaller pages from now on.
+
+        Args:
+            label: How messages call the audience.
+            people: Of the page that was too large.
+            weight: Its bytes.
+            bearable: What it might have weighed.
+        """
+        fewer = max(1, min(people - 1, people * bearable // weight))
+        if self._most is None or fewer < self._most:
+            self._most = fewer
+            logger.info(
+                "%s: its profiles are large; reading %d people per page from now on", label, fewer
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +192,7 @@ def read_page(
         limit: People at most; the source's page size if none is given.
 
     Raises:
-        LyticsError: By kind, see `tap_lytics.api.errors`.
+        LyticsError: By kind, see `tap_lytics.errors`.
     """
     weight = 0
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib.messages import Message
 
+
 if sys.platform == "linux":
     import fcntl
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
-    from tap_lytics.api.people import Record
+    from tap_lytics.api.deduplication import Record
+
 
 PATIENCE_SECONDS = 5.0
 

@@ -7,22 +7,127 @@ declared type goes out as its JSON text, which every type allows, and is counted
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import ValidationError, convert
+from msgspec import Meta, ValidationError, convert
 
-from tap_lytics.declared_types import COLUMN_TYPES, Moment, has_final_type, parsed
+from tap_lytics.api.answers import TypedPage
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     Record = dict[str, Any]
     Converter = Callable[[Any], Any]
     """A value other than null to its declared type; raises ValueError where it cannot be read."""
+    Schema = dict[str, Any]
+
+_ALIASES = {
+    "integer": "int",
+    "long": "int",
+    "float": "number",
+    "double": "number",
+    "num": "number",
+    "intsum": "int",
+    "boolean": "bool",
+    "time": "date",
+    "datetime": "date",
+}
+_ANYTHING = ["string", "number", "integer", "boolean", "object", "array", "null"]
+
+# Where coercion fails the JSON text goes out, so every type allows a string.
+_SCALARS: dict[str, Schema] = {
+    "string": {"type": ["string", "null"]},
+    "int": {"type": ["integer", "string", "null"]},
+    "number": {"type": ["number", "string", "null"]},
+    "bool": {"type": ["boolean", "string", "null"]},
+    "date": {"type": ["string", "null"], "format": "date-time"},
+    "value": {"type": _ANYTHING},
+}
+_Int = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Float = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]  # no nan, no inf
+Moment = Annotated[datetime, Meta(tz=True)]
+COLUMN_TYPES: dict[str, Any] = {
+    "string": str,
+    "int": _Int,
+    "number": _Int | _Float,
+    "bool": bool,
+    "date": Moment,
+}
+
+
+def json_schema(declared: str) -> Schema:
+    """The JSON schema of a declared type; unknown types may hold anything.
+
+    Lytics: "Fields & Mappings"; the names differ in letter case and by endpoint.
+    """
+    kind, inner = parsed(declared)
+    item = _SCALARS.get(inner, _SCALARS["value"])
+    if kind == "list":
+        return {"type": ["array", "null"], "items": dict(item)}
+    if kind == "map":
+        return {"type": ["object", "string", "null"], "additionalProperties": dict(item)}
+    return dict(item)
+
+
+def decoded_types(types: Mapping[str, str], keys: Collection[str] = ()) -> dict[str, Any]:
+    """What a decoder should read the fields as, so that few are left to be coerced.
+
+    Args:
+        types: Declared type by field name.
+        keys: The fields that identify a profile. Their values are read as they come, for a page
+            that is read in another way must give the same key.
+    """
+    return {
+        name: _decoded_type(*parsed(declared), is_key=name in keys)
+        for name, declared in types.items()
+    }
+
+
+def _decoded_type(kind: str, inner: str, *, is_key: bool) -> Any:
+    if is_key and inner != "date" and (kind == "map" or inner != "string"):
+        return Any
+    if is_key and kind == "scalar" and inner == "string":
+        return str | int | None
+    # A date goes out letter by letter as it came, or comes as a number of milliseconds.
+    item = str | int | float if inner == "date" else COLUMN_TYPES.get(inner, Any)
+    return cell_type(kind, item)
+
+
+def has_final_type(inner: str, *, is_key: bool) -> bool:
+    """Whether a decoder that reads a field as above leaves nothing to be coerced in it."""
+    return not is_key and inner != "date"
+
+
+def cell_type(kind: str, item: Any) -> Any:
+    """The type of a value of a column, which may be null, and so may the items in it."""
+    cell: Any = item | None if item is not Any else Any
+    if kind == "list":
+        return list[cell] | None
+    return dict[str, cell] | None if kind == "map" else cell
+
+
+def parsed(declared: str) -> tuple[str, str]:
+    """Split a declared type into scalar, list or map, and the scalar within."""
+    text = declared.strip().lower()
+    if text.startswith("map[string]"):
+        return "map", _scalar(text.removeprefix("map[string]"))
+    text = text.removeprefix("ts")
+    if text.startswith("[]"):
+        return "list", _scalar(text.removeprefix("[]"))
+    return "scalar", _scalar(text)
+
+
+def _scalar(text: str) -> str:
+    text = _ALIASES.get(text, text)
+    return text if text in _SCALARS else "value"
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUE = frozenset(("t", "true", "1"))
@@ -270,3 +375,79 @@ _CONVERTERS: dict[str, Converter] = {
     "date": _to_date,
     "value": lambda value: value,
 }
+
+MEMBERSHIP = "segments"
+MEMBERSHIP_TYPE = "[]string"
+OTHER_MEMBERSHIP = "_segments"
+"""What some answers call the membership."""
+
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What records should look like.
+
+    Args:
+        types: Declared type by name of all fields of the stream.
+        selected: The fields to emit.
+        keeps_undeclared: Whether fields that no schema lists go out too.
+        keys: The fields that identify a profile.
+    """
+
+    types: Mapping[str, str]
+    selected: Sequence[str]
+    keeps_undeclared: bool = False
+    keys: Collection[str] = ()
+
+
+class Shaping:
+    """Shapes the pages of one stream.
+
+    Attributes:
+        missing: The selected fields, and of the keys the first, that no record has carried yet.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._types = shape.types
+        self._selected = frozenset(shape.selected)
+        self._droppable = frozenset(shape.types) if shape.keeps_undeclared else None
+        self.missing = self._selected | set(list(shape.keys)[:1])
+        self._coercion = Coercion({name: shape.types[name] for name in shape.selected}, shape.keys)
+
+    def apply(self, page: Sequence[Record]) -> None:
+        """Shape all records of a page in place."""
+        names: set[str] = set().union(*page)
+        if MEMBERSHIP not in names:
+            _set_membership(page)
+            names = set().union(*page)
+        if self.missing:
+            self.missing -= _carried(page, self.missing & names)
+        unwanted = names - self._selected
+        if self._droppable is not None:
+            unwanted &= self._droppable
+        for name in unwanted:
+            for record in page:
+                record.pop(name, None)
+        self._coercion.apply(page, are_typed=isinstance(page, TypedPage))
+
+    def report(self, logger: logging.Logger) -> None:
+        """Say once per field what was not as declared, without any value."""
+        for name, count in self._coercion.failures.items():
+            logger.warning(
+                "field %s: %d values are not of the declared type %s and went out as JSON text",
+                name,
+                count,
+                self._types[name],
+            )
+
+
+def _carried(page: Sequence[Record], names: frozenset[str]) -> set[str]:
+    """Those of *names* that somebody has a value of; an empty text or list is none."""
+    return {name for name in names if any(record.get(name) not in _NOTHING for record in page)}
+
+
+def _set_membership(page: Sequence[Record]) -> None:
+    for record in page:
+        if OTHER_MEMBERSHIP in record:
+            record[MEMBERSHIP] = record.pop(OTHER_MEMBERSHIP)
