@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sandbox.mapp import ImportJob, Mapp
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_DIR = ROOT / "output" / "demo"
@@ -89,6 +91,14 @@ def show(file: Path) -> None:
     print(f"\nDelivered: {file.name}\n{rows} rows, {file.stat().st_size} bytes. First lines:\n")
     for line in first:
         print(line if len(line) <= WIDTH else f"{line[:WIDTH]}…")
+
+
+def import_into_mapp(files: Sequence[Path]) -> str:
+    """Have a Mapp import the delivered files into a group; what it holds then, in one line."""
+    mapp = Mapp()
+    for file in files:
+        mapp.run(ImportJob(folder=file.parent, pattern=file.name, group="Newsletter subscribers"))
+    return f"In Mapp after the import: {mapp.summary('Newsletter subscribers')}."
 
 
 def write_project(facts: Mapping[str, str]) -> Path:
@@ -166,8 +176,10 @@ def main() -> None:
         )
     if done.returncode:
         sys.exit("The demo failed: the first line above with `error` says why.")
-    for file in sorted(set(inbox.glob("*.csv")) - before):
+    delivered = sorted(set(inbox.glob("*.csv")) - before)
+    for file in delivered:
         show(file)
+    print(f"\n{import_into_mapp(delivered)}")
     print(NEXT_STEPS.format(TYPED=TYPED))
 
 
