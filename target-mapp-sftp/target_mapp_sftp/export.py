@@ -76,7 +76,7 @@ class Export:
     @property
     def received(self) -> int:
         """How many records have come so far."""
-        return self._file.received
+        return self._file.counts.received
 
     @property
     def counts(self) -> Counts:
@@ -148,7 +148,7 @@ class Export:
             [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts],
             on_published,
         )
-        if finished.preview_rows is None:
+        if finished.counts.preview_rows is None:
             self.delivered = facts_of(finished, names)
         self.settle()
         self.seconds = time.monotonic() - self._finished_at
@@ -156,7 +156,7 @@ class Export:
             "Stream '%s': delivered %s, %d rows, %.1f MB, in %.1f s since its first message",
             printable(self.stream),
             ", ".join(map(printable, names)),
-            finished.rows,
+            finished.counts.rows,
             sum(part.size_bytes for part in finished.parts) / 1_000_000,
             time.monotonic() - self._opened_at,
         )
@@ -172,16 +172,17 @@ class Export:
 
 def facts_of(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:
     """What stands in the state as `delivered`."""
-    filtered = {"filtered": finished.filtered} if finished.filtered else {}
+    counts = finished.counts
+    filtered = {"filtered": counts.filtered} if counts.filtered else {}
     return {
         "files": list(names),
-        "rows": finished.rows,
-        "rejected": finished.rejected,
-        "duplicates": finished.duplicates,
+        "rows": counts.rows,
+        "rejected": counts.rejected,
+        "duplicates": counts.duplicates,
         **filtered,
-        "received": finished.received,
+        "received": counts.received,
         "bytes": sum(part.size_bytes for part in finished.parts),
         "sha256": [part.sha256 for part in finished.parts],
-        "filled": dict(finished.filled),
+        "filled": dict(counts.filled),
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }

@@ -19,8 +19,8 @@ from target_mapp_sftp.contact_file.attributes import (
     row_schema,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import field_type, resolved
+from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import CellOptions, field_type, resolved
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.values import BadValueError
 
@@ -47,7 +47,7 @@ def jsonschema_accepts(header: str, text: str) -> bool:
 
 def text_of(header: str, value: object) -> str:
     """A value as a column of the header writes it, or BadValueError."""
-    return compile_cell(resolved(Column("field", header)), EMPTY)(value)
+    return compile_cell(resolved(Column("field", header), options=EMPTY))(value)
 
 
 def test_data_file_is_a_json_schema() -> None:
@@ -182,9 +182,10 @@ def test_untidy_value_is_tidied(header: str, text: object, written: str) -> None
 def test_value_that_only_a_guess_would_mend(header: str, value: object, too_long: str) -> None:
     """What is not certain stays empty, whichever way long texts go."""
     for schema in ({}, {"type": ["integer", "string"]}, {"type": "string", "format": "date"}):
-        column = resolved(Column("field", header), field_type(schema))
+        options = CellOptions(too_long=too_long)
+        column = resolved(Column("field", header), field_type(schema), options)
         with pytest.raises(BadValueError):
-            compile_cell(column, CellOptions(too_long=too_long))(value)
+            compile_cell(column)(value)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +204,9 @@ def test_attribute_of_several_rules() -> None:
         "title": "Shop", "maxLength": 4, "pattern": "^[a-z]+$", "enum": ["abc", "abcde", "a1"],
         "x-tidy": "lower",
     }  # fmt: skip
-    column, options = replace(resolved(Column("field", "user.Shop")), rules=rules), CellOptions()
-    whole = compile_cell(column, options)
-    short = with_fast_path(column, options, whole)
+    column = replace(resolved(Column("field", "user.Shop")), rules=rules)
+    whole = compile_cell(column)
+    short = with_fast_path(column, whole)
 
     assert [whole(" ABC "), short(" ABC "), short("abc")] == ["abc"] * 3
     for cell in (whole, short):

@@ -12,8 +12,8 @@ import yaml
 
 from target_mapp_sftp.contact_file import FileSettings
 from target_mapp_sftp.contact_file.attributes import standard_attributes
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import FieldType, resolved
+from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import CellOptions, FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
@@ -28,8 +28,8 @@ decode = msgspec.json.Decoder(float_hook=Decimal).decode
 @pytest.mark.parametrize(("name", "value", "text"), CONVERSIONS)
 def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
     """Every line of the table of types is true."""
-    column, options = resolved(Column("field", "user.CustomAttribute.X", type=name)), CellOptions()
-    cell = with_fast_path(column, options, compile_cell(column, options))
+    column = resolved(Column("field", "user.CustomAttribute.X", type=name))
+    cell = with_fast_path(column, compile_cell(column))
 
     assert cell(decode(value)) == text
 
@@ -38,7 +38,7 @@ def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
 def test_date_of_the_page(value: str, read_as: str) -> None:
     """Every edge of the rule about dates is where the page says, with and without a schema."""
     cells = [
-        compile_cell(column, CellOptions())
+        compile_cell(column)
         for column in (
             resolved(Column("field", "user.CustomAttribute.X", type="date-time")),
             resolved(
@@ -71,11 +71,9 @@ def test_maps_of_the_page_are_right() -> None:
 @pytest.mark.parametrize(("text", "written"), NUMBERS)
 def test_mobile_number_of_the_page(text: str, written: str) -> None:
     """Every line of the table of mobile numbers is true."""
-    column, options = (
-        resolved(Column("field", "user.MobileNumber")),
-        CellOptions(default_country="DE"),
-    )
-    cell = with_fast_path(column, options, compile_cell(column, options))
+    options = CellOptions(default_country="DE")
+    column = resolved(Column("field", "user.MobileNumber"), options=options)
+    cell = with_fast_path(column, compile_cell(column))
 
     if written:
         assert cell(text) == written

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import resolved
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.normalization import _ascii_domain
@@ -49,10 +49,9 @@ VALUES: dict[str, Any] = {
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_value_is_written_or_refused_at_once(value: Any) -> None:
     """A megabyte of the worst kind takes a fraction of a second, whatever column it comes to."""
-    options = CellOptions()
     for header, name in [*((each, None) for each in HEADERS), *((HEADERS[-1], t) for t in TYPES)]:
         column = resolved(Column("field", header, type=name))
-        cell = with_fast_path(column, options, compile_cell(column, options))
+        cell = with_fast_path(column, compile_cell(column))
         texts_of = column_texts(cell, column.text_limit)
         started = time.process_time()
         with suppress(BadValueError):
@@ -62,7 +61,7 @@ def test_value_is_written_or_refused_at_once(value: Any) -> None:
 
 def test_long_texts_are_not_remembered() -> None:
     """Domains are, and a text that cannot be one does not fill the memory."""
-    cell = compile_cell(resolved(Column("field", "user.Email")), CellOptions())
+    cell = compile_cell(resolved(Column("field", "user.Email")))
     before = _ascii_domain.cache_info().currsize
 
     for number in range(10):

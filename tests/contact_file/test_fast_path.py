@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import ResolvedColumn, resolve
+from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import CellOptions, ResolvedColumn, resolve
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.row import column_texts
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
@@ -82,22 +82,24 @@ OTHERS = (
 VALUES = (*TEXTS, *NUMBERS, *OTHERS)
 
 
-def columns_of(header: str) -> list[ResolvedColumn]:
+def columns_of(header: str, options: CellOptions) -> list[ResolvedColumn]:
     """A header with every type that a map or a schema can give it."""
     entries = [(Column("field", header), schema) for schema in SCHEMAS]
     entries += [(Column("field", header, type=name), {}) for name in TYPES]
     entries += [(Column("field", header, join=join), {}) for join in ("", "; ", "-", "@")]
-    found = [resolve(column, {"properties": {"field": schema}}) for column, schema in entries]
+    found = [
+        resolve(column, {"properties": {"field": schema}}, options) for column, schema in entries
+    ]
     if header.startswith(FREE_PREFIXES):
-        found.append(resolve(Column("field", header), {}, is_membership=True))
-    return [each for each in found if each is not None]
+        found.append(resolve(Column("field", header), {}, options, is_membership=True))
+    return found
 
 
-def differences(column: ResolvedColumn, options: CellOptions, values: Any) -> list[str]:
+def differences(column: ResolvedColumn, values: Any) -> list[str]:
     """Where the two ways disagree."""
     notes: list[str] = []
-    whole = compile_cell(column, options, notes.append)
-    texts_of = column_texts(with_fast_path(column, options, whole), column.text_limit)
+    whole = compile_cell(column, notes.append)
+    texts_of = column_texts(with_fast_path(column, whole), column.text_limit)
 
     def said(cell: Any, value: Any) -> str:
         notes.clear()
@@ -118,8 +120,8 @@ def differences(column: ResolvedColumn, options: CellOptions, values: Any) -> li
 @pytest.mark.parametrize("header", HEADERS)
 def test_both_ways_agree(header: str, too_long: str) -> None:
     """Every value of the list, in every column of a header."""
-    for column in columns_of(header):
-        assert differences(column, CellOptions(too_long=too_long), VALUES) == [], column
+    for column in columns_of(header, CellOptions(too_long=too_long)):
+        assert differences(column, VALUES) == [], column
 
 
 SCALARS = (
@@ -155,6 +157,6 @@ JSON = st.recursive(
 )
 def test_both_ways_agree_on_any_value(values: list[Any], header: str, number: int) -> None:
     """Values of every kind that nobody thought of."""
-    column = columns_of(header)[number]
+    column = columns_of(header, CellOptions())[number]
 
-    assert differences(column, CellOptions(), values) == []
+    assert differences(column, values) == []

@@ -168,7 +168,7 @@ def test_parts_stay_below_the_size(megabytes: float, tmp_path: Path) -> None:
     assert rows == [[each["email"], each["name"]] for each in people]
     assert all(text.decode().startswith(HEADER) for text in texts)
     assert [part.rows for part in finished.parts] == [text.count(b"\n") - 1 for text in texts]
-    assert finished.rows == sum(part.rows for part in finished.parts)
+    assert finished.counts.rows == sum(part.rows for part in finished.parts)
 
 
 def test_parts_are_as_full_as_they_may_be(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_parts_are_as_full_as_they_may_be(tmp_path: Path) -> None:
     for max_bytes, parts in ((2 + 2 * len(row) + 1, 1), (2 + 2 * len(row), 2)):
         writer = PartsWriter(tmp_path, b"h\n", max_bytes)
         writer.write([row, row])
-        assert writer.parts == parts
+        assert writer.number == parts
         writer.discard()
 
 
@@ -282,7 +282,7 @@ def test_character_that_the_encoding_lacks(tmp_path: Path) -> None:
 
     assert [row[1] for row in read_csv(written.data.decode("iso-8859-15"))[1:]] == ["", "Zoë", ""]
     reason = "has a character that iso-8859-15 does not have"
-    assert written.finished.emptied == {("user.FirstName", reason): 2}
+    assert written.finished.counts.emptied == {("user.FirstName", reason): 2}
 
 
 def test_control_character_is_no_missing_character(tmp_path: Path) -> None:
@@ -308,8 +308,8 @@ def test_identifier_that_the_encoding_lacks(tmp_path: Path) -> None:
     ).finished
 
     reason = "user.Identifier: has a character that iso-8859-15 does not have"
-    assert finished.reject_reasons == {reason: 2}
-    assert finished.rows == 1
+    assert finished.counts.reject_reasons == {reason: 2}
+    assert finished.counts.rows == 1
 
 
 @pytest.mark.parametrize("delimiter", [";", "|", "\t", "→"])

@@ -93,7 +93,7 @@ def test_an_id_and_the_address_of_a_page_are_not_folded(tmp_path: Path, header: 
     written = write(tmp_path, [person(x=value)], encoding=ENCODING, field_map=field_map)
 
     assert read_csv(written.data.decode(ENCODING))[1][1] == ""
-    assert sum(written.finished.emptied.values()) == 1
+    assert sum(written.finished.counts.emptied.values()) == 1
 
 
 def test_an_identifier_that_is_kept_is_not_folded(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_identifier_that_is_kept_is_not_folded(tmp_path: Path) -> None:
 
     kept = write(tmp_path, [{"id": "Jiří"}], invalid_records="keep", **own)
 
-    assert kept.finished.folded == {}
+    assert kept.finished.counts.folded == {}
     assert read_csv(kept.data.decode(ENCODING))[1] == [""]
 
 

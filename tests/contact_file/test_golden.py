@@ -323,12 +323,12 @@ def test_counts_of_the_untidy_file(tmp_path: Path) -> None:
     finished = write(tmp_path, people, **options).finished
 
     assert {
-        f"{header}: {reason}": count for (header, reason), count in finished.emptied.items()
+        f"{header}: {reason}": count for (header, reason), count in finished.counts.emptied.items()
     } == {
         "user.MobileNumber: no valid mobile number": 1,
         "user.CustomAttribute.LastVisit: not a date-time": 1,
     }
-    assert finished.cut == {("user.CustomAttribute.Note", "longer than 2000 characters"): 1}
+    assert finished.counts.cut == {("user.CustomAttribute.Note", "longer than 2000 characters"): 1}
     assert json.loads(write(tmp_path, people, **options).rows[1][9]) == {
         "Trail running": 0.83,
         "Äpfel": 1,

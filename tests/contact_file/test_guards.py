@@ -127,7 +127,7 @@ def deliver(folder: Path, guard: Guard, **config: Any) -> int:
         field_map=BORN,
         **{**guard.settings, **config},
     )
-    return written.finished.rows
+    return written.finished.counts.rows
 
 
 @pytest.mark.parametrize(("name", "more"), FOR_ALL)
@@ -176,7 +176,7 @@ def test_a_column_that_has_one_value_left_is_not_lost(tmp_path: Path) -> None:
 def test_a_column_that_was_not_there_before_is_not_lost(tmp_path: Path) -> None:
     """A new column of the map has nothing to compare with."""
     written = write(tmp_path, born([None] * 60), field_map=BORN, previous_rows=60, filled={})
-    assert written.finished.filled == {"user.Email": 60, "user.DateOfBirth": 0}
+    assert written.finished.counts.filled == {"user.Email": 60, "user.DateOfBirth": 0}
 
 
 def test_values_that_are_all_bad_lose_a_column(tmp_path: Path) -> None:
@@ -206,7 +206,8 @@ def test_an_audience_that_a_filter_left_empty(tmp_path: Path) -> None:
             file.finish()
     file = contact_file(tmp_path, empty_audience="skip")
     file.count_filtered()
-    assert (file.finish().received, file.finish().filtered) == (1, 1)
+    counts = file.finish().counts
+    assert (counts.received, counts.filtered) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_values_in_any_format_are_counted_as_filled(tmp_path: Path) -> None:
     finished = write(tmp_path, people, encoding="iso-8859-1", max_file_size_mb=0.01).finished
 
     assert len(finished.parts) > 1
-    assert list(finished.filled.items()) == [("user.Email", 700), ("user.FirstName", 400)]
+    assert list(finished.counts.filled.items()) == [("user.Email", 700), ("user.FirstName", 400)]
 
 
 def test_where_no_list_of_rejects_is_written_none_is_named(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_is_no_number_stays_and_is_refused(text: str, tmp_path: Path) -> No
     own = {"email": "user.Email", "m": "user.MobileNumber"}
     result = write(tmp_path, [person(m=text)], field_map=own, default_country="DE")
     assert result.rows[1][1] == ""
-    assert sum(result.finished.emptied.values()) == bool(text)
+    assert sum(result.finished.counts.emptied.values()) == bool(text)
 
 
 @pytest.mark.parametrize("text", ["+49151000000", "+49 151 000-000", "+999123456789"])
@@ -161,8 +161,8 @@ def test_an_identifier_is_read_too(tmp_path: Path) -> None:
     )
 
     assert written.rows[1:] == [["+4915112345678"]]
-    assert written.finished.duplicates == 1
-    assert written.finished.reject_reasons == {f"user.MobileNumber: {TWO_WAYS}": 1}
+    assert written.finished.counts.duplicates == 1
+    assert written.finished.counts.reject_reasons == {f"user.MobileNumber: {TWO_WAYS}": 1}
 
 
 def test_without_the_setting_nothing_is_read(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from contact_writing import MEMBERSHIP, contact_file, person, read_csv, write
 
-from target_mapp_sftp.contact_file import FinishedFile
 from target_mapp_sftp.contact_file.errors import (
     DuplicateError,
     EmptyAudienceError,
@@ -34,8 +33,8 @@ def test_record_without_identifier_is_rejected(tmp_path: Path) -> None:
 
     finished = write(tmp_path, people).finished
 
-    assert (finished.received, finished.rows, finished.rejected) == (6, 1, 5)
-    assert finished.reject_reasons == {
+    assert (finished.counts.received, finished.counts.rows, finished.counts.rejected) == (6, 1, 5)
+    assert finished.counts.reject_reasons == {
         "user.Email: missing": 3,
         "user.Email: no valid e-mail address": 2,
     }
@@ -47,21 +46,21 @@ def test_rejects_are_listed_without_the_person(tmp_path: Path) -> None:
 
     finished = write(tmp_path, people).finished
 
-    assert finished.rejects_path is not None
-    assert read_csv(finished.rejects_path.read_text("utf-8")) == [
+    assert finished.counts.rejects_path is not None
+    assert read_csv(finished.counts.rejects_path.read_text("utf-8")) == [
         ["record", "reason", "_id"],
         ["2", "user.Email: no valid e-mail address", "id-2"],
         ["3", "user.Email: missing", "id-0"],
     ]
-    assert stat.S_IMODE(finished.rejects_path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(finished.counts.rejects_path.stat().st_mode) == 0o600
 
 
 def test_rejects_of_a_stream_without_keys(tmp_path: Path) -> None:
     """Where the stream has no key, only the record's number tells which it was."""
     finished = write(tmp_path, [BAD], key_properties=(), max_rejected="100%").finished
 
-    assert finished.rejects_path is not None
-    assert finished.rejects_path.read_text("utf-8") == (
+    assert finished.counts.rejects_path is not None
+    assert finished.counts.rejects_path.read_text("utf-8") == (
         '"record","reason"\n"1","user.Email: no valid e-mail address"\n'
     )
 
@@ -70,7 +69,7 @@ def test_no_rejects_no_list(tmp_path: Path) -> None:
     """Without rejects there is no list to look at."""
     finished = write(tmp_path, [person()]).finished
 
-    assert finished.rejects_path is None
+    assert finished.counts.rejects_path is None
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
 
 
@@ -79,7 +78,7 @@ def test_two_lists_of_one_name(tmp_path: Path) -> None:
     first = write(tmp_path, [BAD, person()]).finished
     second = write(tmp_path, [BAD, person()]).finished
 
-    assert first.rejects_path != second.rejects_path
+    assert first.counts.rejects_path != second.counts.rejects_path
 
 
 def test_keys_of_rejects_cannot_break_the_list(tmp_path: Path) -> None:
@@ -88,8 +87,8 @@ def test_keys_of_rejects_cannot_break_the_list(tmp_path: Path) -> None:
 
     finished = write(tmp_path, [{"_id": key} for key in keys], max_rejected="100%").finished
 
-    assert finished.rejects_path is not None
-    rows = read_csv(finished.rejects_path.read_text("utf-8"))
+    assert finished.counts.rejects_path is not None
+    rows = read_csv(finished.counts.rejects_path.read_text("utf-8"))
     assert [row[2] for row in rows[1:]] == ['a" ?', '["x"]', ""]
 
 
@@ -122,7 +121,7 @@ def test_invalid_records_are_kept(tmp_path: Path) -> None:
         "",
         "person1@example.org",
     ]
-    assert written.finished.rejected == 0
+    assert written.finished.counts.rejected == 0
 
 
 def test_path_reaches_into_maps_only(tmp_path: Path) -> None:
@@ -157,7 +156,7 @@ def test_as_many_rejects_as_allowed(bound: Any, bad: int, good: int, tmp_path: P
     """*max_rejected* itself is still allowed, as a count or as a share."""
     people = [*(BAD for _ in range(bad)), *(person(number) for number in range(good))]
 
-    assert write(tmp_path, people, max_rejected=bound).finished.rejected == bad
+    assert write(tmp_path, people, max_rejected=bound).finished.counts.rejected == bad
 
 
 def test_too_many_rejects_by_count(tmp_path: Path) -> None:
@@ -191,7 +190,7 @@ def test_first_of_two_wins(tmp_path: Path) -> None:
     written = write(tmp_path, people)
 
     assert [row[1] for row in written.rows[1:]] == ["First", ""]
-    assert written.finished.duplicates == 1
+    assert written.finished.counts.duplicates == 1
 
 
 def test_same_address_in_two_spellings(tmp_path: Path) -> None:
@@ -201,7 +200,7 @@ def test_same_address_in_two_spellings(tmp_path: Path) -> None:
     written = write(tmp_path, [person(email=address) for address in addresses])
 
     assert [row[0] for row in written.rows[1:]] == ["Tom@xn--bcher-kva.example"]
-    assert written.finished.duplicates == 2
+    assert written.finished.counts.duplicates == 2
 
 
 @pytest.mark.parametrize(
@@ -223,7 +222,7 @@ def test_same_contact_in_other_forms(
     result = write(tmp_path, people, field_map={"id": header}, identifier="id")
 
     assert [row[0] for row in result.rows[1:]] == [written or "Tom@example.org"]
-    assert result.finished.duplicates == len(values) - 1
+    assert result.finished.counts.duplicates == len(values) - 1
 
 
 @pytest.mark.parametrize(
@@ -255,7 +254,7 @@ def test_other_form_of_a_contact_fails(tmp_path: Path) -> None:
 
 def test_duplicates_are_kept(tmp_path: Path) -> None:
     """With `keep`, both go out."""
-    assert write(tmp_path, [person(), person()], duplicates="keep").finished.rows == 2
+    assert write(tmp_path, [person(), person()], duplicates="keep").finished.counts.rows == 2
 
 
 def test_duplicates_fail(tmp_path: Path) -> None:
@@ -283,7 +282,7 @@ def test_bad_value_does_not_lose_the_person(tmp_path: Path) -> None:
     written = write(tmp_path, people, field_map=field_map)
 
     assert [row[1:] for row in written.rows[1:]] == [["", ""], ["", "DE"]]
-    assert written.finished.emptied == {
+    assert written.finished.counts.emptied == {
         ("user.ZipCode", "longer than 10 characters"): 2,
         ("user.ISOCountryCode", "no country that Mapp knows"): 1,
     }
@@ -316,7 +315,7 @@ def test_as_much_shrink_as_allowed(previous: int | None, rows: int, tmp_path: Pa
 
     written = write(tmp_path, people, max_shrink="20%", previous_rows=previous)
 
-    assert written.finished.rows == rows
+    assert written.finished.counts.rows == rows
 
 
 def test_too_much_shrink(tmp_path: Path) -> None:
@@ -381,7 +380,7 @@ def test_preview_writes_the_first_rows_and_counts_everybody(wanted: int, tmp_pat
     assert [row[0] for row in written.rows[1:]] == [
         f"person{number}@example.org" for number in range(min(wanted, 1030))
     ]
-    counts = written.finished
+    counts = written.finished.counts
     assert (counts.received, counts.rows, counts.duplicates, counts.rejected) == (1032, 1030, 1, 1)
     assert counts.filled == {"user.Email": 1030, "user.FirstName": 0}
     assert f"preview: only the first {wanted} rows are in the file" in counts.summary()
@@ -418,10 +417,15 @@ def test_summary_is_one_line_without_a_person(tmp_path: Path) -> None:
     )
 
 
-def test_lost_records_are_an_error() -> None:
+def test_lost_records_are_an_error(tmp_path: Path) -> None:
     """Counts that do not add up never get published."""
+    file = contact_file(tmp_path)
+    file.add(person())
+    file.add(person())
+    file.counts.received += 1
+
     with pytest.raises(LostRecordsError, match="3 records came, but 1 rows, 0 rejects, 1 dup"):
-        FinishedFile(parts=(), received=3, rows=1, rejected=0, duplicates=1)
+        file.finish()
 
 
 def test_discard_leaves_nothing(tmp_path: Path) -> None:

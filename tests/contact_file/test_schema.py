@@ -33,7 +33,7 @@ def test_schema_changes_in_mid_stream(tmp_path: Path) -> None:
     (part,) = finished.parts
     rows = read_csv(part.path.read_text("utf-8"))
     assert [row[1] for row in rows[1:]] == [value, "2026-11-23T08:30:00+00:00"]
-    assert finished.duplicates == 1
+    assert finished.counts.duplicates == 1
     assert part.name == "export-lytics-newsletter-20261123T083000.csv"
 
 
@@ -67,7 +67,7 @@ def test_tap_without_properties(tmp_path: Path) -> None:
     file = contact_file(tmp_path, field_map=FIELD_MAP, schema={"type": "object"})
     file.add(person(value={"a": 1}))
 
-    assert file.finish().rows == 1
+    assert file.finish().counts.rows == 1
 
 
 def test_membership_field_that_the_stream_lacks(

@@ -32,8 +32,8 @@ def test_text_is_cut_as_mapp_would(length: int, tmp_path: Path) -> None:
 
     assert written.rows[1][1] == name[:50]
     cut = {("user.FirstName", "longer than 50 characters"): 1}
-    assert written.finished.cut == (cut if length > 50 else {})
-    assert written.finished.emptied == {}
+    assert written.finished.counts.cut == (cut if length > 50 else {})
+    assert written.finished.counts.emptied == {}
 
 
 def test_text_is_left_empty_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_text_is_left_empty_where_that_is_asked_for(tmp_path: Path) -> None:
     written = write(tmp_path, people, field_map=FIELD_MAP, too_long="empty")
 
     assert written.rows[1] == ["person1@example.org", "", "", "", ""]
-    assert written.finished.cut == {}
-    assert written.finished.emptied == {
+    assert written.finished.counts.cut == {}
+    assert written.finished.counts.emptied == {
         ("user.FirstName", "longer than 50 characters"): 1,
         ("user.CustomAttribute.Tags", "longer than 2000 characters"): 1,
     }
@@ -67,7 +67,7 @@ def test_membership_is_cut_behind_its_last_whole_slug(value: Any, tmp_path: Path
     written = write(tmp_path, [person(segments=value)], segment_membership=True)
 
     assert written.rows[1][-1] == KEPT
-    assert written.finished.cut == {(MEMBERSHIP, "longer than 2000 characters"): 1}
+    assert written.finished.counts.cut == {(MEMBERSHIP, "longer than 2000 characters"): 1}
     assert "cut: user.CustomAttribute.SegmentMembership longer than 2000 characters (1)" in (
         written.finished.summary()
     )
@@ -81,7 +81,7 @@ def test_membership_of_the_greatest_length_is_whole(tmp_path: Path) -> None:
 
     assert written.rows[1][-1] == ",".join(slugs)
     assert len(written.rows[1][-1]) == 2000
-    assert written.finished.cut == {}
+    assert written.finished.counts.cut == {}
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_value_of_which_a_part_is_wrong_is_left_empty(
     written = write(tmp_path, [person(**{field: value})], field_map=FIELD_MAP)
 
     assert written.rows[1][1:] == ["", "", "", ""]
-    assert sum(written.finished.emptied.values()) == 1
-    assert written.finished.cut == {}
+    assert sum(written.finished.counts.emptied.values()) == 1
+    assert written.finished.counts.cut == {}
 
 
 def test_identifier_is_never_cut(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_identifier_is_never_cut(tmp_path: Path) -> None:
 
     finished = write(tmp_path, people, field_map=FIELD_MAP, identifier="crm").finished
 
-    assert finished.reject_reasons == {"user.Identifier: longer than 2000 characters": 2}
+    assert finished.counts.reject_reasons == {"user.Identifier: longer than 2000 characters": 2}
 
 
 def test_bad_item_costs_itself_alone(tmp_path: Path) -> None:
@@ -135,8 +135,10 @@ def test_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     written = write(tmp_path, people, field_map=field_map)
 
     assert [row[1] for row in written.rows[1:]] == ["1,2.50", "", ""]
-    assert written.finished.cut == {("user.CustomAttribute.Sums", "an item: not a number"): 1}
-    assert written.finished.emptied == {("user.CustomAttribute.Sums", "not a number"): 1}
+    assert written.finished.counts.cut == {
+        ("user.CustomAttribute.Sums", "an item: not a number"): 1
+    }
+    assert written.finished.counts.emptied == {("user.CustomAttribute.Sums", "not a number"): 1}
 
 
 def test_default_is_never_cut() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import (
+    CellOptions,
     FieldType,
     covering,
     field_type,
@@ -30,9 +31,12 @@ def text_of(
     value: Any, name: str | None = None, *, kind: FieldType | None = None, **long_form: Any
 ) -> str:
     """A value as a column writes it whose type the map or the schema declares."""
-    column = resolved(Column("field", HEADER, type=name, **long_form), kind or FieldType())
-    options = CellOptions(too_long="empty")
-    return with_fast_path(column, options, compile_cell(column, options))(value)
+    column = resolved(
+        Column("field", HEADER, type=name, **long_form),
+        kind or FieldType(),
+        CellOptions(too_long="empty"),
+    )
+    return with_fast_path(column, compile_cell(column))(value)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_list_with_a_join_of_its_own() -> None:
 def test_default_stands_for_nothing_only() -> None:
     """A default is tidied as any value and written for a missing or empty one, not a bad one."""
     column = Column("field", "user.ISOCountryCode", default="de")
-    cell = compile_cell(resolved(column), CellOptions())
+    cell = compile_cell(resolved(column))
 
     assert [cell(None), cell(""), cell(" "), cell("fr")] == ["DE", "DE", "DE", "FR"]
     with pytest.raises(BadValueError):

@@ -6,8 +6,8 @@ and the file (`file`, `parts`, `guards`).
 """
 
 from target_mapp_sftp.contact_file.errors import MappingError
-from target_mapp_sftp.contact_file.file import ContactFile
-from target_mapp_sftp.contact_file.guards import Counts, FinishedFile, PreviousDelivery
+from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile
+from target_mapp_sftp.contact_file.guards import Counts, PreviousDelivery
 from target_mapp_sftp.contact_file.parts import FilePart
 from target_mapp_sftp.contact_file.settings import FileSettings
 

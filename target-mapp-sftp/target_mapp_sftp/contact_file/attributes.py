@@ -95,10 +95,10 @@ def attribute_of(header: str) -> Attribute | None:
     return None
 
 
-@cache
-def extra_rules() -> Mapping[str, Any]:
-    """The rules for a header that only the user's account knows."""
-    rules: Mapping[str, Any] = row_schema()["$defs"]["extra"]
+def rules_of(header: str) -> Mapping[str, Any]:
+    """Mapp's rules for a header; a length alone for one that only the user's account knows."""
+    attribute = attribute_of(header)
+    rules: Mapping[str, Any] = attribute.rules if attribute else row_schema()["$defs"]["extra"]
     return rules
 
 

@@ -1,28 +1,24 @@
 """Compiles a column: the function that makes the text of a cell of a value.
 
 A value goes through the stages of its column one after the other: looked up in the user's map,
-converted by its type, tidied, checked against Mapp's rules, fitted to Mapp's length. Before them
-stands a short path that lets a tidy value through at once: most of what Lytics sends needs no
-conversion, only a look. It gives the text that all stages would give, or leaves the value to them;
-a test compares the two for every header, every type and thousands of values.
+converted by its type, normalized, checked against Mapp's rules, joined and cut to Mapp's length.
+Before them stands a fast path, for most of what Lytics sends needs no conversion, only a look. It
+gives the text that all stages would give, or leaves the value to them; a test compares the two for
+every header, every type and thousands of values.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.attributes import (
-    checks_of,
-)
-from target_mapp_sftp.contact_file.columns import resolved
-from target_mapp_sftp.contact_file.normalization import TIDY, MobileReader
+from target_mapp_sftp.contact_file.columns import CellOptions, resolved
 from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, keep_text
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 
     from target_mapp_sftp.contact_file.attributes import Check
     from target_mapp_sftp.contact_file.columns import ResolvedColumn
-    from target_mapp_sftp.contact_file.field_map import Column
+    from target_mapp_sftp.contact_file.field_map import Column, ValueMap
 
     Cell = Callable[[Any], str]
     """A value to its text; raises BadValueError when the column cannot hold it."""
@@ -45,36 +41,83 @@ if TYPE_CHECKING:
 # Texts of which a part says something else: numbers, dates, JSON, addresses of pages.
 _WHOLE_ONLY = re.compile(r"[\dTZ\s.,:;+/()_-]+|[{\[].*[}\]]|[A-Za-z]+://\S+", re.DOTALL).fullmatch
 
+_MOST_DIGITS = 18
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{0,40}[1-9])?").fullmatch
+_PLAIN_INTEGER = re.compile(r"-?[0-9]{1,40}").fullmatch
+_PLAIN_FRACTION = re.compile(r"-?[0-9]{1,40}\.[0-9]{0,40}[1-9]").fullmatch
+_WORDS = {"t": "true", "true": "true", "f": "false", "false": "false"}
+_LENGTH_OF_DATE = len("2026-11-23")
+_LENGTH_WITH_OFFSET = len("2026-11-23T08:30:00-07:00")
+# Without a fraction, and with one to nine digits after a dot.
+_LENGTHS_WITH_Z = {20, *range(22, 31)}
+_MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellOptions:
-    """The settings on which the text of a value depends.
 
-    Attributes:
-        list_separator: Between the values of a list, where the column does not say.
-        too_long: What becomes of a text over Mapp's length: `cut` or `empty`.
-        default_country: The country whose mobile numbers are read in their national form.
+def _ignore(_: str) -> None:
+    """Note nothing."""
+
+
+def compile_cell(column: ResolvedColumn, note: Note = _ignore) -> Cell:
+    """Compile a column: all its stages, for a single value, a list or a map.
+
+    Args:
+        column: The column.
+        note: Told why, when a part of a value is left out.
+
+    Raises:
+        BadValueError: When the column's default, or a result of its map, is not of its type, or
+            the default breaks Mapp's rules.
     """
+    single, joined = _compile_single(column), _compile_join(column, note)
+    texts_of = _compile_list(column, single, note)
+    default = column.column.default and compile_literal(column.column)(column.column.default)
 
-    list_separator: str = ","
-    too_long: str = "cut"
-    default_country: str | None = None
+    def cell(value: Any) -> str:
+        is_list = isinstance(value, (list, tuple)) and column.type != "json"
+        texts = texts_of(value) if is_list else [single(value)]
+        return joined(texts) or default
+
+    return cell
 
 
-def stages_of(column: ResolvedColumn, options: CellOptions) -> list[Stage]:
+def compile_literal(column: Column) -> Cell:
+    """Compile a column for what the user writes into its map: never cut, typed by no schema."""
+    plain = replace(column, default="", values=None)
+    return compile_cell(resolved(plain, options=CellOptions(too_long="empty")))
+
+
+def _compile_single(column: ResolvedColumn) -> Cell:
+    """All stages of a column as one function of a single value; nothing stays nothing."""
+    stages = _stages_of(column)
+    nothing: tuple[Any, ...] = (None, "") if column.type == "json" else (None, "", {}, [])
+
+    def single(value: Any) -> str:
+        for stage in stages:
+            if value in nothing:
+                return ""
+            value = stage(value)
+        text: str = value
+        return text
+
+    return single
+
+
+def _stages_of(column: ResolvedColumn) -> list[Stage]:
     """What is done to a single value, in order: the one place where this is put together.
 
     A stage is not asked for nothing: what one of them makes nothing of stays empty. One that may
-    change a tidy value needs `has_fast_path` to be false.
+    change a well-formed value needs `has_fast_path` to be false.
     """
     convert = CONVERTERS[column.type]
     if column.keeps_text:
         convert = partial(keep_text, convert)
+    if values := column.column.values:
+        convert = _mapped(values.converted(CONVERTERS[column.literal_type]), convert)
     return [
         *([_one_value] if column.takes_one_value else []),
-        _mapped(column.column, convert) if column.column.values else convert,
-        *_tidying(column, options),
-        *(_checking(passes, reason) for passes, reason in checks_of(column.rules)),
+        convert,
+        *([column.normalize] if column.normalize else []),
+        *(_checked(passes, reason) for passes, reason in column.checks),
     ]
 
 
@@ -84,14 +127,8 @@ def _one_value(value: Any) -> Any:
     return value
 
 
-def _mapped(column: Column, convert: Stage) -> Stage:
-    """Look a value up in the column's map, as it came and as what its type makes of it.
-
-    No schema types what the user writes in the place of a value.
-    """
-    values = column.values
-    assert values is not None  # noqa: S101 as the only caller has seen
-    values = values.converted(CONVERTERS[resolved(replace(column, values=None)).type])
+def _mapped(values: ValueMap, convert: Stage) -> Stage:
+    """Look a value up in the column's map, as it came and as what its type makes of it."""
     others = values.others
 
     def stage(value: Any) -> str:
@@ -114,73 +151,16 @@ def _mapped(column: Column, convert: Stage) -> Stage:
     return stage
 
 
-def _tidying(column: ResolvedColumn, options: CellOptions) -> list[Stage]:
-    name = column.rules.get("x-tidy")
-    if name == "mobile" and options.default_country:
-        return [MobileReader(options.default_country)]
-    return [TIDY[name]] if name else []
-
-
-def _checking(passes: Callable[[str], object], reason: str) -> Stage:
-    def check(text: str) -> str:
+def _checked(passes: Check, reason: str) -> Stage:
+    def stage(text: str) -> str:
         if not passes(text):
             raise BadValueError(reason)
         return text
 
-    return check
+    return stage
 
 
-def compile_cell(column: ResolvedColumn, options: CellOptions, note: Note = lambda _: None) -> Cell:
-    """Compile a column: all its stages, for a single value, a list or a map.
-
-    Args:
-        column: The column.
-        options: The settings.
-        note: Told why, when a part of a value is left out.
-
-    Raises:
-        BadValueError: When the column's default, or a result of its map, is not of its type, or
-            the default breaks Mapp's rules.
-    """
-    single, fit = _in_a_row(column, options), _fitting(column, options, note)
-    items_of = _items(column, single, note)
-    default = _default(column.column)
-
-    def cell(value: Any) -> str:
-        is_list = isinstance(value, (list, tuple)) and column.type != "json"
-        texts = items_of(value) if is_list else [single(value)]
-        return fit(texts) or default
-
-    return cell
-
-
-def _default(column: Column) -> str:
-    """The text of a column's default, which is never cut and which no schema types."""
-    if not column.default:
-        return ""
-    plain = resolved(replace(column, default="", values=None))
-    options = CellOptions(too_long="empty")
-    single, fit = _in_a_row(plain, options), _fitting(plain, options, lambda _: None)
-    return fit([single(column.default)])
-
-
-def _in_a_row(column: ResolvedColumn, options: CellOptions) -> Cell:
-    """All stages of a column as one function of a single value; nothing stays nothing."""
-    stages = stages_of(column, options)
-    nothing: tuple[Any, ...] = (None, "") if column.type == "json" else (None, "", {}, [])
-
-    def single(value: Any) -> str:
-        for stage in stages:
-            if value in nothing:
-                return ""
-            value = stage(value)
-        text: str = value
-        return text
-
-    return single
-
-
-def _items(
+def _compile_list(
     column: ResolvedColumn, single: Cell, note: Note
 ) -> Callable[[Sequence[Any]], list[str]]:
     """The texts of a list; a bad item costs itself and not the others.
@@ -188,123 +168,86 @@ def _items(
     Where Mapp takes one value, all items must be that value.
     """
 
-    def items_of(values: Sequence[Any]) -> list[str]:
-        texts, refusals = _texts_of(values, single)
-        several = column.takes_one_value and len({*texts}) + len(refusals) > 1
-        if refusals and (several or not texts):
-            raise refusals[0]
+    def texts_of(values: Sequence[Any]) -> list[str]:
+        texts, errors = _texts_of(values, single)
+        several = column.takes_one_value and len({*texts}) + len(errors) > 1
+        if errors and (several or not texts):
+            raise errors[0]
         if several:
             raise BadValueError("more than one value")
-        for refusal in refusals:
-            note(f"an item: {refusal.reason}")
+        for error in errors:
+            note(f"an item: {error.reason}")
         if column.is_membership:
             texts.sort()
         return texts[:1] if column.takes_one_value else texts
 
-    return items_of
+    return texts_of
 
 
 def _texts_of(values: Sequence[Any], single: Cell) -> tuple[list[str], list[BadValueError]]:
-    """The texts of a list's items that have one, and why others were refused."""
-    texts, refusals = [], []
+    """The texts of a list's items that have one, and the errors of those that cannot be written."""
+    texts, errors = [], []
     for value in values:
         try:
             text = single(value)
         except BadValueError as error:
-            refusals.append(error)
+            errors.append(error)
         else:
             if text and not text.isspace():
                 texts.append(text)
-    return texts, refusals
+    return texts, errors
 
 
-def _fitting(
-    column: ResolvedColumn, options: CellOptions, note: Note
-) -> Callable[[list[str]], str]:
-    """Joins texts to one of Mapp's length: what is too long is cut, or refused.
+def _compile_join(column: ResolvedColumn, note: Note) -> Callable[[list[str]], str]:
+    """Joins texts to one of Mapp's length; what is longer is cut, of a list whole items."""
+    separator, limit, may_cut = column.separator, column.max_length, column.may_cut
+    reason = f"longer than {limit} characters"
 
-    A part of a number, a date, a code, an address or an identifier would be a wrong value, so none
-    of them is cut; of a list, whole items go.
-    """
-    separator = separator_of(column, options)
-    limit, reason = column.max_length, f"longer than {column.max_length} characters"
-    may_cut = options.too_long == "cut" and not column.is_whole
-    cut = partial(_cut, separator=separator, is_list=column.is_membership)
-
-    def fit(texts: list[str]) -> str:
+    def joined(texts: list[str]) -> str:
         text = separator.join(texts)
         if len(text) <= limit:
             return text
-        if may_cut and (text := cut(texts, limit)):
+        if may_cut and (text := _cut(texts, column)):
             note(reason)
             return text
         raise BadValueError(reason)
 
-    return fit
+    return joined
 
 
-def separator_of(column: ResolvedColumn, options: CellOptions) -> str:
-    """What stands between the values of a list."""
-    if column.is_membership:
-        return ","
-    join = column.column.join
-    return options.list_separator if join is None else join
-
-
-def _cut(texts: Sequence[str], limit: int, *, separator: str, is_list: bool) -> str:
-    """As many of the first texts as there is room for; of a single one, its first characters.
-
-    Args:
-        texts: The texts.
-        limit: How many characters there is room for.
-        separator: Between the texts.
-        is_list: Whether a single text is a list with that separator itself.
-    """
+def _cut(texts: Sequence[str], column: ResolvedColumn) -> str:
+    """As many of the first texts as there is room for; of a single one, its first characters."""
+    separator, limit = column.separator, column.max_length
     if len(texts) == 1:
         (text,) = texts
         if _WHOLE_ONLY(text):
             return ""
-        if not is_list:
+        if not column.is_membership:
             return text[:limit]
+        # The membership as a tap sends it in one text.
         texts = text.split(separator)
     ends = accumulate(len(text) + len(separator) for text in texts)
     return separator.join(texts[: bisect_right([*ends], limit + len(separator))])
 
 
-_MOST_DIGITS = 18
-_BIG = 10**_MOST_DIGITS
-_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{0,40}[1-9])?").fullmatch
-_PLAIN_INTEGER = re.compile(r"-?[0-9]{1,40}").fullmatch
-_PLAIN_FRACTION = re.compile(r"-?[0-9]{1,40}\.[0-9]{0,40}[1-9]").fullmatch
-_WORDS = {"t": "true", "true": "true", "f": "false", "false": "false"}
-_LENGTH_OF_DATE = len("2026-11-23")
-_LENGTH_WITH_OFFSET = len("2026-11-23T08:30:00-07:00")
-# Without a fraction, and with one to nine digits after a dot.
-_LENGTHS_WITH_Z = {20, *range(22, 31)}
-_MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
-
-
-def with_fast_path(column: ResolvedColumn, options: CellOptions, cell: Cell) -> Cell:
-    """Put the short path of a column before its cell."""
-    if not column.has_fast_path or (
-        options.default_country and column.rules.get("x-tidy") == "mobile"
-    ):
+def with_fast_path(column: ResolvedColumn, cell: Cell) -> Cell:
+    """Put the fast path of a column before its cell."""
+    if not column.has_fast_path:
         return cell
-    if checks_of(column.rules) and column.type != "date":
+    if column.checks and column.type != "date":
         return _passing(column, cell)
-    if "x-tidy" in column.rules:
+    if column.normalize:
         return cell
     if column.is_membership:
         return _membership(cell, column.max_length)
     if column.type == "string" and not column.takes_one_value:
-        separator = separator_of(column, options)
-        cell = _list(cell, separator, column.max_length)
+        cell = _list(cell, column.separator, column.max_length)
     return _PATHS[column.type](cell, column.max_length) if column.type in _PATHS else cell
 
 
 def _passing(column: ResolvedColumn, cell: Cell) -> Cell:
     """For a text, or a whole number, that passes Mapp's rules as it stands."""
-    limit, checks = column.max_length, [check for check, _ in checks_of(column.rules)]
+    limit, checks = column.max_length, [check for check, _ in column.checks]
     passes = checks[0] if len(checks) == 1 else lambda text: all(each(text) for each in checks)
 
     def short(value: Any) -> str:

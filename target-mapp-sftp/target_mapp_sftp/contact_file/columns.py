@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.attributes import (
-    CHECKS,
     FREE_PREFIXES,
     attribute_of,
-    extra_rules,
+    checks_of,
+    rules_of,
 )
+from target_mapp_sftp.contact_file.normalization import TIDY, MobileReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from target_mapp_sftp.contact_file.attributes import Check
     from target_mapp_sftp.contact_file.field_map import Column
-
 
 _ONE_VALUE = {"pattern", "enum", "format", "x-identifies", "x-whole"}
 
@@ -32,6 +34,9 @@ class FieldType:
 
     name: str = "string"
     strict: bool = False
+
+
+UNTYPED = FieldType()
 
 
 def field_type(schema: Mapping[str, Any]) -> FieldType:
@@ -89,25 +94,19 @@ def reach(value: Any, path: str) -> Any:
     return None
 
 
-def schema_at(schema: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
-    """The schema of what *path* reaches within a value, or None where it forbids the path.
+def covering(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
+    """The schema of a field of an object, or None when the object's schema does not cover it."""
+    return _schema_of(schema, *split_path(field, schema.get("properties") or {}))
+
+
+def _schema_of(schema: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any] | None:
+    """The schema of what *path* reaches under *key*.
 
     An object that lists no properties, or allows more, may hold anything.
     """
-    if not path:
-        return schema
-    objects = [option for name, option in _options(schema) if name == "object"]
-    if not objects:
-        return None if list(_options(schema)) else {}
-    return covering(objects[0], path)
-
-
-def covering(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
-    """The schema of a field of an object, or None when the object's schema does not cover it."""
     properties = schema.get("properties") or {}
-    key, path = split_path(field, properties)
     if key in properties:
-        return schema_at(properties[key], path)
+        return _schema_at(properties[key], path)
     more = schema.get("additionalProperties")
     if isinstance(more, dict):
         return more
@@ -116,90 +115,155 @@ def covering(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
     return {} if allows else None
 
 
-UNTYPED = FieldType()
+def _schema_at(schema: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
+    if not path:
+        return schema
+    objects = [option for name, option in _options(schema) if name == "object"]
+    if not objects:
+        return None if list(_options(schema)) else {}
+    return covering(objects[0], path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedColumn:
-    """A column, and what Mapp and a stream's schema say of its values.
+class CellOptions:
+    """The settings on which the text of a value depends.
 
     Attributes:
-        column: The column.
+        list_separator: Between the values of a list, where the column does not say.
+        too_long: What is done with a text over Mapp's length: `cut` or `empty`.
+        default_country: The country whose mobile numbers are read in their national form.
+    """
+
+    list_separator: str = ","
+    too_long: str = "cut"
+    default_country: str | None = None
+
+
+_DEFAULT_OPTIONS = CellOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedColumn:
+    """A column with all that the user, Mapp and a stream's schema say of its values.
+
+    Attributes:
+        column: The column as the user mapped it.
+        options: The settings on which the text of a value depends.
         key: The record's key under which the value is found.
         path: The path within that value; empty for the value itself.
+        is_in_schema: Whether the stream's schema has the field, or rules none out.
         type: The type values are read as: the user's, else Mapp's, else the schema's.
+        literal_type: The same without the schema's, for what the user writes into the map.
         keeps_text: Whether a value that is not of the type is text all the same.
         rules: Mapp's rules; a length alone for a header that only the account knows.
         is_membership: Whether it lists segments, in the order of the alphabet.
     """
 
     column: Column
+    options: CellOptions
     key: str
-    path: str
+    path: str = ""
+    is_in_schema: bool = True
     type: str
+    literal_type: str
     keeps_text: bool
     rules: Mapping[str, Any]
-    is_membership: bool
+    is_membership: bool = False
 
-    @property
-    def takes_one_value(self) -> bool:
-        """Whether Mapp's rules describe a single value, which several or a part cannot be."""
-        return bool(self.rules.keys() & _ONE_VALUE)
+    @cached_property
+    def checks(self) -> list[tuple[Check, str]]:
+        """Mapp's rules as functions, each with the reason given where a text breaks it."""
+        return checks_of(self.rules)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether no value may be cut."""
-        return self.takes_one_value or self.type == "json"
+    @cached_property
+    def normalize(self) -> Callable[[str], str] | None:
+        """Brings a text to the form that Mapp documents, before it is checked."""
+        name = self.rules.get("x-tidy")
+        if name == "mobile" and self.options.default_country:
+            return MobileReader(self.options.default_country)
+        return TIDY[name] if name else None
 
-    @property
-    def has_fast_path(self) -> bool:
-        """Whether a tidy value may skip the stages, for it would come out of them as it is."""
-        declares_other = self.column.type not in {None, self.rules.get("x-type", "string")}
-        return not (self.column.values or (self.takes_one_value and declares_other))
-
-    @property
-    def text_limit(self) -> int:
-        """The length up to which any text is written as it stands; 0 where each needs a look."""
-        needs_look = self.is_membership or bool(self.rules.keys() & {*CHECKS, "x-tidy"})
-        is_plain = self.type == "string" and not needs_look and self.has_fast_path
-        return self.max_length if is_plain else 0
-
-    @property
+    @cached_property
     def max_length(self) -> int:
         """The most characters Mapp stores."""
         length: int = self.rules.get("maxLength", 1 << 62)
         return length
 
+    @cached_property
+    def takes_one_value(self) -> bool:
+        """Whether Mapp's rules describe a single value, which several or a part cannot be."""
+        return bool(self.rules.keys() & _ONE_VALUE)
+
+    @cached_property
+    def separator(self) -> str:
+        """What stands between the values of a list."""
+        if self.is_membership:
+            return ","
+        join = self.column.join
+        return self.options.list_separator if join is None else join
+
+    @property
+    def may_cut(self) -> bool:
+        """Whether a text over Mapp's length is cut.
+
+        A part of a number, a date, a code, an address or an identifier would be a wrong value.
+        """
+        is_whole = self.takes_one_value or self.type == "json"
+        return self.options.too_long == "cut" and not is_whole
+
+    @cached_property
+    def has_fast_path(self) -> bool:
+        """Whether a value that needs nothing may skip the stages, which would leave it as it is."""
+        declares_other = self.column.type not in {None, self.rules.get("x-type", "string")}
+        is_changed = self.column.values or isinstance(self.normalize, MobileReader)
+        return not (is_changed or (self.takes_one_value and declares_other))
+
+    @property
+    def text_limit(self) -> int:
+        """The length up to which any text is written as it stands; 0 where each needs a look."""
+        needs_look = self.is_membership or self.checks or self.normalize
+        is_plain = self.type == "string" and not needs_look and self.has_fast_path
+        return self.max_length if is_plain else 0
+
 
 def resolve(
-    column: Column, schema: Mapping[str, Any], *, is_membership: bool = False
-) -> ResolvedColumn | None:
-    """Look a column up in a stream's schema; None where the schema rules its field out."""
-    found = covering(schema, column.field) if column.field else {}
-    if found is None and not is_membership:
-        return None
+    column: Column,
+    schema: Mapping[str, Any],
+    options: CellOptions,
+    *,
+    is_membership: bool = False,
+) -> ResolvedColumn:
+    """Look a column up in a stream's schema."""
     key, path = split_path(column.field, schema.get("properties") or {})
-    kind = UNTYPED if is_membership else field_type(found or {})
-    return replace(resolved(column, kind), key=key, path=path, is_membership=is_membership)
+    found = _schema_of(schema, key, path) if column.field else {}
+    kind = UNTYPED if is_membership or found is None else field_type(found)
+    return replace(
+        resolved(column, kind, options),
+        key=key,
+        path=path,
+        is_in_schema=found is not None,
+        is_membership=is_membership,
+    )
 
 
-def resolved(column: Column, kind: FieldType = UNTYPED) -> ResolvedColumn:
+def resolved(
+    column: Column, kind: FieldType = UNTYPED, options: CellOptions = _DEFAULT_OPTIONS
+) -> ResolvedColumn:
     """A column whose field is of a type.
 
     The schema's type counts only for attributes of the user's own: what Mapp documents of a header
     holds whatever a tap believes.
     """
-    attribute = attribute_of(column.header)
-    rules = attribute.rules if attribute else extra_rules()
+    rules = rules_of(column.header)
     declared = column.type or rules.get("x-type")
-    is_own = attribute is None or column.header.startswith(FREE_PREFIXES)
+    is_own = column.header.startswith(FREE_PREFIXES) or attribute_of(column.header) is None
     type_ = kind if is_own else UNTYPED
     return ResolvedColumn(
         column=column,
+        options=options,
         key=column.field,
-        path="",
         type=declared or type_.name,
+        literal_type=declared or UNTYPED.name,
         keeps_text=not declared and not type_.strict and type_.name != "string",
         rules=rules,
-        is_membership=False,
     )

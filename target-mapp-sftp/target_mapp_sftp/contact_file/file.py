@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TextIO
 
-from target_mapp_sftp.contact_file.attributes import attribute_of, extra_rules
 from target_mapp_sftp.contact_file.columns import reach
 from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError, SpoolFullError
 from target_mapp_sftp.contact_file.guards import (
     Counts,
-    FinishedFile,
     require_allowed,
     too_many_rejected,
     warnings_about,
 )
-from target_mapp_sftp.contact_file.normalization import fold_into
 from target_mapp_sftp.contact_file.parts import (
     PartsWriter,
     audience_name,
@@ -29,23 +25,20 @@ from target_mapp_sftp.contact_file.parts import (
     split_suffix,
     take_names,
 )
-from target_mapp_sftp.contact_file.row import Losses, compile_row
+from target_mapp_sftp.contact_file.row import RowEncoder, compile_row
 from target_mapp_sftp.contact_file.values import (
     BadValueError,
     clean,
-    holds,
-    quoted,
-    row_encoding,
     to_string,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.guards import PreviousDelivery
+    from target_mapp_sftp.contact_file.parts import FilePart
     from target_mapp_sftp.contact_file.settings import FileSettings
 
 
@@ -53,6 +46,26 @@ if TYPE_CHECKING:
 _ROWS_AT_A_TIME = 128
 PREVIEW = "preview"
 """Stands in the name of a preview where a delivery has its moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedFile:
+    """A finished export.
+
+    Attributes:
+        counts: What became of its records.
+        parts: Its files in order; none for an empty audience that is to be skipped.
+        warnings: What no guard forbids and somebody should look at, one line each.
+    """
+
+    counts: Counts
+    parts: tuple[FilePart, ...]
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """The export in one line."""
+        end = "" if self.parts else "; nobody in it, no file (empty_audience)"
+        return f"{self.counts.summary()}{end}"
 
 
 class ContactFile:
@@ -86,27 +99,19 @@ class ContactFile:
         taken_names: set[str] | None = None,
         key_properties: tuple[str, ...] = (),
     ) -> None:
-        self.received = 0
-        self.filtered = 0
+        self.counts = Counts(
+            filled=dict.fromkeys([column.header for column in settings.columns], 0),
+            preview_rows=settings.preview_rows,
+        )
         self._settings = settings
-        self._rows = 0
         self._waiting: list[list[Any]] = []
-        self._filled = [0] * len(settings.columns)
-        self._duplicates = 0
-        self._losses = Losses()
         self._stream_name = stream_name
         self._compile(schema)
         self._name = _file_name(settings, stream_name, schema, run_id, started_at)
         self._taken_names = taken_names if taken_names is not None else set()
-        self._encoding = row_encoding(settings.encoding)
-        self._between = f'"{settings.delimiter}"'
-        self._end = f'"{settings.line_ending}'
-        self._quotes = 2 * (len(settings.columns) - 1)
-        header = self._between.join([quoted(column.header) for column in settings.columns])
-        self._parts = PartsWriter(
-            folder, f'"{header}{self._end}'.encode(settings.encoding), settings.max_file_bytes
-        )
-        self._rejects = Rejects(rejects_folder, self._name, key_properties)
+        self._encoder = RowEncoder(settings, self.counts)
+        self._parts = PartsWriter(folder, self._encoder.header, settings.max_file_bytes)
+        self._rejects = Rejects(rejects_folder, self._name, key_properties, self.counts)
         self._seen = None if settings.duplicates == "keep" else SeenIdentifiers()
         self._rows_left = settings.preview_rows
 
@@ -120,7 +125,7 @@ class ContactFile:
         self._compile(schema)
 
     def _compile(self, schema: Mapping[str, Any]) -> None:
-        cells = compile_row(self._settings, schema, self._stream_name, self._losses)
+        cells = compile_row(self._settings, schema, self._stream_name, self.counts)
         self._cells = cells
         # A plain tuple, which takes half the time to unpack.
         self._per_record = (
@@ -133,7 +138,8 @@ class ContactFile:
         Raises:
             DataError: When the record breaks a rule that is to fail the run.
         """
-        self.received += 1
+        counts = self.counts
+        counts.received += 1
         identifier_key, identify, compared_as, keys, paths = self._per_record
         try:
             identifier = identify(record.get(identifier_key))
@@ -150,35 +156,14 @@ class ContactFile:
         for place, path in paths:
             values[place + 1] = reach(values[place + 1], path)
         self._waiting.append(values)
-        self._rows += 1
+        counts.rows += 1
         if len(self._waiting) == _ROWS_AT_A_TIME:
             self._write_waiting()
 
-    def _encoded_rows(self, columns: Sequence[Sequence[str]]) -> list[bytes]:
-        """The rows of a block: all in one step, or one by one where a text needs a look."""
-        end, encoding = self._end, self._encoding
-        lines = list(map(self._between.join, zip(*columns, strict=True)))
-        text = "".join(lines)
-        if text.isprintable() and text.count('"') == self._quotes * len(lines):
-            try:
-                return [f'"{line}{end}'.encode(encoding) for line in lines]
-            except UnicodeEncodeError:
-                pass
-        return [self._row(cells) for cells in zip(*columns, strict=True)]
-
-    def _row(self, cells: Sequence[str]) -> bytes:
-        text = self._between.join(cells)
-        if not text.isprintable() or text.count('"') != self._quotes:
-            text = self._between.join([quoted(cell) for cell in cells])
-        try:
-            return f'"{text}{self._end}'.encode(self._encoding)
-        except UnicodeEncodeError:
-            return self._encoded([*cells])
-
     def count_filtered(self) -> None:
         """Count a record that a filter of the user's left out."""
-        self.received += 1
-        self.filtered += 1
+        self.counts.received += 1
+        self.counts.filtered += 1
 
     def _write_waiting(self) -> None:
         if not self._waiting:
@@ -187,9 +172,10 @@ class ContactFile:
         self._waiting.clear()
         others = zip(self._cells.columns, values, strict=True)
         columns = [identifiers, *(texts_of(column) for texts_of, column in others)]
-        for place, texts in enumerate(columns):
-            self._filled[place] += len(texts) - texts.count("")
-        rows = self._encoded_rows(columns)
+        filled = self.counts.filled
+        for header, texts in zip(filled, columns, strict=True):
+            filled[header] += len(texts) - texts.count("")
+        rows = self._encoder.rows(columns)
         if self._rows_left is not None:
             # A preview: everybody is counted, and only the first rows are written.
             rows = rows[: self._rows_left]
@@ -204,15 +190,13 @@ class ContactFile:
         column = self._settings.columns[0].header
         if rule == "fail":
             raise InvalidRecordError(
-                f"invalid_records: record {self.received} has a bad {column}: {reason}. Mend it in "
-                "Lytics, or set invalid_records to reject."
+                f"invalid_records: record {self.counts.received} has a bad {column}: {reason}. "
+                "Mend it in Lytics, or set invalid_records to reject."
             )
-        self._rejects.add(self.received, record, f"{column}: {reason}")
+        self._rejects.add(self.counts.received, record, f"{column}: {reason}")
         bound = self._settings.max_rejected
         if bound is not None and not bound.is_percentage:
-            error = too_many_rejected(
-                self._settings, self._rejects.count, self.received, self._rejects.path
-            )
+            error = too_many_rejected(self._settings, self.counts)
             if error is not None:
                 raise error
         return False
@@ -220,40 +204,11 @@ class ContactFile:
     def _count_duplicate(self) -> None:
         if self._settings.duplicates == "fail":
             raise DuplicateError(
-                f"duplicates: record {self.received} has the same "
+                f"duplicates: record {self.counts.received} has the same "
                 f"{self._settings.columns[0].header} as one before it. Choose an identifier that "
                 "is unique, or set duplicates to first or keep."
             )
-        self._duplicates += 1
-
-    def _encoded(self, cells: list[str]) -> bytes:
-        """Encode a row of which the encoding cannot hold every character.
-
-        Letters get their plain form; a value with a character that has none is left empty.
-        """
-        name, losses = self._settings.encoding, self._losses
-        for place, (cell, column) in enumerate(zip(cells, self._settings.columns, strict=True)):
-            if holds(clean(cell), self._encoding):
-                continue
-            # The identifier is checked before; one that is kept all the same is not changed.
-            cells[place] = self._folded(cell, column) if place else ""
-            if cells[place]:
-                losses.folded[column.header, f"letters that {name} does not have"] += 1
-            else:
-                losses.emptied[column.header, f"has a character that {name} does not have"] += 1
-                self._filled[place] -= 1
-        text = self._between.join([quoted(cell) for cell in cells])
-        return f'"{text}{self._end}'.encode(self._encoding)
-
-    def _folded(self, cell: str, column: Column) -> str:
-        """The value in letters that the encoding has; nothing where that would be a wrong value."""
-        attribute = attribute_of(column.header)
-        rules = attribute.rules if attribute else extra_rules()
-        # An id must stay what it is, and so must an address of a page.
-        if rules.get("x-identifies") or rules.get("x-whole") or "://" in cell:
-            return ""
-        text = fold_into(clean(cell), self._encoding) or ""
-        return text if len(text) <= rules.get("maxLength", len(text)) else ""
+        self.counts.duplicates += 1
 
     def finish(self, previous: PreviousDelivery | None = None) -> FinishedFile:
         """Close the file and hold it against the guards.
@@ -266,41 +221,16 @@ class ContactFile:
         """
         self._rejects.close()
         self._write_waiting()
-        skipped = self._rows == 0 and self._settings.empty_audience == "skip"
-        parts = (
-            ()
-            if skipped
-            else self._parts.finish(take_names(self._name, self._parts.parts, self._taken_names))
-        )
-        if skipped:
+        self.counts.require_complete()
+        parts: tuple[FilePart, ...] = ()
+        if self.counts.rows == 0 and self._settings.empty_audience == "skip":
             self._parts.discard()
-        finished = FinishedFile(parts=parts, **self._counted())
-        require_allowed(self._settings, finished, previous)
-        return replace(finished, warnings=tuple(warnings_about(self._settings, finished)))
-
-    @property
-    def counts(self) -> Counts:
-        """What became of the records so far."""
-        return Counts(**self._counted())
-
-    def _counted(self) -> dict[str, Any]:
-        return {
-            "received": self.received,
-            "rows": self._rows,
-            "rejected": self._rejects.count,
-            "duplicates": self._duplicates,
-            "filtered": self.filtered,
-            "reject_reasons": self._rejects.reasons,
-            "filled": {
-                column.header: count
-                for column, count in zip(self._settings.columns, self._filled, strict=True)
-            },
-            "emptied": self._losses.emptied,
-            "cut": self._losses.cut,
-            "folded": self._losses.folded,
-            "rejects_path": self._rejects.path,
-            "preview_rows": self._settings.preview_rows,
-        }
+        else:
+            names = take_names(self._name, self._parts.number, self._taken_names)
+            parts = self._parts.finish(names)
+        require_allowed(self._settings, self.counts, previous)
+        warnings = warnings_about(self._settings, self.counts, len(parts))
+        return FinishedFile(counts=self.counts, parts=parts, warnings=tuple(warnings))
 
     def discard(self) -> None:
         """Remove what was written; the list of rejects stays, for it tells why."""
@@ -341,14 +271,15 @@ class Rejects:
         folder: Where the list goes and stays; nothing: they are counted and not listed.
         name: Name of the contact file, from which the list gets its own.
         key_properties: The fields that tell a record apart; all that is listed of it.
+        counts: Where they are counted, and where the list's path is noted.
     """
 
-    def __init__(self, folder: Path | None, name: str, key_properties: tuple[str, ...]) -> None:
-        self.path: Path | None = None
-        self.reasons: Counter[str] = Counter()
-        self.count = 0
+    def __init__(
+        self, folder: Path | None, name: str, key_properties: tuple[str, ...], counts: Counts
+    ) -> None:
         self._folder, self._name = folder, name
         self._keys = key_properties
+        self._counts = counts
         self._file: TextIO | None = None
         self._write: Callable[[list[str]], object] = lambda _: None
 
@@ -363,8 +294,7 @@ class Rejects:
         Raises:
             SpoolFullError: When the list cannot be written.
         """
-        self.count += 1
-        self.reasons[reason] += 1
+        self._counts.reject_reasons[reason] += 1
         try:
             if self._file is None and self._folder is not None:
                 self._open(self._folder)
@@ -384,7 +314,7 @@ class Rejects:
                 path = folder / f"{stem}-rejects_{number}.csv"
             else:
                 break
-        self.path = path
+        self._counts.rejects_path = path
         self._file = os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="")
         self._write = csv.writer(self._file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
         self._write(["record", "reason", *self._keys])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,10 @@ from target_mapp_sftp.contact_file.attributes import (
     FREE_PREFIXES,
     attribute_of,
     nearest,
+    rules_of,
     standard_attributes,
 )
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell
-from target_mapp_sftp.contact_file.columns import resolved
+from target_mapp_sftp.contact_file.cells import compile_literal
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
@@ -142,13 +141,13 @@ def _long_form_problems(column: Column) -> Iterator[str]:
         advice = f"did you mean '{near}'?" if near else f"use one of {', '.join(TYPES)}"
         yield f"{column.entry}: '{column.type}' is no type; {advice}"
         return
-    own_type = resolved(column).rules.get("x-type")
+    own_type = rules_of(column.header).get("x-type")
     if own_type and column.type not in {None, own_type}:
         yield f"{column.entry}: '{column.header}' is always of type {own_type}; remove the type"
         return
     if column.default:
         try:
-            compile_cell(resolved(replace(column, values=None)), CellOptions())
+            compile_literal(column)(column.default)
         except BadValueError as error:
             yield f"{column.entry}: its default is refused ({error.reason}); change it"
     yield from _value_problems(column)
@@ -161,8 +160,7 @@ def _value_problems(column: Column) -> Iterator[str]:
     if column.type == "json":
         yield f"{column.entry}: a column of type json has no single values; remove values or type"
         return
-    plain = replace(column, values=None, default="")
-    cell = compile_cell(resolved(plain), CellOptions(too_long="empty"))
+    cell = compile_literal(column)
     for key, text in column.values.results:
         try:
             cell(text)

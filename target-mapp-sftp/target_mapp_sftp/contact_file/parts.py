@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ class FilePart:
 
     Attributes:
         path: Where it is spooled.
-        name: Under which name it is to be published.
+        name: Under which name it is to be published; empty until all parts are known.
         rows: Rows in it, without the header.
         size_bytes: Its size.
         sha256: Its hash, in hexadecimal.
@@ -49,7 +49,7 @@ class PartsWriter:
         self._folder = folder
         self._header = header
         self._max_bytes = max_bytes or float("inf")
-        self._finished: list[tuple[Path, int, int, str]] = []
+        self._finished: list[FilePart] = []
         self._rows_before = 0
         self._open()
 
@@ -108,10 +108,12 @@ class PartsWriter:
     def _close(self) -> None:
         os.close(self._file)
         self._is_open = False
-        self._finished.append((self._path, self._rows, self._size, self._hash.hexdigest()))
+        self._finished.append(
+            FilePart(self._path, "", self._rows, self._size, self._hash.hexdigest())
+        )
 
     @property
-    def parts(self) -> int:
+    def number(self) -> int:
         """How many files there are so far."""
         return len(self._finished) + 1
 
@@ -119,8 +121,7 @@ class PartsWriter:
         """Close the last file and give the files their names."""
         self._close()
         return tuple(
-            FilePart(path, name, rows, size, digest)
-            for (path, rows, size, digest), name in zip(self._finished, names, strict=True)
+            replace(part, name=name) for part, name in zip(self._finished, names, strict=True)
         )
 
     def discard(self) -> None:
@@ -128,7 +129,7 @@ class PartsWriter:
         if self._is_open:
             os.close(self._file)
             self._is_open = False
-        for path in (self._path, *(path for path, *_ in self._finished)):
+        for path in (self._path, *(part.path for part in self._finished)):
             path.unlink(missing_ok=True)
 
 

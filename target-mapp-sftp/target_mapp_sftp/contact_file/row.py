@@ -1,32 +1,32 @@
-"""Compiles the columns for a stream's schema: which key each reads and what it makes of it."""
+"""A row: the columns compiled for a stream's schema, and the bytes made of their texts."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_mapp_sftp.contact_file.attributes import nearest
-from target_mapp_sftp.contact_file.cells import CellOptions, compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import covering, reach, resolve
+from target_mapp_sftp.contact_file.attributes import nearest, rules_of
+from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.columns import CellOptions, reach, resolve
 from target_mapp_sftp.contact_file.errors import MappingError
-from target_mapp_sftp.contact_file.normalization import SAME
+from target_mapp_sftp.contact_file.normalization import SAME, fold_into
 from target_mapp_sftp.contact_file.values import (
     BadValueError,
     clean,
     holds,
+    quoted,
     row_encoding,
     to_string,
 )
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from target_mapp_sftp.contact_file.cells import Cell
     from target_mapp_sftp.contact_file.columns import ResolvedColumn
     from target_mapp_sftp.contact_file.field_map import Column
+    from target_mapp_sftp.contact_file.guards import Counts
     from target_mapp_sftp.contact_file.settings import FileSettings
 
     ColumnTexts = Callable[[Iterable[Any]], list[str]]
@@ -34,21 +34,6 @@ if TYPE_CHECKING:
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What the rows do not have of the records, counted by header and reason.
-
-    Attributes:
-        emptied: Values that were left empty.
-        cut: Values of which a part was left out.
-        folded: Values with letters in their plain form.
-    """
-
-    emptied: Counter[tuple[str, str]] = field(default_factory=Counter)
-    cut: Counter[tuple[str, str]] = field(default_factory=Counter)
-    folded: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class RowCells(NamedTuple):
@@ -74,7 +59,7 @@ class RowCells(NamedTuple):
 
 
 def compile_row(
-    settings: FileSettings, schema: Mapping[str, Any], stream_name: str, losses: Losses
+    settings: FileSettings, schema: Mapping[str, Any], stream_name: str, counts: Counts
 ) -> RowCells:
     """Compile the columns.
 
@@ -82,26 +67,21 @@ def compile_row(
         settings: The columns and how lists are joined.
         schema: JSON Schema of the records.
         stream_name: For the message.
-        losses: Where values that cannot be written as they are get counted.
+        counts: Where values that cannot be written as they are get counted.
 
     Raises:
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
-    options = CellOptions(
-        list_separator=settings.list_separator,
-        too_long=settings.too_long,
-        default_country=settings.default_country,
-    )
     first, *others = _resolved(settings, schema, printable(stream_name))
     return RowCells(
         identifier_key=first.key,
-        identify=_reaching(first, _identifying(first, options, settings.encoding)),
+        identify=_reaching(first, _identifying(first, settings.encoding)),
         compared_as=SAME.get(first.rules.get("x-tidy", ""), str),
         identifier_unchecked=_reaching(first, _unchecked),
         keys=tuple(column.key for column in others),
         paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
         columns=tuple(
-            column_texts(_counted(column, options, losses), column.text_limit) for column in others
+            column_texts(_counted(column, counts), column.text_limit) for column in others
         ),
     )
 
@@ -110,25 +90,30 @@ def _resolved(
     settings: FileSettings, schema: Mapping[str, Any], stream_name: str
 ) -> list[ResolvedColumn]:
     """Look all columns up in the schema."""
+    options = CellOptions(
+        list_separator=settings.list_separator,
+        too_long=settings.too_long,
+        default_country=settings.default_country,
+    )
     membership = settings.columns[-1] if settings.segment_membership else None
-    found, problems = [], []
-    for column in settings.columns:
-        resolved = resolve(column, schema, is_membership=column is membership)
-        if resolved is not None:
-            found.append(resolved)
-        else:
-            problems.append(_missing_field(column, schema))
-    if problems:
+    found = [
+        resolve(column, schema, options, is_membership=column is membership)
+        for column in settings.columns
+    ]
+    missing = [column for column in found if not column.is_in_schema]
+    if problems := [
+        _missing_field(each.column, schema) for each in missing if not each.is_membership
+    ]:
         raise MappingError(
             f"Stream '{stream_name}' does not have every field that is mapped.", tuple(problems)
         )
-    if membership is not None and covering(schema, membership.field) is None:
+    for each in missing:
         LOGGER.warning(
             "segment_membership: stream '%s' has no field '%s', so %s stays empty; set "
             "segment_membership_field, or segment_membership to false",
             stream_name,
-            membership.field,
-            membership.header,
+            each.column.field,
+            each.column.header,
         )
     return found
 
@@ -169,14 +154,14 @@ def _unchecked(value: Any) -> str:
         return ""
 
 
-def _counted(column: ResolvedColumn, options: CellOptions, losses: Losses) -> Cell:
+def _counted(column: ResolvedColumn, counts: Counts) -> Cell:
     """A cell that stays empty, and is counted, where its value cannot be written."""
-    header, emptied, cut = column.column.header, losses.emptied, losses.cut
+    header, emptied, cut = column.column.header, counts.emptied, counts.cut
 
     def note(reason: str) -> None:
         cut[header, reason] += 1
 
-    cell = compile_cell(column, options, note)
+    cell = compile_cell(column, note)
 
     def counting(value: Any) -> str:
         try:
@@ -185,12 +170,12 @@ def _counted(column: ResolvedColumn, options: CellOptions, losses: Losses) -> Ce
             emptied[header, error.reason] += 1
             return ""
 
-    return with_fast_path(column, options, counting)
+    return with_fast_path(column, counting)
 
 
-def _identifying(column: ResolvedColumn, options: CellOptions, encoding: str) -> Cell:
+def _identifying(column: ResolvedColumn, encoding: str) -> Cell:
     """A cell that must not be empty and must survive the encoding."""
-    cell, row_codec = compile_cell(column, options), row_encoding(encoding)
+    cell, row_codec = compile_cell(column), row_encoding(encoding)
 
     def identify(value: Any) -> str:
         text = cell(value)
@@ -201,4 +186,82 @@ def _identifying(column: ResolvedColumn, options: CellOptions, encoding: str) ->
         return text
 
     # What fits a pattern is neither empty nor beyond any encoding.
-    return with_fast_path(column, options, identify) if "pattern" in column.rules else identify
+    return with_fast_path(column, identify) if "pattern" in column.rules else identify
+
+
+class RowEncoder:
+    """Puts the texts of cells into the bytes of rows, in the encoding of the file.
+
+    Args:
+        settings: The columns, the delimiter, the line ending and the encoding.
+        counts: Where values that the encoding cannot hold get counted.
+
+    Attributes:
+        header: The first line of every file.
+    """
+
+    def __init__(self, settings: FileSettings, counts: Counts) -> None:
+        self._columns = settings.columns
+        self._counts = counts
+        self._name, self._encoding = settings.encoding, row_encoding(settings.encoding)
+        self._between = f'"{settings.delimiter}"'
+        self._end = f'"{settings.line_ending}'
+        self._quotes = 2 * (len(settings.columns) - 1)
+        header = self._between.join([quoted(column.header) for column in settings.columns])
+        self.header = f'"{header}{self._end}'.encode(settings.encoding)
+
+    def rows(self, columns: Sequence[Sequence[str]]) -> list[bytes]:
+        """The rows of a block: all in one step, or one by one where a text needs a look.
+
+        Args:
+            columns: The texts of each column.
+        """
+        end, encoding = self._end, self._encoding
+        lines = list(map(self._between.join, zip(*columns, strict=True)))
+        text = "".join(lines)
+        if text.isprintable() and text.count('"') == self._quotes * len(lines):
+            try:
+                return [f'"{line}{end}'.encode(encoding) for line in lines]
+            except UnicodeEncodeError:
+                pass
+        return [self._row(cells) for cells in zip(*columns, strict=True)]
+
+    def _row(self, cells: Sequence[str]) -> bytes:
+        try:
+            return self._line(cells).encode(self._encoding)
+        except UnicodeEncodeError:
+            return self._line(self._folded(cells)).encode(self._encoding)
+
+    def _line(self, cells: Sequence[str]) -> str:
+        text = self._between.join(cells)
+        if not text.isprintable() or text.count('"') != self._quotes:
+            text = self._between.join([quoted(cell) for cell in cells])
+        return f'"{text}{self._end}'
+
+    def _folded(self, cells: Sequence[str]) -> list[str]:
+        """The cells of a row of which the encoding cannot hold every character.
+
+        Letters get their plain form; a value with a character that has none is left empty.
+        """
+        folded = [*cells]
+        for place, (cell, column) in enumerate(zip(cells, self._columns, strict=True)):
+            if holds(clean(cell), self._encoding):
+                continue
+            # The identifier is checked before; one that is kept all the same is not changed.
+            folded[place] = self._fold(cell, rules_of(column.header)) if place else ""
+            if folded[place]:
+                reason = f"letters that {self._name} does not have"
+                self._counts.folded[column.header, reason] += 1
+            else:
+                reason = f"has a character that {self._name} does not have"
+                self._counts.emptied[column.header, reason] += 1
+                self._counts.filled[column.header] -= 1
+        return folded
+
+    def _fold(self, cell: str, rules: Mapping[str, Any]) -> str:
+        """The value in letters that the encoding has; nothing where that would be a wrong value."""
+        # An id must stay what it is, and so must an address of a page.
+        if rules.get("x-identifies") or rules.get("x-whole") or "://" in cell:
+            return ""
+        text = fold_into(clean(cell), self._encoding) or ""
+        return text if len(text) <= rules.get("maxLength", len(text)) else ""
