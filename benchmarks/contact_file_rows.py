@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from contact_file_target import FIELD_MAP, SCHEMA, person
 
+from target_mapp_sftp.config import completed
 from target_mapp_sftp.contact_file import ContactFile, FileSettings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def write_contact_file(people: list[dict[str, Any]], folder: Path) -> None:
     """Write a contact file with everything on."""
     file = ContactFile(
-        FileSettings.from_config({"field_map": FIELD_MAP}),
+        FileSettings.from_config(completed({"field_map": FIELD_MAP})[0]),
         stream_name="lapsed",
         schema=SCHEMA,
         run_id="benchmark",

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from target_mapp_sftp.config import completed
 from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 
@@ -78,7 +79,7 @@ def _ratio(label: str, server: RunningServer, port: int, file: OutgoingFile, rou
 
 def _time_ours(server: RunningServer, port: int, file: OutgoingFile) -> float:
     """Seconds for login, upload, size check and rename."""
-    settings = ServerSettings.from_config(server.config(port=port))
+    settings = ServerSettings.from_config(completed(server.config(port=port))[0])
     began = time.perf_counter()
     (name,) = SftpDestination(settings, run_id="benchmark").publish([file])
     seconds = time.perf_counter() - began

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from target_mapp_sftp.contact_file import (
     ContactFile,
-    FileSettings,
     MappingError,
     PreviousDelivery,
 )
 from target_mapp_sftp.delivery import (
     LocalDestination,
-    ServerSettings,
-    misplaced_keys,
 )
 from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
 from target_mapp_sftp.errors import (
@@ -26,7 +23,6 @@ from target_mapp_sftp.errors import (
     DeliveryError,
     IncompleteStreamError,
     LateRecordsError,
-    SettingsError,
     TargetError,
 )
 from target_mapp_sftp.export import Export, facts_of
@@ -39,6 +35,7 @@ from target_mapp_sftp.state import DeliveredState, last_with_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from target_mapp_sftp.config import RunSettings
     from target_mapp_sftp.export import Destination
     from target_mapp_sftp.run_report import RunReport
     from target_mapp_sftp.scan_marks import StreamRoutes
@@ -112,7 +109,7 @@ class Run:
     nothing is published at the clean end of the input.
 
     Args:
-        config: The target's settings.
+        settings: All of them.
         routes: Which exports a stream of the input feeds.
 
     Attributes:
@@ -121,14 +118,10 @@ class Run:
         state: What was told and is put out by STATE.
         interruption: Ends the run on a signal.
         not_begun: Why announced streams have no export, by their names.
-
-    Raises:
-        SettingsError: With all problems of the settings at once.
     """
 
-    def __init__(self, config: Mapping[str, Any], routes: StreamRoutes) -> None:
-        self.file_settings, self._server_settings = _read_settings(config)
-        self._config = config
+    def __init__(self, settings: RunSettings, routes: StreamRoutes) -> None:
+        self.settings = settings
         self._routes = routes
         self._own_id = RUN_STAMP.run_id or uuid.uuid4().hex
         self._started_at = datetime.now(UTC)
@@ -215,9 +208,9 @@ class Run:
             return export
         spool = self._prepare()
         lock = spool.lock_export(stream, *self._splits(source), self._folder())
-        spool.require_free(self.file_settings.max_file_bytes)
+        spool.require_free(self.settings.file.max_file_bytes)
         contact_file = ContactFile(
-            self.file_settings,
+            self.settings.file,
             stream_name=stream,
             schema=schema,
             key_properties=tuple(keys),
@@ -235,31 +228,24 @@ class Run:
     def _prepare(self) -> Spool:
         """Make the spool and see that the destination answers, before the first record."""
         if self._spool is None:
-            for note in self.file_settings.notes:
+            for note in self.settings.file.notes:
                 LOGGER.info(note)
-            for warning in self.file_settings.warnings:
+            for warning in self.settings.file.warnings:
                 LOGGER.warning(warning)
-            self._spool = Spool(
-                self._config.get("spool_dir"), rejects_days=self._config.get("rejects_days")
-            )
+            self._spool = Spool(self.settings.spool_dir, rejects_days=self.settings.rejects_days)
             self._destination = self._open_destination()
         return self._spool
 
     def _open_destination(self) -> Destination:
         LOGGER.info("Delivering to %s", self.destination_name)
-        if self._server_settings is None:
-            return LocalDestination(
-                Path(self._config["output_dir"]),
-                run_id=self.id,
-                replaces=self._is_preview,
-            )
+        place = self.settings.destination
+        if isinstance(place, Path):
+            return LocalDestination(place, run_id=self.id, replaces=self._is_preview)
         from target_mapp_sftp.delivery.destination import (  # noqa: PLC0415 - loads the SSH library
             SftpDestination,
         )
 
-        destination = SftpDestination(
-            self._server_settings, run_id=self.id, keep_seconds=_KEEP_CONNECTION_SECONDS
-        )
+        destination = SftpDestination(place, run_id=self.id, keep_seconds=_KEEP_CONNECTION_SECONDS)
         destination.preflight()
         return destination
 
@@ -336,7 +322,7 @@ class Run:
             raise LateRecordsError(required, late, "Nothing of it was published.")
         if mismatch is None:
             return
-        if self._config.get("count_mismatch") != "warn":
+        if self.settings.count_mismatch != "warn":
             raise mismatch
         LOGGER.warning(
             "count_mismatch: stream '%s' is complete with %d records and %d came",
@@ -350,7 +336,7 @@ class Run:
         told = self.state.told(self.bookmark(export))
         last = last_with_rows(told)
         if last is None:
-            if self.file_settings.max_shrink is not None:
+            if self.settings.file.max_shrink is not None:
                 LOGGER.warning(
                     "max_shrink: the state tells of no earlier delivery of stream '%s', so there "
                     "is nothing to compare with",
@@ -404,7 +390,7 @@ class Run:
 
     @property
     def _is_preview(self) -> bool:
-        return self.file_settings.preview_rows is not None
+        return self.settings.file.preview_rows is not None
 
     # The end of the input
 
@@ -512,14 +498,15 @@ class Run:
         Raises:
             CheckFailedError: At the first step that fails.
         """
-        if self._server_settings is None:
+        place = self.settings.destination
+        if isinstance(place, Path):
             say("ok    output_dir is set: files go to a local folder, there is no server to check")
             return
         from target_mapp_sftp.delivery.check import (  # noqa: PLC0415 - loads the SSH library
             check_server,
         )
 
-        for step in check_server(self._server_settings, run_id=self.id):
+        for step in check_server(place, run_id=self.id):
             say(f"{'ok    ' if step.ok else 'FAILED '}{step.name}: {step.message}")
             if not step.ok:
                 raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
@@ -527,8 +514,8 @@ class Run:
     @contextmanager
     def reported(self) -> Iterator[None]:
         """Write the report on what happens within, however it ends, where one is wanted."""
-        folder = self._config.get("report_dir")
-        if not folder:
+        folder = self.settings.report_dir
+        if folder is None:
             yield
             return
         from target_mapp_sftp.run_report import RunReport  # noqa: PLC0415 only where it is wanted
@@ -574,43 +561,23 @@ class Run:
     @property
     def destination_name(self) -> str:
         """Where the files go, without the login."""
-        server = self._server_settings
-        if server is None:
+        place = self.settings.destination
+        if isinstance(place, Path):
             return self._folder()
-        return f"{server.address}, folder {server.folder}"
+        return f"{place.address}, folder {place.folder}"
 
     def _splits(self, source: str) -> tuple[str, ...]:
         mark = self.marks.announced.get(source)
         return (mark.splits,) if mark is not None and mark.splits else ()
 
     def _folder(self) -> str:
-        server = self._server_settings
-        if server is None:
-            return str(Path(self._config["output_dir"]).resolve())
-        return f"{server.username}@{server.host}:{server.port}/{server.folder}"
+        place = self.settings.destination
+        if isinstance(place, Path):
+            return str(place.resolve())
+        return f"{place.username}@{place.host}:{place.port}/{place.folder}"
 
 
 def _listed(names: list[str]) -> str:
     more = len(names) - _MOST_NAMES
     listed = ", ".join(names[:_MOST_NAMES])
     return f"{listed} and {more} more" if more > 0 else listed
-
-
-def _read_settings(config: Mapping[str, Any]) -> tuple[FileSettings, ServerSettings | None]:
-    """Read all settings, so that a user sees all problems at once."""
-    # A key in the wrong setting comes first: other problems may repeat what a setting holds.
-    if keys := misplaced_keys(config):
-        raise SettingsError("Some settings are wrong; nothing was read or sent.", tuple(keys))
-    problems: list[str] = []
-    file_settings = server_settings = None
-    try:
-        file_settings = FileSettings.from_config(config)
-    except SettingsError as error:
-        problems += error.details or (str(error),)
-    try:
-        server_settings = None if config.get("output_dir") else ServerSettings.from_config(config)
-    except SettingsError as error:
-        problems += error.details or (str(error),)
-    if problems or file_settings is None:
-        raise SettingsError("Some settings are wrong; nothing was read or sent.", tuple(problems))
-    return file_settings, server_settings

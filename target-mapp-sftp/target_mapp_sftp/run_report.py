@@ -6,7 +6,6 @@ import logging
 import signal
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.parts import safe_name
@@ -25,6 +24,7 @@ from target_mapp_sftp.state import counts_of, last_deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from target_mapp_sftp.contact_file import FinishedFile
     from target_mapp_sftp.export import Export
@@ -43,10 +43,10 @@ class RunReport:
         folder: The setting *report_dir*.
     """
 
-    def __init__(self, run: Run, folder: str) -> None:
+    def __init__(self, run: Run, folder: Path) -> None:
         self._run = run
-        self._folder = Path(folder).absolute()
-        self._started_at = datetime.now(UTC).astimezone(run.file_settings.zone)
+        self._folder = folder.absolute()
+        self._started_at = datetime.now(UTC).astimezone(run.settings.file.zone)
         self._began_at = time.monotonic()
 
     def write(self, ended_by: BaseException | None) -> None:

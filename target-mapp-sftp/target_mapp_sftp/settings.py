@@ -1,494 +1,355 @@
-"""The settings, in the order of the documentation; meltano.yml and the READMEs say the same."""
+"""The settings, each declared once, in the order of the documentation.
+
+All else that is said about a setting is made from this table: the READMEs, `meltano.yml`, the
+messages about wrong values (`config.py`), and the objects that the packages below hold, which have
+no defaults of their own. A new setting is an entry here and a field where it is used.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from decimal import Decimal
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk import typing as th
 
-from target_mapp_sftp.contact_file.attributes import nearest
-from target_mapp_sftp.printable import printable
+_DAY_SECONDS = 86_400
+_LIMIT = {
+    "type": ["string", "number"],
+    "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$",
+    "minimum": 0,
+}
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
-    from jsonschema import ValidationError
+def text(
+    name: str, description: str, *, min_length: int = 0, max_length: int | None = None, **facts: Any
+) -> th.Property[str]:
+    """A text. An empty one counts as not set, unless it has a *min_length*."""
+    kind = th.StringType(min_length=min_length or None, max_length=max_length)
+    return _setting(name, description, kind, **facts)
 
-VARIABLE_PREFIX = "TARGET_MAPP_SFTP_"
-WITHOUT_EFFECT = frozenset(
-    {
-        "add_record_metadata",
-        "batch_config",
-        "batch_size_rows",
-        "load_method",
-        "process_activate_version_messages",
-        "validate_records",
-    }
-)
-"""Settings of the SDK that say nothing about a contact file; an older file may name them."""
-_COUNT_OR_PERCENTAGE = {"type": ["string", "number", "null"]}
+
+def choice(name: str, description: str, choices: list[str], **facts: Any) -> th.Property[str]:
+    """One of several words. The first is the default."""
+    return _setting(
+        name, description, th.StringType, default=choices[0], allowed_values=choices, **facts
+    )
+
+
+def boolean(name: str, description: str, *, default: bool) -> th.Property[bool]:
+    """True or false."""
+    return _setting(name, description, th.BooleanType, default=default)
+
+
+def integer(
+    name: str, description: str, *, minimum: int, maximum: int | None = None, **facts: Any
+) -> th.Property[int]:
+    """A whole number."""
+    return _setting(name, description, th.IntegerType(minimum=minimum, maximum=maximum), **facts)
+
+
+def number(
+    name: str,
+    description: str,
+    *,
+    minimum: int | None = None,
+    exclusive_minimum: int | None = None,
+    maximum: int | None = None,
+    **facts: Any,
+) -> th.Property[float]:
+    """A number, which may have a fraction."""
+    kind = th.NumberType(minimum=minimum, exclusive_minimum=exclusive_minimum, maximum=maximum)
+    return _setting(name, description, kind, **facts)
+
+
+def custom(
+    name: str, description: str, schema: dict[str, Any], must_be: str, **facts: Any
+) -> th.Property[Any]:
+    """A setting of any JSON schema, and in words what it must be."""
+    return _setting(name, description, th.CustomType({**schema, "errorMessage": must_be}), **facts)
+
+
+def _setting(
+    name: str, description: str, kind: Any, *, title: str | None = None, **facts: Any
+) -> th.Property[Any]:
+    title = title or name.replace("_", " ").capitalize()
+    return th.Property(name, kind, title=title, description=description, **facts)
+
 
 SERVER = (
-    th.Property(
-        "host",
-        th.StringType,
-        title="Host",
-        description="Name or address of the SFTP server. Required unless output_dir is set.",
+    text(
+        "host", "Host name or IP address of the SFTP server. Required unless `output_dir` is set."
     ),
-    th.Property(
-        "port", th.IntegerType, default=22, title="Port", description="Port of the server."
-    ),
-    th.Property(
-        "username",
-        th.StringType,
-        title="Username",
-        description="Name to log in with. Required unless output_dir is set.",
-    ),
-    th.Property(
-        "password",
-        th.StringType,
-        secret=True,
-        title="Password",
-        description="Password, also used where the server asks for it by keyboard-interactive.",
-    ),
-    th.Property(
+    integer("port", "Port of the SFTP server.", default=22, minimum=1, maximum=65_535),
+    text("username", "Login name. Required unless `output_dir` is set."),
+    text("password", "Password. It also answers a keyboard-interactive login.", secret=True),
+    text(
         "private_key",
-        th.StringType,
+        "Private key as text, in OpenSSH or PEM format. Lost line breaks are restored.",
         secret=True,
-        title="Private key",
-        description="Text of a private key, OpenSSH or PEM; lost line breaks are repaired.",
     ),
-    th.Property(
+    text(
         "private_key_file",
-        th.StringType,
-        title="Private key file",
-        description="File that holds the private key; a certificate beside it is offered too.",
+        "Path of a private key file. A certificate next to it (`…-cert.pub`) is offered too.",
     ),
-    th.Property(
-        "private_key_passphrase",
-        th.StringType,
-        secret=True,
-        title="Private key passphrase",
-        description="Passphrase of the private key.",
-    ),
-    th.Property(
+    text("private_key_passphrase", "Passphrase of the private key.", secret=True),
+    text(
         "folder",
-        th.StringType,
+        "Folder on the server, absolute or relative to the login's start folder.",
         default=".",
-        title="Folder",
-        description="Folder on the server, relative to where the login starts, or absolute.",
     ),
-    th.Property(
-        "description",
-        th.StringType,
-        title="Description",
-        description="A note for people; it changes nothing.",
-    ),
-)
-
-TRUST = (
-    th.Property(
-        "host_key",
-        th.StringType,
-        title="Host key",
-        description="The server's key: ssh-ed25519 AAAA… or its fingerprint SHA256:…",
-    ),
-    th.Property(
-        "known_hosts_file",
-        th.StringType,
-        title="Known hosts file",
-        description="File of known host keys; the user's own ~/.ssh/known_hosts when not set.",
-    ),
-    th.Property(
-        "host_key_checking",
-        th.StringType,
-        default="strict",
-        allowed_values=["strict", "off"],
-        title="Host key checking",
-        description="strict, or off: trust any server, with a warning on every run.",
-    ),
-    th.Property(
-        "jump_host",
-        th.StringType,
-        title="Jump host",
-        description=(
-            "Bastion through which the server is reached: user@host:port. Same key and password."
-        ),
-    ),
-    th.Property(
-        "jump_host_key",
-        th.StringType,
-        title="Jump host key",
-        description="The bastion's key, in the forms of host_key; else known_hosts_file counts.",
-    ),
-)
-
-DELIVERY = (
-    th.Property(
-        "connect_timeout",
-        th.NumberType,
-        default=30,
-        title="Connect timeout",
-        description="Seconds to wait for the connection and the login.",
-    ),
-    th.Property(
-        "transfer_timeout",
-        th.NumberType,
-        default=120,
-        title="Transfer timeout",
-        description="Seconds of silence after which a transfer counts as broken.",
-    ),
-    th.Property(
-        "keepalive",
-        th.NumberType,
-        default=30,
-        title="Keepalive",
-        description="Seconds between signs of life on an idle connection; 0 for none.",
-    ),
-    th.Property(
-        "max_retries",
-        th.IntegerType,
-        default=5,
-        title="Max retries",
-        description="Reconnects in a row without progress; a refused login is never tried again.",
-    ),
-    th.Property(
-        "publish",
-        th.StringType,
-        default="rename",
-        allowed_values=["rename", "in_place"],
-        title="Publish",
-        description="rename, or in_place for servers that cannot rename.",
-    ),
-    th.Property(
-        "name_taken",
-        th.StringType,
-        default="new_name",
-        allowed_values=["new_name", "fail"],
-        title="Name taken",
-        description="A file of that name is there already: take a new_name, or fail.",
-    ),
-    th.Property(
-        "create_folder",
-        th.BooleanType,
-        default=False,
-        title="Create folder",
-        description="Make the folder on the server when it is missing.",
-    ),
-    th.Property(
-        "temporary_name",
-        th.StringType,
-        default=".{name}.{run_id}.part",
-        title="Temporary name",
-        description="Name of a file until it is complete; some servers forbid its dot.",
-    ),
-    th.Property(
-        "size_check",
-        th.StringType,
-        default="strict",
-        allowed_values=["strict", "off"],
-        title="Size check",
-        description="strict, or off: for servers that encrypt or translate what they get.",
-    ),
-    th.Property(
-        "output_dir",
-        th.StringType,
-        title="Output folder",
-        description="Deliver into this local folder instead of a server: the preview.",
-    ),
-    th.Property(
-        "preview_rows",
-        th.IntegerType,
-        title="Preview rows",
-        description=(
-            "With output_dir: write only this many rows, count everybody, and note nothing as "
-            "delivered."
-        ),
-    ),
-    th.Property(
-        "spool_dir",
-        th.StringType,
-        title="Spool folder",
-        description="Where files grow before they are sent; a private temporary folder if not set.",
-    ),
-)
-
-REPORT = (
-    th.Property(
-        "rejects_days",
-        th.IntegerType(minimum=0),
-        default=30,
-        title="Rejects days",
-        description=(
-            "Days that lists of rejected records are kept in the spool folder; 0: none is written."
-        ),
-    ),
-    th.Property(
-        "report_dir",
-        th.StringType,
-        title="Report folder",
-        description="Local folder for an HTML page about each run; it holds no personal data.",
-    ),
+    text("description", "A note for your own use. It changes nothing."),
 )
 
 COLUMNS = (
-    th.Property(
+    custom(
         "field_map",
-        th.CustomType({"type": ["object", "array"], "items": {"type": "object"}}),
+        "Lytics field to Mapp header, as a list in column order or as one object. Dots reach into "
+        "objects. An entry may also be an object of `field`, `header`, `type`, `join`, `default` "
+        "and `values`.",
+        {"type": ["object", "array"], "items": {}},
+        "a list or an object of Lytics field to Mapp header",
         required=True,
-        title="Field map",
-        description=(
-            "List of Lytics field to Mapp header, in column order; dots reach into maps. "
-            "Or of {field, header, type, join, default, values}; or one object."
-        ),
     ),
-    th.Property(
+    text(
         "identifier",
-        th.StringType,
+        "Lytics field that identifies a contact. Its column comes first.",
         default="email",
-        title="Identifier",
-        description="The field that identifies a contact; its column comes first.",
+        min_length=1,
     ),
-    th.Property(
+    custom(
         "extra_headers",
-        th.ArrayType(th.StringType),
+        "Headers that your Mapp account has and the list of attributes does not. Accepted with a "
+        "warning.",
+        {"type": ["array"], "items": {"type": ["string"]}},
+        "a list of headers",
         default=[],
-        title="Extra headers",
-        description=(
-            "Headers that this Mapp account knows and the list of attributes does not; accepted "
-            "with a warning."
-        ),
     ),
-    th.Property(
+    boolean(
         "segment_membership",
-        th.BooleanType,
+        "Add `user.CustomAttribute.SegmentMembership` as the last column.",
         default=True,
-        title="Segment membership",
-        description="Add user.CustomAttribute.SegmentMembership as the last column.",
     ),
-    th.Property(
+    text(
         "segment_membership_field",
-        th.StringType,
+        "Lytics field that lists the segments of a profile.",
         default="segments",
-        title="Segment membership field",
-        description="The field that lists a person's segments.",
+        min_length=1,
     ),
 )
 
 FORMAT = (
-    th.Property(
+    text(
         "file_name",
-        th.StringType,
+        "Template of the file name. Placeholders: `{audience_name}`, `{stream_name}`, "
+        "`{timestamp}`, `{date}`, `{run_id}`.",
         default="export-lytics-{audience_name}-{timestamp}.csv",
-        title="File name",
-        description="Also {stream_name}, {date} and {run_id}.",
+        min_length=1,
     ),
-    th.Property(
+    text(
         "timestamp_format",
-        th.StringType,
+        "Format of `{timestamp}`, as in Python's `strftime`.",
         default="%Y%m%dT%H%M%S",
-        title="Timestamp format",
-        description="Format of {timestamp}, as in strftime.",
+        min_length=1,
     ),
-    th.Property(
+    text(
         "timezone",
-        th.StringType,
-        default="UTC",
+        "Time zone of `{timestamp}` and `{date}`, as an IANA name such as `Europe/Berlin`.",
         title="Time zone",
-        description="IANA name of the zone of {timestamp} and {date}.",
+        default="UTC",
+        min_length=1,
     ),
-    th.Property(
+    text(
         "delimiter",
-        th.StringType,
+        "Character between values. The Mapp import job must use the same.",
         default=",",
-        title="Delimiter",
-        description="One character between values; the Mapp import job must say the same.",
+        min_length=1,
+        max_length=1,
     ),
-    th.Property(
+    text(
         "encoding",
-        th.StringType,
+        "Character encoding. The Mapp import job must use the same.",
         default="utf-8",
-        title="Encoding",
-        description="Character encoding; the Mapp import job must say the same.",
+        min_length=1,
     ),
-    th.Property(
-        "line_ending",
-        th.StringType,
-        default="\n",
-        allowed_values=["\n", "\r\n"],
-        title="Line ending",
-        description="Line feed, or carriage return and line feed.",
-    ),
-    th.Property(
+    choice("line_ending", "Line feed, or carriage return and line feed.", ["\n", "\r\n"]),
+    text(
         "list_separator",
-        th.StringType,
+        "Text between the values of a list in one column.",
         default=",",
-        title="List separator",
-        description="Between the values of a list within one column.",
+        min_length=1,
     ),
-    th.Property(
+    number(
         "max_file_size_mb",
-        th.NumberType,
-        default=50,
+        "Maximum size of a file in MB. A larger export is split into numbered files; 0: no limit.",
         title="Max file size",
-        description="A bigger export is split into numbered files; 0: never.",
+        default=50,
+        minimum=0,
     ),
-    th.Property(
+    text(
         "default_country",
-        th.StringType,
-        title="Default country",
-        description=(
-            "ISO code of the country whose mobile numbers are read in national form, such as DE; "
-            "needs target-mapp-sftp[phone]."
-        ),
+        "ISO country code, such as `DE`, for mobile numbers in national format. Needs "
+        "`target-mapp-sftp[phone]`.",
     ),
-    th.Property(
+    choice(
         "too_long",
-        th.StringType,
-        default="cut",
-        allowed_values=["cut", "empty"],
+        "Text that is longer than Mapp stores: `cut` it as Mapp would (a list and the membership "
+        "after the last value that fits), or leave it `empty`. Both are counted. Numbers, dates, "
+        "codes and identifiers are never cut.",
+        ["cut", "empty"],
         title="Too long texts",
-        description=(
-            "A text longer than Mapp stores: cut as Mapp would, a list and the membership behind "
-            "their last whole value; or leave it empty. Counted either way. Numbers, dates, codes "
-            "and identifiers are never cut."
-        ),
     ),
 )
 
 RULES = (
-    th.Property(
+    choice(
         "invalid_records",
-        th.StringType,
-        default="reject",
-        allowed_values=["reject", "fail", "keep"],
-        title="Invalid records",
-        description="A record with a bad identifier: reject it, fail, or keep it.",
+        "Record without a valid identifier: `reject` it, `fail` the run, or `keep` it.",
+        ["reject", "fail", "keep"],
     ),
-    th.Property(
+    custom(
         "max_rejected",
-        th.CustomType(_COUNT_OR_PERCENTAGE),
-        title="Max rejected",
-        description=(
-            'A count or a percentage such as "5%"; more rejects fail the run. Not set: a run whose '
-            "every record was rejected fails."
-        ),
+        "Maximum of rejected records, as a count or a percentage such as `5%`; more fail the run. "
+        "Not set: the run fails if all records are rejected.",
+        _LIMIT,
+        "a count or a percentage such as `5%`",
     ),
-    th.Property(
+    custom(
         "max_emptied",
-        th.CustomType(_COUNT_OR_PERCENTAGE),
-        title="Max emptied",
-        description=(
-            "The same bound for the values of each column that cannot be written and are left "
-            "empty. Not set: a warning from 20% on, and a column that was filled at the last "
-            "delivery and is empty in every row fails the run."
-        ),
+        "Maximum, for each column, of values that cannot be written and are left empty, as a "
+        "count or a percentage; more fail the run. Not set: a warning from 20% on, and the run "
+        "fails if a column that was filled at the last delivery is now empty in every row.",
+        _LIMIT,
+        "a count or a percentage such as `5%`",
     ),
-    th.Property(
+    choice(
         "duplicates",
-        th.StringType,
-        default="first",
-        allowed_values=["first", "keep", "fail"],
-        title="Duplicates",
-        description="The same identifier twice: the first wins, keep both, or fail.",
+        "Same identifier twice: keep the `first` record, `keep` both, or `fail`.",
+        ["first", "keep", "fail"],
     ),
-    th.Property(
+    choice(
         "empty_audience",
-        th.StringType,
-        default="write",
-        allowed_values=["write", "skip", "fail"],
-        title="Empty audience",
-        description="Nobody in it: write a file with only the header, skip it, or fail.",
+        "Nobody in the audience: `write` a file with only the header, `skip` the file, or `fail`.",
+        ["write", "skip", "fail"],
     ),
-    th.Property(
+    custom(
         "max_shrink",
-        th.CustomType(_COUNT_OR_PERCENTAGE),
-        title="Max shrink",
-        description='A percentage such as "20%"; an export that shrank more than this fails.',
+        "Maximum by which an export may be smaller than the last delivered one, as a percentage "
+        "such as `20%`; a smaller one fails the run.",
+        _LIMIT,
+        "a percentage such as `20%`",
     ),
-    th.Property(
+    choice(
         "count_mismatch",
-        th.StringType,
-        default="fail",
-        allowed_values=["fail", "warn"],
-        title="Count mismatch",
-        description="Other than the tap's number of records came: fail, or warn, where a mapper "
-        "between tap and target leaves records out on purpose.",
+        "The number of records differs from the tap's: `fail`, or `warn` if a mapper between tap "
+        "and target filters records.",
+        ["fail", "warn"],
+    ),
+)
+
+TRUST = (
+    text("host_key", "Host key of the server: `ssh-ed25519 AAAA…`, or its fingerprint `SHA256:…`."),
+    text("known_hosts_file", "File with known host keys. Not set: `~/.ssh/known_hosts`."),
+    choice(
+        "host_key_checking",
+        "Host key verification: `strict`, or `off` to accept any server, with a warning on every "
+        "run.",
+        ["strict", "off"],
+    ),
+    text(
+        "jump_host",
+        "Jump host (bastion) to connect through, as `user@host:port`. It gets the same key and "
+        "password.",
+    ),
+    text(
+        "jump_host_key",
+        "Host key of the jump host, in the formats of `host_key`. Not set: `known_hosts_file` "
+        "must have it.",
+    ),
+)
+
+DELIVERY = (
+    number(
+        "connect_timeout",
+        "Timeout in seconds of the connection, and again of the login.",
+        default=30,
+        exclusive_minimum=0,
+        maximum=_DAY_SECONDS,
+    ),
+    number(
+        "transfer_timeout",
+        "Seconds without data before a transfer counts as stalled.",
+        default=120,
+        exclusive_minimum=0,
+        maximum=_DAY_SECONDS,
+    ),
+    number(
+        "keepalive",
+        "Seconds between SSH keepalive packets; 0 disables them.",
+        default=30,
+        minimum=0,
+        maximum=_DAY_SECONDS,
+    ),
+    integer(
+        "max_retries",
+        "Reconnects in a row without progress. A refused login is never retried.",
+        default=5,
+        minimum=0,
+    ),
+    choice(
+        "publish",
+        "`rename`: upload under a temporary name, then rename. `in_place`: for servers that "
+        "cannot rename.",
+        ["rename", "in_place"],
+    ),
+    choice(
+        "name_taken",
+        "A file of that name exists already: take a `new_name`, or `fail`.",
+        ["new_name", "fail"],
+    ),
+    boolean(
+        "create_folder", "Create the folder on the server if it does not exist.", default=False
+    ),
+    text(
+        "temporary_name",
+        "Name of a file during the upload. Some servers do not allow a name with a leading dot.",
+        default=".{name}.{run_id}.part",
+        max_length=100,
+    ),
+    choice(
+        "size_check",
+        "File size on the server after the upload: `strict` compares it, `off` does not, for "
+        "servers that encrypt or convert files.",
+        ["strict", "off"],
+    ),
+    text(
+        "output_dir",
+        "Write the files to this local folder and send nothing: a preview.",
+        title="Output folder",
+    ),
+    integer(
+        "preview_rows",
+        "With `output_dir`: write only this many rows, count all records, and note nothing as "
+        "delivered.",
+        minimum=1,
+    ),
+    text(
+        "spool_dir",
+        "Folder for files before they are sent. Not set: a private temporary folder.",
+        title="Spool folder",
+    ),
+)
+
+REPORT = (
+    integer(
+        "rejects_days",
+        "Days to keep the lists of rejected records in the spool folder; 0 writes none.",
+        default=30,
+        minimum=0,
+    ),
+    text(
+        "report_dir",
+        "Local folder for an HTML report about each run. It holds no personal data.",
+        title="Report folder",
     ),
 )
 
 SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY, *REPORT)
-
-
-def plain_numbers(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Make floats of what the SDK has made of numbers, and leave out what is null.
-
-    A fraction in a configuration file comes as a Decimal, a variable of `--config ENV` as text.
-    """
-    return {
-        name: _number(value, schema["properties"].get(name, {}))
-        for name, value in config.items()
-        if value is not None
-    }
-
-
-def _number(value: object, setting: Mapping[str, Any]) -> object:
-    kinds = setting.get("type", ())
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, str) and "number" in kinds and "string" not in kinds:
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
-
-
-def wrong_setting(error: ValidationError) -> str:
-    """Say which setting has a wrong form and what is expected; the value may be secret."""
-    name = ".".join(str(part) for part in error.absolute_path)
-    expected: Any = error.validator_value
-    if error.validator == "required":
-        # The message is "'field_map' is a required property": a name, no value.
-        return f"{error.message.split(chr(39))[1]}: this setting is required"
-    if error.validator == "enum":
-        choices = (repr(value) for value in expected if value is not None)
-        return f"{name}: must be one of {', '.join(choices)}"
-    if error.validator == "type":
-        kinds = [expected] if isinstance(expected, str) else expected
-        return f"{name}: must be {' or '.join(kind for kind in kinds if kind != 'null')}"
-    if error.validator == "minimum":
-        return f"{name}: must be at least {expected}"
-    return f"{name}: breaks the rule {error.validator}"
-
-
-def unknown_settings(config: Iterable[str], schema: Mapping[str, Any]) -> Iterator[str]:
-    """Name the settings that nobody reads: a misspelt guard would be off without a word.
-
-    Names that begin with an underscore are left alone, as Meltano's own extras do.
-    """
-    known = schema["properties"].keys() | WITHOUT_EFFECT
-    for name in config:
-        if name not in known and not name.startswith("_"):
-            near = nearest(name, known)
-            advice = f"did you mean {near}?" if near else "remove it"
-            yield f"{printable(name)}: there is no such setting; {advice}"
-
-
-def unknown_variables(environ: Iterable[str], schema: Mapping[str, Any]) -> Iterator[str]:
-    """Name the variables that look like a setting and are none.
-
-    Only those that nearly are one: a plugin that inherits from this one, such as
-    `target-mapp-sftp-de`, has variables that begin in the same way.
-    """
-    known = [name.upper() for name in schema["properties"]]
-    for variable in environ:
-        prefix, _, name = variable.partition(VARIABLE_PREFIX)
-        if prefix or not name or name in known:
-            continue
-        found = get_close_matches(name, known, n=1, cutoff=0.85)
-        if found and not name.endswith(f"_{found[0]}"):
-            yield (
-                f"{variable}: there is no such setting; did you mean {VARIABLE_PREFIX}{found[0]}?"
-            )

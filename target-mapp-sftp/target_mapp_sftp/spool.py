@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 _SECONDS_PER_DAY = 86_400
-_DEFAULT_REJECTS_DAYS = 30
 # As contact_file/file.py names them.
 _REJECTS_NAME = re.compile(r".+-rejects(?:_\d+)?\.csv", re.DOTALL)
 
@@ -57,7 +56,7 @@ class Spool:
 
     Args:
         spool_dir: The setting *spool_dir*; the system's temporary folder when not set.
-        rejects_days: The setting *rejects_days*; 30 when not set.
+        rejects_days: The setting *rejects_days*.
 
     Attributes:
         folder: For the files of the run.
@@ -68,15 +67,14 @@ class Spool:
         SpoolDirError: When the root cannot be made, is a link, or belongs to somebody else.
     """
 
-    def __init__(self, spool_dir: str | None = None, *, rejects_days: int | None = None) -> None:
-        days = _DEFAULT_REJECTS_DAYS if rejects_days is None else rejects_days
+    def __init__(self, spool_dir: str | None, *, rejects_days: int) -> None:
         self._root = _open_root(spool_dir)
         rejects_folder = _private_folder(self._root / "rejects")
-        self.rejects_folder = rejects_folder if days else None
+        self.rejects_folder = rejects_folder if rejects_days else None
         self._export_locks: list[TextIO] = []
         with _refusals_told(self._root), _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
-            _remove_old_rejects(rejects_folder, days)
+            _remove_old_rejects(rejects_folder, rejects_days)
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
             lock = _open_private(_lock_path(self.folder))
             fcntl.flock(lock, fcntl.LOCK_EX)

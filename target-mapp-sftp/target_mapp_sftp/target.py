@@ -14,24 +14,23 @@ from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.mapper import SameRecordTransform
-from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.sinks import Sink
 from typing_extensions import override
 
 from target_mapp_sftp.cli import TargetCommand
+from target_mapp_sftp.config import (
+    WITHOUT_EFFECT,
+    RunSettings,
+    completed,
+    unknown_settings,
+    unknown_variables,
+)
 from target_mapp_sftp.errors import SettingsError, StreamMapError, TargetError
 from target_mapp_sftp.messages import MessageError, MessageReader
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run import Run
 from target_mapp_sftp.scan_marks import StreamRoutes, kept
-from target_mapp_sftp.settings import (
-    SETTINGS,
-    WITHOUT_EFFECT,
-    plain_numbers,
-    unknown_settings,
-    unknown_variables,
-    wrong_setting,
-)
+from target_mapp_sftp.settings import SETTINGS
 from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class TargetMappSftp(Target):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_parallelism = 1
-        self.run = Run(self.config, self._routes)
+        self.run = Run(RunSettings.from_config(self.config), self._routes)
         self.unopened_sinks: list[ContactSink] = []
         self._source = ""
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
@@ -139,19 +138,13 @@ class TargetMappSftp(Target):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Private hook: the SDK's own messages repeat the value, which may be a password."""
         self.append_builtin_config(self.config_jsonschema)
-        given = self._config
-        self._config = plain_numbers(given, self.config_jsonschema)
+        given = dict(self._config)
         map_problems = [f"{place}: {what}" for place, what in problems_of(given.get("stream_maps"))]
         if map_problems:
             # The SDK's schema would say no more than "anyOf", or fail on it.
-            del self._config["stream_maps"]
-        # The validator also fills in the defaults.
-        errors = JSONSchemaValidator(self.config_jsonschema).iter_errors(self._config)
-        problems = (
-            *unknown_settings(given, self.config_jsonschema),
-            *(wrong_setting(error) for error in errors),
-            *map_problems,
-        )
+            del given["stream_maps"]
+        self._config, wrong = completed(given, self.config_jsonschema)
+        problems = (*unknown_settings(given, self.config_jsonschema), *wrong, *map_problems)
         for problem in unknown_variables(os.environ, self.config_jsonschema):
             self.logger.warning(problem)
         if problems and raise_errors:

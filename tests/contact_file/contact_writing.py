@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file import ContactFile, FileSettings, PreviousDelivery
+from complete_settings import file_settings
+
+from target_mapp_sftp.contact_file import ContactFile, PreviousDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from target_mapp_sftp.contact_file import FinishedFile
+    from target_mapp_sftp.contact_file import FileSettings, FinishedFile
 
 FIELD_MAP = {"email": "user.Email", "name": "user.FirstName"}
 STARTED_AT = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
@@ -23,7 +25,7 @@ MEMBERSHIP = "user.CustomAttribute.SegmentMembership"
 
 def settings_of(**config: Any) -> FileSettings:
     """Settings with a small map, a bare header where nothing else is asked for."""
-    return FileSettings.from_config({"field_map": FIELD_MAP, "segment_membership": False, **config})
+    return file_settings({"field_map": FIELD_MAP, "segment_membership": False, **config})
 
 
 def contact_file(folder: Path, **options: Any) -> ContactFile:

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
+from complete_settings import file_settings
 
-from target_mapp_sftp.contact_file import FileSettings
 from target_mapp_sftp.contact_file.attributes import standard_attributes
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import CellOptions, FieldType, resolved
@@ -65,7 +65,7 @@ def test_maps_of_the_page_are_right() -> None:
     """The maps shown can be used as they stand."""
     maps = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
-    assert [len(FileSettings.from_config(each).columns) for each in maps] == [3, 4, 5, 5, 3]
+    assert [len(file_settings(each).columns) for each in maps] == [3, 4, 5, 5, 3]
 
 
 @pytest.mark.parametrize(("text", "written"), NUMBERS)

@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import file_settings
 from contact_writing import person, settings_of, write
 
-from target_mapp_sftp.contact_file import FileSettings, MappingError
+from target_mapp_sftp.contact_file import MappingError
 from target_mapp_sftp.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def problems_of(**config: Any) -> list[str]:
     """All problems of settings with a map that has at least an e-mail address."""
-    with pytest.raises(MappingError) as caught:
+    with pytest.raises(SettingsError) as caught:
         settings_of(**config)
     return list(caught.value.details)
 
@@ -155,14 +156,11 @@ def test_right_header(header: str) -> None:
         ),
         (
             {"field_map": {}},
-            "field_map: is empty; name at least one field and its header",
+            "`field_map`: is empty. Name at least one field and its header.",
         ),
         (
             {"field_map": "email"},
-            (
-                "field_map: must be Lytics field to Mapp header, as an object or as a list, or a list of "
-                "{field, header, type, join, default, values}; set it"
-            ),
+            "`field_map`: must be a list or an object of Lytics field to Mapp header.",
         ),
         (
             {"field_map": mapped(None)},  # type: ignore[arg-type]
@@ -272,71 +270,102 @@ def test_wrong_identifier(config: dict[str, Any], problem: str) -> None:
         (
             "file_name",
             "{audience}.csv",
-            "{audience} is no placeholder; did you mean {audience_name}?",
+            "`{audience}` is not a placeholder. Did you mean `{audience_name}`?",
         ),
         (
             "file_name",
             "{x!r}.csv",
-            "{x!r} is no placeholder; use {audience_name}, {timestamp}, {stream_name}, {date}, {run_id}",
+            "`{x!r}` is not a placeholder. Use `{audience_name}`, `{timestamp}`, `{stream_name}`, `{date}`, `{run_id}`.",
         ),
-        ("file_name", "{date.csv", "has a brace that is not closed or not opened; mend it"),
-        ("file_name", "daily/{date}.csv", "names a folder; put that into the setting folder"),
+        ("file_name", "{date.csv", "has a brace without its counterpart. Add or remove one."),
+        ("file_name", "daily/{date}.csv", "contains a folder. Set `folder` to it instead."),
         (
             "file_name",
             ".{date}.csv",
-            "is empty or begins with a dot, which hides a file; change it",
+            "begins with a dot, which hides a file. Remove the dot.",
         ),
         *(
             (
                 "file_name",
                 f"{{date}}.{ending}",
-                f"ends in .{ending.rpartition('.')[2]}, but the file is plain CSV, neither packed nor encrypted; end it in .csv",
+                f"ends in .{ending.rpartition('.')[2]}, but the file is plain CSV, not compressed and not encrypted. End it in .csv.",
             )
             for ending in ("csv.gz", "zip", "csv.GPG", "xlsx")
         ),
         (
             "timezone",
             "Europe/Berln",
-            "'Europe/Berln' is no IANA name; did you mean 'Europe/Berlin'?",
+            "'Europe/Berln' is not an IANA time zone. Did you mean 'Europe/Berlin'?",
         ),
-        ("delimiter", '"', "must be one character, no quote and no line break"),
-        ("delimiter", "\n", "must be one character, no quote and no line break"),
-        ("delimiter", ";;", "must be one character, no quote and no line break"),
-        ("delimiter", "x", "is a letter or digit; use a sign such as , ; | or a tab"),
-        ("list_separator", "\n", "must be text without line breaks, at least one character"),
-        ("list_separator", "", "must be text without line breaks, at least one character"),
-        ("encoding", "utf-9", "'utf-9' is no text encoding; use one such as utf-8 or iso-8859-15"),
+        (
+            "delimiter",
+            '"',
+            "is a quote or a line break. Use a character such as , ; | or a tab.",
+        ),
+        (
+            "delimiter",
+            "\n",
+            "is a quote or a line break. Use a character such as , ; | or a tab.",
+        ),
+        ("delimiter", ";;", "must be text of one character."),
+        ("delimiter", "", "must be text of one character."),
+        ("delimiter", "x", "is a letter or a digit. Use a character such as , ; | or a tab."),
+        (
+            "list_separator",
+            "\n",
+            "has a line break or a control character. Use other text.",
+        ),
+        ("list_separator", "", "must be text that is not empty."),
+        ("file_name", "", "must be text that is not empty."),
+        ("identifier", "", "must be text that is not empty."),
+        ("segment_membership", "yes", "must be true or false."),
+        ("extra_headers", "user.Company", "must be a list of headers."),
+        ("extra_headers", ["user.Company", 5], "must be a list of headers."),
+        (
+            "encoding",
+            "utf-9",
+            "'utf-9' is not a text encoding. Use one such as utf-8 or iso-8859-15.",
+        ),
         (
             "encoding",
             "base64",
-            "'base64' is no text encoding; use one such as utf-8 or iso-8859-15",
+            "'base64' is not a text encoding. Use one such as utf-8 or iso-8859-15.",
         ),
-        ("encoding", "idna", "'idna' is no text encoding; use one such as utf-8 or iso-8859-15"),
-        ("line_ending", "\r", r"must be one of '\n', '\r\n'"),
-        ("invalid_records", "drop", "must be one of 'reject', 'fail', 'keep'"),
-        ("duplicates", "last", "must be one of 'first', 'keep', 'fail'"),
-        ("empty_audience", "no", "must be one of 'write', 'skip', 'fail'"),
-        ("max_rejected", "many", "must be a count or a percentage"),
-        ("max_rejected", "-1", "must be a count or a percentage"),
-        ("max_shrink", "some", "must be a percentage such as 20%"),
-        ("max_file_size_mb", -1, "must be a number, 0 for one file of any size"),
-        ("preview_rows", 0, "must be a whole number of at least 1"),
+        (
+            "encoding",
+            "idna",
+            "'idna' is not a text encoding. Use one such as utf-8 or iso-8859-15.",
+        ),
+        ("line_ending", "\r", r"must be `\n` or `\r\n`."),
+        ("invalid_records", "drop", "must be `reject`, `fail` or `keep`."),
+        ("duplicates", "last", "must be `first`, `keep` or `fail`."),
+        ("empty_audience", "no", "must be `write`, `skip` or `fail`."),
+        ("max_rejected", "many", "must be a count or a percentage such as `5%`."),
+        ("max_rejected", "-1", "must be a count or a percentage such as `5%`."),
+        ("max_rejected", -1, "must be a count or a percentage such as `5%`."),
+        ("max_rejected", True, "must be a count or a percentage such as `5%`."),
+        ("max_emptied", float("nan"), "must be a count or a percentage such as `5%`."),
+        ("max_shrink", "some", "must be a percentage such as `20%`."),
+        ("max_file_size_mb", -1, "must be a number of at least 0."),
+        ("max_file_size_mb", float("inf"), "must be a number of at least 0."),
+        ("preview_rows", 0, "must be a whole number of at least 1."),
+        ("preview_rows", 1.5, "must be a whole number of at least 1."),
         (
             "preview_rows",
             10,
-            "would send the first rows to the server as if they were all; set output_dir, or remove it",
+            "would send the first rows to the server as if they were all. Set `output_dir`, or remove it.",
         ),
     ],
 )
 def test_wrong_setting(setting: str, value: object, problem: str) -> None:
     """Each setting says what is wrong with it and what to do."""
-    assert problems_of(**{setting: value}) == [f"{setting}: {problem}"]
+    assert problems_of(**{setting: value}) == [f"`{setting}`: {problem}"]
 
 
 def test_separator_beyond_the_encoding() -> None:
     """A separator that the encoding cannot write is told."""
     assert problems_of(encoding="iso-8859-15", list_separator="→") == [
-        "list_separator: has a character that iso-8859-15 does not have; use another"
+        "`list_separator`: has a character that iso-8859-15 does not have. Use another one."
     ]
 
 
@@ -346,16 +375,16 @@ def test_all_problems_at_once() -> None:
         field_map={"email": "user.Emial", "a": f"{FREE}ä", "b": f"{FREE}B", "c": f"{FREE}b"},
         timezone="Mars/Base",
         encoding="morse",
-        max_rejected="many",
+        preview_rows=10,
     )
 
     assert [problem.split(":")[0] for problem in problems] == [
         "field_map.email",
         "field_map.a",
         "field_map.c",
-        "encoding",
-        "timezone",
-        "max_rejected",
+        "`timezone`",
+        "`encoding`",
+        "`preview_rows`",
     ]
 
 
@@ -527,7 +556,6 @@ def test_an_extra_header_is_no_identifier() -> None:
                 "",
             )
         ),
-        (5, "must be text"),
     ],
 )
 def test_wrong_extra_header(header: Any, problem: str) -> None:
@@ -556,7 +584,7 @@ def test_a_field_that_is_called_like_a_key_of_the_long_form(field: str) -> None:
 def test_a_membership_without_a_field() -> None:
     """It would be an empty column."""
     assert problems_of(segment_membership=True, segment_membership_field=" ") == [
-        "segment_membership_field: is empty; name the field, or set segment_membership to false"
+        "`segment_membership_field`: is empty. Name the field, or set `segment_membership` to false."
     ]
 
 
@@ -667,7 +695,7 @@ def test_smallest_size_is_a_size() -> None:
 
 def test_settings_that_are_not_given() -> None:
     """Missing settings and nulls mean the defaults of the contract."""
-    settings = FileSettings.from_config(
+    settings = file_settings(
         {"field_map": {"email": "user.Email"}, "delimiter": None, "max_rejected": None}
     )
 

@@ -178,8 +178,8 @@ def test_a_country_that_is_none(country: str) -> None:
         settings_of(default_country=country)
     (problem,) = caught.value.details
     assert problem == (
-        f"default_country: '{country.upper()}' is not the code of a country; use one of ISO 3166 "
-        "with two letters, such as DE or GB"
+        f"`default_country`: '{country.upper()}' is not a country code. Use two letters of ISO "
+        "3166, such as DE or GB."
     )
 
 
@@ -191,8 +191,8 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
         settings_of(default_country="DE")
     (problem,) = caught.value.details
     assert problem == (
-        "default_country: needs the library phonenumbers; install target-mapp-sftp[phone], or "
-        "remove the setting"
+        "`default_country`: needs the library phonenumbers. Install target-mapp-sftp[phone], or "
+        "remove the setting."
     )
 
 

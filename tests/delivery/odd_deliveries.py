@@ -14,10 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from complete_settings import server_settings
 from odd_server import TEMPORARY, Habits, fetched, odd_server
 from staged_server import NO_SUCH_FILE, PERMISSION_DENIED, Fault
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
 
@@ -182,7 +183,7 @@ def deliver(delivery: Delivery, room: Path) -> Kind:
             raise SystemExit(143)
 
     with odd_server(folder, delivery.habits, delivery.faults) as server:
-        settings = ServerSettings.from_config(server.config(**delivery.settings))
+        settings = server_settings(server.config(**delivery.settings))
         target = SftpDestination(settings, run_id="run/7", on_progress=stop, first_wait_seconds=0)
         try:
             target.preflight()

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from complete_settings import server_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from proxy import Fault, proxy
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
 
@@ -49,9 +50,7 @@ def deliver(
         connect_timeout=0.6,
         transfer_timeout=0.6,
     )
-    target = SftpDestination(
-        ServerSettings.from_config(config), run_id=run_id, first_wait_seconds=0
-    )
+    target = SftpDestination(server_settings(config), run_id=run_id, first_wait_seconds=0)
     try:
         return target.publish(files)
     except DeliveryError as error:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
+from complete_settings import server_settings
 from staged_server import PERMISSION_DENIED, Fault, staged_server
 
-from target_mapp_sftp.delivery import ServerSettings
 from target_mapp_sftp.delivery.check import CheckStep, check_server
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ STEPS = ["resolve", "connect", "host key", "login", "folder", "write", "rename",
 
 def check(config: dict[str, Any]) -> list[CheckStep]:
     """All steps that were walked."""
-    return list(check_server(ServerSettings.from_config(config), run_id="run7"))
+    return list(check_server(server_settings(config), run_id="run7"))
 
 
 def test_all_is_well(server: RunningServer, folder: Path) -> None:

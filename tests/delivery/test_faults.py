@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import server_settings
 from staged_server import (
     NO_SUCH_FILE,
     PERMISSION_DENIED,
@@ -16,7 +17,6 @@ from staged_server import (
     staged_server,
 )
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     ConnectionLostError,
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from target_mapp_sftp.delivery import OutgoingFile
+
     MakeFile = Callable[..., OutgoingFile]
 
 RUN_ID = "run7"
@@ -41,7 +43,7 @@ RUN_ID = "run7"
 
 def destination(server: StagedServer, **others: Any) -> SftpDestination:
     """Deliver to *server* without waiting between tries."""
-    settings = ServerSettings.from_config(server.config(**others))
+    settings = server_settings(server.config(**others))
     return SftpDestination(settings, run_id=RUN_ID, first_wait_seconds=0)
 
 

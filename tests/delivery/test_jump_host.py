@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncssh
 import pytest
+from complete_settings import server_settings
 from proxy import Fault, proxy
 from servers import RunningServer, free_port, openssh_server
 from staged_server import PASSWORD, USERNAME, staged_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
 from target_mapp_sftp.delivery.check import check_server
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
@@ -25,6 +25,8 @@ from target_mapp_sftp.delivery.host_keys import HostKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from target_mapp_sftp.delivery import OutgoingFile
 
     MakeFile = Callable[..., OutgoingFile]
 
@@ -70,7 +72,7 @@ def through(bastion: RunningServer, server: RunningServer, **others: Any) -> dic
 
 def destination(config: dict[str, Any]) -> SftpDestination:
     """Deliver without waiting between tries."""
-    return SftpDestination(ServerSettings.from_config(config), run_id="run7", first_wait_seconds=0)
+    return SftpDestination(server_settings(config), run_id="run7", first_wait_seconds=0)
 
 
 def test_delivers(
@@ -88,7 +90,7 @@ def test_delivers(
 
 def test_user_and_port_may_be_left_out() -> None:
     """The user is then the server's, the port SSH's own."""
-    settings = ServerSettings.from_config(
+    settings = server_settings(
         {"host": "h", "username": "u", "password": "p", "jump_host": "[2001:db8::1]"}
     )
     hop = settings.for_jump_host()
@@ -247,7 +249,7 @@ def test_the_check_has_steps_for_it(
 ) -> None:
     """First to the jump host, then from there to the server."""
     config = through(bastion, openssh, folder=str(folder))
-    steps = list(check_server(ServerSettings.from_config(config), run_id="run7"))
+    steps = list(check_server(server_settings(config), run_id="run7"))
 
     assert [step.name for step in steps][:7] == [
         "jump host resolve",
@@ -267,7 +269,7 @@ def test_the_check_stops_at_the_hop_that_fails(
 ) -> None:
     """With what to do about it."""
     config = through(bastion, openssh, jump_host_key=OTHER_KEY)
-    last = list(check_server(ServerSettings.from_config(config), run_id="run7"))[-1]
+    last = list(check_server(server_settings(config), run_id="run7"))[-1]
 
     assert (last.name, last.ok) == ("jump host host key", False)
     assert "set jump_host_key to" in last.advice
@@ -276,7 +278,7 @@ def test_the_check_stops_at_the_hop_that_fails(
 def test_the_servers_password_serves_both(folder: Path, openssh: RunningServer) -> None:
     """The jump host gets the same login unless its user is told."""
     with staged_server(folder) as hop:
-        settings = ServerSettings.from_config(
+        settings = server_settings(
             openssh.config(
                 password=PASSWORD,
                 jump_host=f"{USERNAME}@127.0.0.1:{hop.port}",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
+from complete_settings import server_settings
 from keys import PASSPHRASE, private_key, public_key
 from servers import PASSWORD, RunningServer, make_key, openssh_server, proftpd_server
 from staged_server import PasswordLogin, staged_server
 from typing_extensions import override
 
-from target_mapp_sftp.delivery import ServerSettings
 from target_mapp_sftp.delivery.check import check_server
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import LoginError, NoSftpError, UnreachableError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def log_in(config: dict[str, Any]) -> None:
     """Go the whole way to the folder."""
-    settings = ServerSettings.from_config(config)
+    settings = server_settings(config)
     SftpDestination(settings, run_id="r", first_wait_seconds=0).preflight()
 
 
@@ -185,7 +185,7 @@ class TestCertificates:
         with openssh_server(folder, lines=[f"TrustedUserCAKeys {authority}.pub"]) as server:
             key = make_key(tmp_path / "id", "-t", kind)
             certify(authority, key, server.username)
-            settings = ServerSettings.from_config(server.config(private_key_file=str(key)))
+            settings = server_settings(server.config(private_key_file=str(key)))
             steps = {step.name: step for step in check_server(settings, run_id="r")}
 
         assert steps["login"].message == "logged in by certificate"

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import server_settings
 from odd_deliveries import deliver, drawn
 from odd_server import Habits, fetched, odd_server
 from proxy import Fault as LineFault
@@ -15,7 +16,7 @@ from proxy import proxy
 from servers import openssh_server
 from staged_server import NO_SUCH_FILE, PERMISSION_DENIED, Fault, StagedServer, staged_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
+from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.check import check_server
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 def destination(server: StagedServer, **others: Any) -> SftpDestination:
     """Deliver to *server* without waiting between tries."""
-    settings = ServerSettings.from_config(server.config(**others))
+    settings = server_settings(server.config(**others))
     return SftpDestination(settings, run_id="run7", first_wait_seconds=0)
 
 
@@ -214,7 +215,7 @@ class TestBlind:
                 target.preflight()
             with pytest.raises(UnsafeNameError):
                 target.publish([outgoing()])
-            steps = list(check_server(ServerSettings.from_config(server.config(**own)), run_id="7"))
+            steps = list(check_server(server_settings(server.config(**own)), run_id="7"))
 
             assert "write" not in server.asked
         assert (steps[-1].name, steps[-1].ok) == ("folder", False)
@@ -241,9 +242,7 @@ class TestBlind:
         (folder / file.name).write_text("somebody else's")
         denied = "internal-sftp -P stat,lstat,fstat,opendir,readdir"
         with openssh_server(folder, sftp=denied) as server:
-            settings = ServerSettings.from_config(
-                server.config(folder=str(folder), publish=publish)
-            )
+            settings = server_settings(server.config(folder=str(folder), publish=publish))
             target = SftpDestination(settings, run_id="run7", first_wait_seconds=0)
             assert target.publish([file]) == ("export-lytics-a_2.csv",)
 
@@ -299,10 +298,8 @@ class TestHabits:
         with odd_server(folder, Habits(dots=code)) as server:
             with pytest.raises(WriteRefusedError, match="set temporary_name"):
                 destination(server).publish([outgoing()])
-            steps = list(check_server(ServerSettings.from_config(server.config()), run_id="r"))
-            mended = list(
-                check_server(ServerSettings.from_config(server.config(**own)), run_id="r")
-            )
+            steps = list(check_server(server_settings(server.config()), run_id="r"))
+            mended = list(check_server(server_settings(server.config(**own)), run_id="r"))
             destination(server, **own).publish([outgoing()])
 
         assert "set temporary_name" in steps[-1].advice
@@ -402,7 +399,7 @@ class TestHabits:
     ) -> None:
         """What another tap calls its run makes no path."""
         with staged_server(folder) as server:
-            settings = ServerSettings.from_config(server.config())
+            settings = server_settings(server.config())
             SftpDestination(settings, run_id=run_id).publish([outgoing("a" * 200 + ".csv", 10)])
 
         assert names(folder) == ["a" * 200 + ".csv"]
@@ -422,7 +419,7 @@ class TestConnections:
         cuts = [LineFault("cut", "up", 1_000_000) for _ in range(30)]
         with proxy(openssh.port, cuts) as line:
             config = openssh.config(port=line.port, folder=str(folder), max_retries=1)
-            settings = ServerSettings.from_config(config)
+            settings = server_settings(config)
             SftpDestination(settings, run_id="r", first_wait_seconds=0).publish([file])
             passed = sum(connection["up"] for connection in line.passed)
 
@@ -442,7 +439,7 @@ class TestConnections:
     def test_a_kept_connection_is_used_again(self, folder: Path, outgoing: MakeFile) -> None:
         """Several publications, one login; it ends when it is told to, or after a while."""
         with staged_server(folder) as server:
-            settings = ServerSettings.from_config(server.config())
+            settings = server_settings(server.config())
             target = SftpDestination(settings, run_id="run7", keep_seconds=60)
             target.preflight()
             for number in range(3):
@@ -460,7 +457,7 @@ class TestConnections:
     ) -> None:
         """With no reconnect allowed, the next publication has a connection of its own."""
         with staged_server(folder, [Fault("stat", "hang up", at=2)]) as server:
-            settings = ServerSettings.from_config(server.config(max_retries=0))
+            settings = server_settings(server.config(max_retries=0))
             target = SftpDestination(settings, run_id="run7", keep_seconds=60)
             target.preflight()
             target.publish([outgoing("export-0.csv", 10)])
@@ -472,7 +469,7 @@ class TestConnections:
     def test_an_idle_connection_is_ended(self, folder: Path, outgoing: MakeFile) -> None:
         """Hours may lie between two publications."""
         with staged_server(folder) as server:
-            settings = ServerSettings.from_config(server.config())
+            settings = server_settings(server.config())
             target = SftpDestination(settings, run_id="run7", keep_seconds=0.01)
             target.publish([outgoing("export-0.csv", 10)])
             while target._kept is not None:

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import server_settings
 from servers import RunningServer, openssh_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     FolderError,
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from target_mapp_sftp.delivery import OutgoingFile
+
     MakeFile = Callable[..., OutgoingFile]
 
 
 def destination(server: RunningServer, folder: Path, **others: Any) -> SftpDestination:
     """Deliver into *folder*."""
-    settings = ServerSettings.from_config(server.config(folder=str(folder), **others))
+    settings = server_settings(server.config(folder=str(folder), **others))
     return SftpDestination(settings, run_id="run7", first_wait_seconds=0)
 
 
@@ -100,7 +102,7 @@ def test_a_folder_from_where_the_login_starts(
 ) -> None:
     """A relative folder counts from there."""
     name = f"in {request.node.name}"
-    settings = ServerSettings.from_config(server.config(folder=name, create_folder=True))
+    settings = server_settings(server.config(folder=name, create_folder=True))
 
     SftpDestination(settings, run_id="run7").publish([outgoing()])
 

@@ -7,10 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import server_settings
 from keys import PASSPHRASE, private_key
 from staged_server import PASSWORD, PERMISSION_DENIED, Fault, StagedServer, staged_server
 
-from target_mapp_sftp.delivery import OutgoingFile, ServerSettings, upload
+from target_mapp_sftp.delivery import OutgoingFile, upload
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import TargetError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def destination(server: StagedServer, on_progress: Any = None, **others: Any) -> SftpDestination:
     """Deliver to *server* without waiting between tries."""
-    settings = ServerSettings.from_config(server.config(**others))
+    settings = server_settings(server.config(**others))
     return SftpDestination(settings, run_id="run7", on_progress=on_progress, first_wait_seconds=0)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import server_settings
 from keys import PASSPHRASE, private_key, public_key
 from staged_server import staged_server
 
-from target_mapp_sftp.delivery import ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError, SettingsError
 from target_mapp_sftp.printable import printable
@@ -24,15 +25,15 @@ GOOD: dict[str, Any] = {"host": "sftp.example.com", "username": "mapp", "passwor
 def problems(**changes: Any) -> tuple[str, ...]:
     """What is wrong with good settings after *changes*."""
     with pytest.raises(SettingsError) as caught:
-        ServerSettings.from_config(GOOD | changes)
+        server_settings(GOOD | changes)
     return caught.value.details
 
 
 def test_defaults() -> None:
-    """As the documentation of the settings has them; what is empty or foreign does not count."""
-    settings = ServerSettings.from_config(GOOD | {"folder": None, "port": "", "field_map": {}})
+    """As the documentation of the settings has them; what is empty does not count."""
+    settings = server_settings(GOOD | {"folder": None, "host_key": "", "temporary_name": ""})
 
-    assert settings == ServerSettings(**GOOD)
+    assert settings == server_settings(GOOD)
     assert (settings.port, settings.folder, settings.publish) == (22, ".", "rename")
     assert (settings.connect_timeout, settings.transfer_timeout) == (30, 120)
     assert (settings.keepalive, settings.max_retries, settings.create_folder) == (30, 5, False)
@@ -94,7 +95,7 @@ def test_each_problem_names_its_setting(name: str, value: Any) -> None:
     with_jump = {"jump_host": "bastion"} if name == "jump_host_key" else {}
     (problem,) = problems(**with_jump, **{name: value})
 
-    assert problem.startswith(f"{name}: ")
+    assert problem.startswith(f"`{name}`: ")
     assert printable(problem, limit=1000) == problem
     if isinstance(value, str) and len(value) > 2:
         assert value not in problem
@@ -141,7 +142,7 @@ def test_a_key_in_any_setting_is_never_printed(
 
     found = problems(**changes)
 
-    assert found[0] == f"{name}: this is a private key; set private_key to it instead"
+    assert found[0] == f"`{name}`: this is a private key. Set `private_key` to it instead."
     told = " ".join(found) + caplog.text
     assert not [word for word in key.split() if len(word) > 10 and word in told]
 
@@ -154,11 +155,11 @@ def test_a_key_in_the_setting_of_its_file_is_used(
     key = damage(private_key("ed25519"))[form]
     config = GOOD | {"private_key_file": key}
     try:
-        settings = ServerSettings.from_config(config)
+        settings = server_settings(config)
     except SettingsError as error:
         told = " ".join(error.details)
         assert form in ("cut", "without its label")
-        assert told.startswith("private_key_file: ")
+        assert told.startswith("`private_key_file`: ")
     else:
         assert settings.login_key is not None
         assert len(settings.login_key.load()) == 1
@@ -174,7 +175,7 @@ def test_a_path_in_the_setting_of_a_key_is_told(tmp_path: Path) -> None:
     path = str(tmp_path / "key")
 
     assert problems(private_key=path) == (
-        "private_key: this is a path, not a key; set private_key_file to it",
+        "`private_key`: this is a path, not a key; set private_key_file to it",
     )
 
 
@@ -182,7 +183,9 @@ def test_a_host_key_in_the_setting_of_a_file_is_told() -> None:
     """A line of ssh-keyscan is no path."""
     (problem,) = problems(known_hosts_file=f"sftp.example.com {public_key('ed25519')}")
 
-    assert problem == "known_hosts_file: this is a host key, not a path; set host_key to it instead"
+    assert problem == (
+        "`known_hosts_file`: this is a host key, not a path. Set `host_key` to it instead."
+    )
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
@@ -193,7 +196,7 @@ def test_a_key_file_that_others_may_read_is_warned_of(
     path = tmp_path / "key"
     path.write_text(private_key("ed25519"))
     path.chmod(mode)
-    ServerSettings.from_config(GOOD | {"private_key_file": str(path)})
+    server_settings(GOOD | {"private_key_file": str(path)})
 
     assert ("run `chmod 600` on the file" in caplog.text) == (mode != 0o600)
     assert str(path) not in caplog.text
@@ -205,7 +208,7 @@ def test_a_key_file_made_by_a_powershell_is_read(tmp_path: Path, encoding: str) 
     path = tmp_path / "key"
     path.write_text(private_key("ed25519"), encoding=encoding)
 
-    assert ServerSettings.from_config(GOOD | {"private_key_file": str(path)}).login_key
+    assert server_settings(GOOD | {"private_key_file": str(path)}).login_key
 
 
 def test_a_key_file_is_read_once(tmp_path: Path) -> None:
@@ -213,7 +216,7 @@ def test_a_key_file_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(private_key("ed25519"))
     path.chmod(0o600)
-    settings = ServerSettings.from_config(GOOD | {"private_key_file": str(path)})
+    settings = server_settings(GOOD | {"private_key_file": str(path)})
     path.unlink()
 
     assert settings.login_key is not None
@@ -231,7 +234,7 @@ def test_a_key_file_is_read_once(tmp_path: Path) -> None:
 )
 def test_an_ipv6_address_may_have_brackets(host: str, address: str) -> None:
     """As known_hosts and URLs write it."""
-    settings = ServerSettings.from_config(GOOD | {"host": host})
+    settings = server_settings(GOOD | {"host": host})
 
     assert settings.host == host.strip("[]")
     assert settings.address == address
@@ -240,7 +243,7 @@ def test_an_ipv6_address_may_have_brackets(host: str, address: str) -> None:
 def test_a_key_of_no_jump_host_is_told() -> None:
     """It would be ignored without a word."""
     assert problems(jump_host_key="SHA256:" + "A" * 43)[0].startswith(
-        "jump_host_key: is set without"
+        "`jump_host_key`: is set without"
     )
 
 
@@ -252,7 +255,7 @@ def test_no_message_names_the_login(tmp_path: Path) -> None:
             {"folder": "nowhere"},
             {"username": "invented-name"},
         ):
-            settings = ServerSettings.from_config(server.config(**changes))
+            settings = server_settings(server.config(**changes))
             with pytest.raises(DeliveryError) as caught:
                 SftpDestination(settings, run_id="r", first_wait_seconds=0).preflight()
             assert settings.username not in re.split(r"\W", str(caught.value))
@@ -260,14 +263,15 @@ def test_no_message_names_the_login(tmp_path: Path) -> None:
 
 def test_all_problems_come_at_once() -> None:
     """Nobody has to mend them one by one."""
-    found = problems(host=None, port=0, publish="copy", host_key="x", private_key="x")
+    form = problems(port=0, publish="copy", max_retries=-1)
+    rules = problems(host=None, jump_host="a,b", host_key="x", private_key="x")
 
-    assert [line.split(":")[0] for line in found] == [
-        "host",
-        "port",
-        "publish",
-        "host_key",
-        "private_key",
+    assert [line.split(":")[0] for line in form] == ["`port`", "`max_retries`", "`publish`"]
+    assert [line.split(":")[0] for line in rules] == [
+        "`host`",
+        "`jump_host`",
+        "`host_key`",
+        "`private_key`",
     ]
 
 
@@ -280,14 +284,14 @@ def test_a_key_file_is_read_and_checked(tmp_path: Path) -> None:
     """A wrong passphrase is found before anything is connected."""
     path = tmp_path / "key"
     path.write_text(private_key("ed25519", is_encrypted=True))
-    settings = ServerSettings.from_config(
+    settings = server_settings(
         GOOD | {"private_key_file": str(path), "private_key_passphrase": PASSPHRASE}
     )
 
     assert settings.login_key is not None
     assert len(settings.login_key.load()) == 1
     assert problems(private_key_file=str(path)) == (
-        "private_key_file: it is encrypted; set private_key_passphrase",
+        "`private_key_file`: it is encrypted; set private_key_passphrase",
     )
 
 
@@ -298,7 +302,7 @@ def test_no_secret_is_shown() -> None:
         "private_key": "S3cret!",
         "private_key_passphrase": "S3cret!",
     }
-    settings = ServerSettings(host="h", username="u", **secret)
+    settings = replace(server_settings(GOOD), **secret)
 
     assert "S3cret!" not in repr(settings)
     assert "S3cret!" not in str(problems(**secret))

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from complete_settings import server_settings
 from proxy import Fault, proxy
 from servers import PASSWORD, RunningServer, openssh_server
 from staged_server import PasswordLogin, staged_server
 from typing_extensions import override
 
-from target_mapp_sftp.delivery import ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import (
     ConnectionLostError,
@@ -37,7 +37,7 @@ TIMEOUT_SECONDS = 0.7
 
 def destination(config: dict[str, Any]) -> SftpDestination:
     """Deliver without waiting between tries."""
-    return SftpDestination(ServerSettings.from_config(config), run_id="r", first_wait_seconds=0)
+    return SftpDestination(server_settings(config), run_id="r", first_wait_seconds=0)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
+from complete_settings import server_settings
 from staged_server import host_key, staged_server
 
-from target_mapp_sftp.delivery import ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import AlgorithmError, HostKeyError, ServerSettingsError
 from target_mapp_sftp.delivery.host_keys import HostKey, read_known_hosts
@@ -26,7 +26,7 @@ OTHER = HostKey.parse(OTHER_LINE)
 
 def log_in(config: dict[str, Any]) -> None:
     """Go the whole way to the folder."""
-    settings = ServerSettings.from_config(config)
+    settings = server_settings(config)
     SftpDestination(settings, run_id="r", first_wait_seconds=0).preflight()
 
 
@@ -220,7 +220,7 @@ class TestKnownHostsFile:
             tmp_path, f"@revoked * {OTHER_LINE}", f"sftp.example {OTHER_LINE}", "garbage"
         )
         config = {"host": "sftp.example", "username": "u", "password": "p"}
-        settings = ServerSettings.from_config({**config, "known_hosts_file": str(path)})
+        settings = server_settings({**config, "known_hosts_file": str(path)})
 
         with pytest.raises(HostKeyError, match="marked as revoked"):
             settings.known_host().verify(OTHER, "sftp.example:22")

@@ -192,7 +192,7 @@ def test_a_wrong_form_of_a_setting_never_repeats_its_value(tmp_path: Path) -> No
     result = deliver(tmp_path, [], port="hunter2", password=["hunter2"])
     assert isinstance(result.error, SettingsError)
     assert "hunter2" not in str(result.error) + "".join(result.error.details)
-    assert any(line.startswith("password") for line in result.error.details)
+    assert any(line.startswith("`password`") for line in result.error.details)
 
 
 @given(

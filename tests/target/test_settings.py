@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from target_runs import FIELD_MAP
 
+from target_mapp_sftp.config import unknown_variables
 from target_mapp_sftp.errors import SettingsError
-from target_mapp_sftp.settings import unknown_variables
 from target_mapp_sftp.target import TargetMappSftp
 
 
@@ -21,7 +21,7 @@ def test_a_number_is_one_however_it_is_spelled(spelled: object) -> None:
     target = TargetMappSftp(config={**server, **numbers, "field_map": FIELD_MAP})
 
     assert {name: target.config[name] for name in numbers} == dict.fromkeys(numbers, 2.5)
-    assert target.run.file_settings.max_file_bytes == 2_500_000
+    assert target.run.settings.file.max_file_bytes == 2_500_000
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_a_setting_that_does_not_exist_is_refused(name: str, nearest: str | None
     """A misspelt guard would be off without a word; the nearest name is offered."""
     with pytest.raises(SettingsError) as caught:
         TargetMappSftp(config={"output_dir": "out", "field_map": FIELD_MAP, name: "invented"})
-    advice = f"did you mean {nearest}?" if nearest else "remove it"
-    assert caught.value.details == (f"{name}: there is no such setting; {advice}",)
+    advice = f"Did you mean `{nearest}`?" if nearest else "Remove it."
+    assert caught.value.details == (f"`{name}`: there is no such setting. {advice}",)
 
 
 def test_settings_that_meltano_and_the_sdk_add_are_known() -> None:
@@ -64,8 +64,8 @@ def test_a_variable_that_nearly_is_a_setting_is_named() -> None:
     ]
     assert list(unknown_variables(variables, TargetMappSftp.config_jsonschema)) == [
         (
-            "TARGET_MAPP_SFTP_MAX_SHRNK: there is no such setting; did you mean "
-            "TARGET_MAPP_SFTP_MAX_SHRINK?"
+            "`TARGET_MAPP_SFTP_MAX_SHRNK`: there is no such setting. Did you mean "
+            "`TARGET_MAPP_SFTP_MAX_SHRINK`?"
         )
     ]
 
@@ -77,6 +77,6 @@ def test_a_private_key_in_a_setting_of_another_kind_is_not_printed(name: str) ->
     with pytest.raises(SettingsError) as caught:
         TargetMappSftp(config={"field_map": FIELD_MAP, "output_dir": "out", name: key})
 
-    told = (f"{name}: this is a private key; set private_key to it instead",)
+    told = (f"`{name}`: this is a private key. Set `private_key` to it instead.",)
     assert caught.value.details == told
     assert "b3Blbn" not in str(caught.value)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-DEFAULT_TEMPORARY_NAME = ".{name}.{run_id}.part"
+_TEMPORARY_NAME = ".{name}.{run_id}.part"
 # A folder that holds this many files of one name is not being emptied; somebody must look at it.
 _MOST_NAMES = 99
 # What file systems take.
@@ -128,7 +128,7 @@ class LocalDestination:
         try:
             self._make_folder()
             for file in files:
-                name = temporary_name(DEFAULT_TEMPORARY_NAME, file.name, self._run_id)
+                name = temporary_name(_TEMPORARY_NAME, file.name, self._run_id)
                 parts.append(_LocalPart(file, self._folder / name))
                 self._copy(parts[-1])
             names = tuple([self._name(part) for part in parts])

@@ -213,7 +213,7 @@ class LoginKey:
         try:
             key.load()
         except PrivateKeyProblem as error:
-            raise PrivateKeyProblem(f"{key.setting}: {error}") from None
+            raise PrivateKeyProblem(f"`{key.setting}`: {error}") from None
         return key
 
     @classmethod
@@ -230,11 +230,11 @@ class LoginKey:
             text = _read(path, is_secret=True)
         except OSError as error:
             raise PrivateKeyProblem(
-                f"{name}: the file cannot be read ({error.strerror}); correct the path or its "
-                "permissions"
+                f"`{name}`: the file cannot be read ({error.strerror}). Correct the path or its "
+                "permissions."
             ) from None
         except (RuntimeError, ValueError):
-            raise PrivateKeyProblem(f"{name}: this is not a path; correct it") from None
+            raise PrivateKeyProblem(f"`{name}`: this is not a path. Correct it.") from None
         return cls(name, text, passphrase, _certificate_beside(path))
 
     def load(self) -> tuple[PKey, ...]:

@@ -17,20 +17,12 @@ from target_mapp_sftp.delivery.host_keys import (
     parse_expected,
     read_known_hosts,
 )
-from target_mapp_sftp.delivery.local import DEFAULT_TEMPORARY_NAME
 from target_mapp_sftp.delivery.private_keys import LoginKey, PrivateKeyProblem, looks_like_key
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_SECONDS_OF_A_DAY = 86_400
-_CHOICES = {
-    "host_key_checking": ("strict", "off"),
-    "publish": ("rename", "in_place"),
-    "name_taken": ("new_name", "fail"),
-    "size_check": ("strict", "off"),
-}
 _FOR_JUMP_HOST = {
     "host": "jump_host",
     "port": "jump_host",
@@ -45,9 +37,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Keys may come in several lines, and a note for people may have them.
 _MAY_HAVE_LINES = {"host_key", "jump_host_key", "private_key", "description"}
 _FOR_KEYS = {"private_key", "private_key_file"}
-_KEY_ELSEWHERE = "this is a private key; set private_key to it instead"
+_KEY_ELSEWHERE = "this is a private key. Set `private_key` to it instead."
 _PUBLIC_KEY = re.compile(r"(?:^|\s)(?:ssh-\w+|ecdsa-sha2-\w+) AAAA")
-_MOST_TEMPLATE_CHARACTERS = 100
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 # Mapp's import looks for these.
 _FINAL_ENDINGS = (".csv", ".zip", "{name}")
@@ -90,57 +81,56 @@ class ServerSettings:
 
     host: str
     username: str
-    port: int = DEFAULT_PORT
-    folder: str = "."
-    description: str = ""
-    password: str | None = field(default=None, repr=False)
-    private_key: str | None = field(default=None, repr=False)
-    private_key_file: str | None = field(default=None, repr=False)
-    private_key_passphrase: str | None = field(default=None, repr=False)
-    host_key: str | None = None
-    known_hosts_file: str | None = None
-    host_key_checking: Literal["strict", "off"] = "strict"
-    connect_timeout: float = 30
-    transfer_timeout: float = 120
-    keepalive: float = 30
-    max_retries: int = 5
-    publish: Literal["rename", "in_place"] = "rename"
-    name_taken: Literal["new_name", "fail"] = "new_name"
-    create_folder: bool = False
-    temporary_name: str = DEFAULT_TEMPORARY_NAME
-    size_check: Literal["strict", "off"] = "strict"
-    file_name: str = "export-lytics-{audience_name}-{timestamp}.csv"
-    timestamp_format: str = "%Y%m%dT%H%M%S"
-    jump_host: str | None = None
-    jump_host_key: str | None = None
-    login_key: LoginKey | None = field(default=None, repr=False, metadata={"is_setting": False})
+    port: int
+    folder: str
+    description: str | None
+    password: str | None = field(repr=False)
+    private_key: str | None = field(repr=False)
+    private_key_file: str | None = field(repr=False)
+    private_key_passphrase: str | None = field(repr=False)
+    host_key: str | None
+    known_hosts_file: str | None
+    host_key_checking: Literal["strict", "off"]
+    connect_timeout: float
+    transfer_timeout: float
+    keepalive: float
+    max_retries: int
+    publish: Literal["rename", "in_place"]
+    name_taken: Literal["new_name", "fail"]
+    create_folder: bool
+    temporary_name: str
+    size_check: Literal["strict", "off"]
+    file_name: str
+    timestamp_format: str
+    jump_host: str | None
+    jump_host_key: str | None
+    login_key: LoginKey | None = field(repr=False)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ServerSettings:
-        """Take the settings of the server out of the target's.
+        """Take the settings of the server out of all those of the target.
 
         Args:
-            config: All settings; a value of nothing means the default.
+            config: Every setting in its declared form, None where one is not set.
 
         Raises:
-            ServerSettingsError: With a line in `details` for each problem.
+            ServerSettingsError: With a line for each rule that they break.
         """
-        own = {f.name for f in fields(cls) if f.metadata.get("is_setting", True)}
-        given = {k: v for k, v in config.items() if k in own and v is not None and v != ""}
-        wrong = misplaced(given)
-        values = {name: value for name, value in given.items() if name not in wrong}
-        problems = [f"{name}: {problem}" for name, problem in wrong.items()]
-        problems += _missing(given)
-        problems += [*_wrong_values(values), *_wrong_trust(values)]
+        values = {each.name: config[each.name] for each in fields(cls) if each.name != "login_key"}
+        wrong = misplaced(values)
+        right = {name: value for name, value in values.items() if name not in wrong}
+        problems = [f"`{name}`: {problem}" for name, problem in wrong.items()]
+        problems += [*_missing(values), *_wrong_values(right)]
+        login_key = None
         try:
-            values["login_key"] = LoginKey.from_settings(values)
+            login_key = LoginKey.from_settings(right)
         except PrivateKeyProblem as error:
             problems.append(str(error))
         if problems:
             raise ServerSettingsError(
                 "The settings of the server are wrong; nothing was connected.", tuple(problems)
             )
-        return cls(**{**values, "host": parse_host(values["host"])})
+        return cls(**{**values, "host": parse_host(values["host"])}, login_key=login_key)
 
     @property
     def address(self) -> str:
@@ -164,7 +154,8 @@ class ServerSettings:
             "jump_host": None,
             "jump_host_key": None,
         }
-        return JumpHostSettings(**({f.name: getattr(self, f.name) for f in fields(self)} | own))
+        shared = {each.name: getattr(self, each.name) for each in fields(self)}
+        return JumpHostSettings(**(shared | own))
 
     @property
     def has_unique_names(self) -> bool:
@@ -202,76 +193,45 @@ class ServerSettings:
         return Path(self.known_hosts_file or "~/.ssh/known_hosts").expanduser()
 
 
-def _missing(given: Mapping[str, Any]) -> Iterator[str]:
+def _missing(values: Mapping[str, Any]) -> Iterator[str]:
     for name in ("host", "username"):
-        if name not in given:
-            yield f"{name}: missing; set it, or output_dir to write into a local folder"
-    if "private_key" in given and "private_key_file" in given:
-        yield "private_key: set either this or private_key_file, not both"
-    elif not {"password", "private_key", "private_key_file"} & given.keys():
-        yield "password: missing; set it, or private_key or private_key_file"
-    if "jump_host_key" in given and "jump_host" not in given:
-        yield "jump_host_key: is set without jump_host; set both or neither"
+        if values[name] is None:
+            yield f"`{name}`: missing. Set it, or `output_dir` to write to a local folder."
+    if values["private_key"] and values["private_key_file"]:
+        yield "`private_key`: set either this or `private_key_file`, not both."
+    elif not (values["password"] or values["private_key"] or values["private_key_file"]):
+        yield "`password`: missing. Set it, or `private_key` or `private_key_file`."
+    if values["jump_host_key"] and not values["jump_host"]:
+        yield "`jump_host_key`: is set without `jump_host`. Set both or neither."
 
 
 def _wrong_values(values: Mapping[str, Any]) -> Iterator[str]:
+    """The rules of single settings that a JSON schema cannot say."""
     yield from _unreadable("host", values, parse_host)
     yield from _unreadable("jump_host", values, parse_jump_host)
-    yield from _wrong_numbers(values)
-    for name, choices in _CHOICES.items():
-        if values.get(name, choices[0]) not in choices:
-            yield f"{name}: must be {' or '.join(choices)}"
-    yield from _wrong_temporary_name(values)
-
-
-def _wrong_temporary_name(values: Mapping[str, Any]) -> Iterator[str]:
-    template = values.get("temporary_name", DEFAULT_TEMPORARY_NAME)
-    problem = temporary_name_problem(template, str(values.get("file_name", "")))
-    if problem:
-        yield f"temporary_name: {problem}; such as `{DEFAULT_TEMPORARY_NAME}`"
-
-
-def _wrong_numbers(values: Mapping[str, Any]) -> Iterator[str]:
-    if not _is_number(values.get("port", 1), int) or not 0 < values.get("port", 1) <= MAX_PORT:
-        yield f"port: must be a number from 1 to {MAX_PORT}"
-    for name in ("connect_timeout", "transfer_timeout"):
-        if not _is_seconds(values.get(name, 1)) or values.get(name, 1) == 0:
-            yield f"{name}: must be a number of seconds above 0, up to a day"
-    if not _is_seconds(values.get("keepalive", 0)):
-        yield "keepalive: must be a number of seconds up to a day, or 0 for none"
-    if not _is_number(values.get("max_retries", 0), int) or values.get("max_retries", 0) < 0:
-        yield "max_retries: must be a whole number, or 0 for none"
-
-
-def _is_seconds(value: Any) -> bool:
-    # Also false of NaN, which a JSON file may hold.
-    return _is_number(value, int, float) and 0 <= value <= _SECONDS_OF_A_DAY
-
-
-def _is_number(value: object, *kinds: type) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
-
-
-def _wrong_trust(values: Mapping[str, Any]) -> Iterator[str]:
+    if template := values.get("temporary_name"):
+        problem = temporary_name_problem(template, values["file_name"])
+        if problem:
+            yield f"`temporary_name`: {problem}. Use one such as `.{{name}}.{{run_id}}.part`."
     for name in ("host_key", "jump_host_key"):
         for problem in _unreadable(name, values, parse_expected):
             yield (
-                f"{problem}; it must be a line such as `ssh-ed25519 AAAA…`, as `ssh-keyscan` shows "
-                "it, or a fingerprint `SHA256:…`"
+                f"{problem} Set it to a line such as `ssh-ed25519 AAAA…`, as `ssh-keyscan` shows "
+                "it, or to a fingerprint `SHA256:…`."
             )
     named = values.get("known_hosts_file")
     if named and not _is_file(named):
-        yield "known_hosts_file: there is no such file; correct the path, or set host_key"
+        yield "`known_hosts_file`: there is no such file. Correct the path, or set `host_key`."
 
 
 def _unreadable(
     name: str, values: Mapping[str, Any], parse: Callable[[str], object]
 ) -> Iterator[str]:
-    if name in values:
+    if (text := values.get(name)) is not None:
         try:
-            parse(str(values[name]))
+            parse(text)
         except ValueError as error:
-            yield f"{name}: {error}"
+            yield f"`{name}`: {error}."
 
 
 def _is_file(named: str) -> bool:
@@ -364,31 +324,31 @@ def misplaced(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: problem for name, problem in found.items() if problem}
 
 
-def misplaced_keys(config: Mapping[str, Any]) -> list[str]:
+def misplaced_keys(config: Mapping[str, Any]) -> dict[str, str]:
     """Find private keys in any setting of the target but those that are for them.
 
     Returns:
-        A line for each, to be said before any other check repeats a value.
+        By setting, what is wrong with it, to be said before any other check repeats a value.
     """
-    return [
-        f"{name}: {_KEY_ELSEWHERE}"
+    return {
+        name: _KEY_ELSEWHERE
         for name, text in config.items()
         if name not in _FOR_KEYS and isinstance(text, str) and looks_like_key(text)
-    ]
+    }
 
 
 def _problem(name: str, text: str) -> str:
     if not _is_unicode(text):
-        return "holds characters that are not UTF-8; give it in UTF-8"
+        return "has characters that are not UTF-8. Give it in UTF-8."
     if looks_like_key(text):
         return "" if name in _FOR_KEYS else _KEY_ELSEWHERE
     if name == "known_hosts_file" and _PUBLIC_KEY.search(text):
-        return "this is a host key, not a path; set host_key to it instead"
+        return "this is a host key, not a path. Set `host_key` to it instead."
     if name in _MAY_HAVE_LINES or not _CONTROL.search(text):
         return ""
     return (
-        "holds a line break or another control character, often the last character of a file; "
-        f"remove it{', or set private_key if this is a key' * (name == 'private_key_file')}"
+        "has a line break or another control character, often the last character of a file. "
+        f"Remove it{', or set `private_key` if this is a key' * (name == 'private_key_file')}."
     )
 
 
@@ -400,15 +360,13 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def temporary_name_problem(template: object, file_name: str) -> str:
+def temporary_name_problem(template: str, file_name: str) -> str:
     """What is wrong with a template of temporary names; nothing when nothing is.
 
     Args:
         template: The setting *temporary_name*.
         file_name: The setting *file_name*, whose ending it must not have.
     """
-    if not isinstance(template, str) or len(template) > _MOST_TEMPLATE_CHARACTERS:
-        return f"must be a text of at most {_MOST_TEMPLATE_CHARACTERS} characters"
     if re.search(r"[/\\]|[^ -~]", template):
         return "must be a name of plain letters, digits and signs, without / and \\"
     names = _PLACEHOLDER.findall(template)
