@@ -7,9 +7,9 @@
     └── DeliveryError   exit 5   the folder could not be reached or written: look at the server
 
 A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.
-Each room of the package derives its own errors from these. A message is one line: what failed,
-with which setting, row number or column, and what to do. It never holds a secret or a person's
-data.
+Those of the file stand here with their groups, those of the way to the server in
+`delivery/errors.py`. A message is one line: what failed, with which setting, row number or column,
+and what to do. It never holds a secret or a person's data.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ class SettingsError(TargetError):
 
     exit_code = 2
     is_final = True
+
+
+class MappingError(SettingsError):
+    """The field map or another setting of the file breaks a rule of Mapp's.
+
+    Args:
+        message: One line.
+        details: Every problem, each as `setting: problem; what to do`.
+    """
 
 
 class StreamMapError(SettingsError):
@@ -118,6 +127,46 @@ class DataError(TargetError):
     exit_code = 4
 
 
+class InvalidRecordError(DataError):
+    """A record has a bad identifier, and *invalid_records* is `fail`."""
+
+
+class TooManyRejectedError(DataError):
+    """More records were left out than *max_rejected* allows."""
+
+
+class AllRejectedError(DataError):
+    """People came and none of them is acceptable, and no *max_rejected* allows that."""
+
+
+class TooManyEmptiedError(DataError):
+    """More values of a column cannot be written than *max_emptied* allows."""
+
+
+class ColumnLostError(DataError):
+    """A column that the last delivery filled is empty, and no *max_emptied* allows that."""
+
+
+class DuplicateError(DataError):
+    """An identifier came twice, and *duplicates* is `fail`."""
+
+
+class EmptyAudienceError(DataError):
+    """Nobody is in the file, and *empty_audience* does not allow it."""
+
+
+class ShrunkError(DataError):
+    """The file has shrunk more than *max_shrink* allows since the last delivery."""
+
+
+class RowTooLongError(DataError):
+    """A single row does not fit into a file of *max_file_size_mb*."""
+
+
+class LostRecordsError(DataError):
+    """Rows, rejects and duplicates do not add up to the records received: a fault of this code."""
+
+
 class DeliveryError(TargetError):
     """The files could not be delivered.
 
@@ -134,6 +183,10 @@ class DeliveryError(TargetError):
     fetched: tuple[str, ...] = ()
     left_in_folder: tuple[str, ...] = ()
     in_doubt: tuple[str, ...] = ()
+
+
+class SpoolFullError(DeliveryError):
+    """The file cannot be written where it is to grow."""
 
 
 def _named(streams: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from contact_writing import contact_file, person, write
 
-from target_mapp_sftp.contact_file.errors import (
+from target_mapp_sftp.errors import (
     AllRejectedError,
     ColumnLostError,
     EmptyAudienceError,

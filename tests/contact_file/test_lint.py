@@ -10,8 +10,7 @@ import pytest
 from complete_settings import file_settings
 from contact_writing import person, settings_of, write
 
-from target_mapp_sftp.contact_file import MappingError
-from target_mapp_sftp.errors import SettingsError
+from target_mapp_sftp.errors import MappingError, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

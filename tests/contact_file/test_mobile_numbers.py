@@ -13,9 +13,9 @@ from contact_writing import person, settings_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file import MappingError
 from target_mapp_sftp.contact_file.normalization import MobileReader, countries
 from target_mapp_sftp.contact_file.values import BadValueError
+from target_mapp_sftp.errors import MappingError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from contact_writing import MEMBERSHIP, contact_file, person, read_csv, write
 
-from target_mapp_sftp.contact_file.errors import (
+from target_mapp_sftp.errors import (
+    DataError,
     DuplicateError,
     EmptyAudienceError,
     InvalidRecordError,
@@ -18,7 +19,6 @@ from target_mapp_sftp.contact_file.errors import (
     ShrunkError,
     TooManyRejectedError,
 )
-from target_mapp_sftp.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

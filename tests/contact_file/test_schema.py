@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from contact_writing import contact_file, person, read_csv
 
-from target_mapp_sftp.contact_file import MappingError
+from target_mapp_sftp.errors import MappingError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from contact_writing import MEMBERSHIP, person, settings_of, write
 
-from target_mapp_sftp.contact_file import MappingError
+from target_mapp_sftp.errors import MappingError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from contact_writing import person, settings_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file import MappingError
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
+from target_mapp_sftp.errors import MappingError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,7 +32,6 @@ from tap_lytics.errors import (
 )
 from tap_lytics.errors import SettingsError as TapSettingsError
 from target_mapp_sftp import errors, messages, run, spool, state
-from target_mapp_sftp.contact_file import errors as file_errors
 from target_mapp_sftp.delivery import errors as delivery
 from target_mapp_sftp.errors import TargetError
 
@@ -67,7 +66,7 @@ WITHIN = {
     # A STATE nested just below the depth at which it cannot be read; see test_state.py.
     state.StateNotEncodableError,
     # A fault of this code, which no input brings about.
-    file_errors.LostRecordsError,
+    errors.LostRecordsError,
 }
 assert _tap
 assert _target
@@ -238,7 +237,7 @@ def _(folder: Path) -> Ending:
 # … the settings
 
 
-@provokes(file_errors.MappingError)
+@provokes(errors.MappingError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, field_map=[{"email": "user.Email"}, {"nmae": "user.FirstName"}])
 
@@ -262,58 +261,58 @@ def _(folder: Path) -> Ending:
 # … the people
 
 
-@provokes(file_errors.InvalidRecordError)
+@provokes(errors.InvalidRecordError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), record(1, email="nobody")], invalid_records="fail")
 
 
-@provokes(file_errors.TooManyRejectedError)
+@provokes(errors.TooManyRejectedError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), record(1, email="nobody")], max_rejected="0")
 
 
-@provokes(file_errors.AllRejectedError)
+@provokes(errors.AllRejectedError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), record(1, email="nobody"), record(2, email=None)])
 
 
-@provokes(file_errors.TooManyEmptiedError)
+@provokes(errors.TooManyEmptiedError)
 def _(folder: Path) -> Ending:
     people = [record(1, name="1987-02-18"), record(2, name="soon")]
     born = {"email": "user.Email", "name": "user.DateOfBirth"}
     return target(folder, [schema(), *people], field_map=born, max_emptied="10%")
 
 
-@provokes(file_errors.ColumnLostError)
+@provokes(errors.ColumnLostError)
 def _(folder: Path) -> Ending:
     before = {"rows": 60, "filled": {"user.Email": 60, "user.FirstName": 58}}
     people = [record(number, name=None) for number in range(60)]
     return target(folder, [mark("pending", delivered=before), schema(), *people, mark("complete")])
 
 
-@provokes(file_errors.DuplicateError)
+@provokes(errors.DuplicateError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), record(1), record(1)], duplicates="fail")
 
 
-@provokes(file_errors.EmptyAudienceError)
+@provokes(errors.EmptyAudienceError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema()], empty_audience="fail")
 
 
-@provokes(file_errors.ShrunkError)
+@provokes(errors.ShrunkError)
 def _(folder: Path) -> Ending:
     before = {"rows": 100, "at": "2026-11-23T00:00:41Z"}
     first = mark("pending", delivered=before)
     return target(folder, [first, *WHOLE[1:]], max_shrink="20%")
 
 
-@provokes(file_errors.RowTooLongError)
+@provokes(errors.RowTooLongError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, max_file_size_mb=0.0001)
 
 
-@provokes(file_errors.SpoolFullError)
+@provokes(errors.SpoolFullError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), *records(20_000)], before="ulimit -f 64; ")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from target_runs import deliver, mark, record, schema
 
-from target_mapp_sftp.contact_file.errors import AllRejectedError, ColumnLostError, ShrunkError
+from target_mapp_sftp.errors import AllRejectedError, ColumnLostError, ShrunkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

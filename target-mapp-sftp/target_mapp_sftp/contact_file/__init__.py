@@ -1,15 +1,15 @@
 """The contact file Mapp reads: which columns, which values, which rows.
 
-No Singer SDK and no SSH in here. Rooms: what is asked for (`settings`, `field_map`, `lint`), Mapp's
-rules (`attributes`), a value's way to text (`columns`, `values`, `normalization`, `cells`, `row`),
-and the file (`file`, `parts`, `guards`).
+No Singer SDK and no SSH in here. Modules: what is asked for (`settings`, `field_map`, `lint`),
+Mapp's rules (`attributes`), from a value to text (`columns`, `values`, `normalization`, `cells`,
+`row`), and the file (`file`, `parts`, `guards`).
 """
 
-from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile
 from target_mapp_sftp.contact_file.guards import Counts, PreviousDelivery
 from target_mapp_sftp.contact_file.parts import FilePart
 from target_mapp_sftp.contact_file.settings import FileSettings
+from target_mapp_sftp.errors import MappingError
 
 __all__ = [
     "ContactFile",

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TextIO
 
 from target_mapp_sftp.contact_file.columns import reach
-from target_mapp_sftp.contact_file.errors import DuplicateError, InvalidRecordError, SpoolFullError
 from target_mapp_sftp.contact_file.guards import (
     Counts,
     require_allowed,
@@ -31,6 +30,7 @@ from target_mapp_sftp.contact_file.values import (
     clean,
     to_string,
 )
+from target_mapp_sftp.errors import DuplicateError, InvalidRecordError, SpoolFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.contact_file.errors import (
+from target_mapp_sftp.errors import (
     AllRejectedError,
     ColumnLostError,
     EmptyAudienceError,

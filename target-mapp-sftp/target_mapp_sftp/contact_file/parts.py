@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.contact_file.errors import RowTooLongError, SpoolFullError
 from target_mapp_sftp.contact_file.normalization import fold
+from target_mapp_sftp.errors import RowTooLongError, SpoolFullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from target_mapp_sftp.contact_file.attributes import nearest, rules_of
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import CellOptions, reach, resolve
-from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.normalization import SAME, fold_into
 from target_mapp_sftp.contact_file.values import (
     BadValueError,
@@ -18,6 +17,7 @@ from target_mapp_sftp.contact_file.values import (
     row_encoding,
     to_string,
 )
+from target_mapp_sftp.errors import MappingError
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from target_mapp_sftp.contact_file.attributes import attribute_of, nearest, time_zones
-from target_mapp_sftp.contact_file.errors import MappingError
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
 from target_mapp_sftp.contact_file.lint import (
     MEMBERSHIP_HEADER,
@@ -25,6 +24,7 @@ from target_mapp_sftp.contact_file.lint import (
 from target_mapp_sftp.contact_file.normalization import EXTRA, countries, is_installed
 from target_mapp_sftp.contact_file.parts import PLACEHOLDERS, placeholders_of, promised_format
 from target_mapp_sftp.contact_file.values import holds
+from target_mapp_sftp.errors import MappingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
