@@ -103,6 +103,7 @@ def text_of(
         ("date", datetime(1988, 2, 29, tzinfo=UTC), "1988-02-29"),
         ("json", ["a", 1], '["a",1]'),
         ("json", "a", '"a"'),
+        ("json", {"a": [None, "NaN", 1.5]}, '{"a":[null,"NaN",1.5]}'),
     ],
 )  # fmt: skip
 def test_value_of_a_type(name: str, value: Any, text: str) -> None:
@@ -136,6 +137,10 @@ def test_value_of_a_type(name: str, value: Any, text: str) -> None:
         ("string", math.inf),
         ("string", object()),
         ("json", {"a": object()}),
+        ("json", [math.inf]),
+        ("json", {"a": [[math.nan]]}),
+        ("string", {"a": {"b": Decimal("NaN")}}),
+        ("string", [[Decimal("-Infinity")]]),
         ("string", "x" * 2001),
     ],
 )

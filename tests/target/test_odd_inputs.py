@@ -29,13 +29,25 @@ DEEP = 2000
     [
         ("NaN", ""),
         ("-Infinity", ""),
+        ('{"a": [NaN]}', ""),
+        ('[["x", NaN], "y"]', "y"),
         (r'"\ud83d"', ""),
         (r'"\ud83d\ude00"', "😀"),
         ("9" * 5000, ""),
         ("[" * 900 + "]" * 900, ""),
         ("1e999999999", ""),
     ],
-    ids=["NaN", "infinity", "half an emoji", "emoji", "5000 digits", "deep", "exponent"],
+    ids=[
+        "NaN",
+        "infinity",
+        "NaN in a map",
+        "NaN in a list",
+        "half an emoji",
+        "emoji",
+        "5000 digits",
+        "deep",
+        "exponent",
+    ],
 )
 def test_a_value_that_other_writers_of_json_put_out_ends_no_run(
     tmp_path: Path, value: str, cell: str

@@ -63,6 +63,7 @@ _ZERO_TIME = re.compile(
 _ZERO_DAY = date(1, 1, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORDS = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
+_MAYBE_NO_NUMBER = re.compile(rb"null|NaN|Infinity").search
 _encode_json = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
@@ -75,11 +76,31 @@ class BadValueError(ValueError):
 
 
 def to_json(value: Any) -> str:
-    """Write any value as compact JSON, keys in order."""
+    """Write any value as compact JSON, keys in order.
+
+    JSON has no NaN and no infinity: a value that holds one cannot be written.
+    """
     try:
-        return _encode_json(value).decode()
+        written = _encode_json(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadValueError("not writable as JSON") from error
+    # The encoder writes such a float as null, and such a Decimal as its name.
+    if _MAYBE_NO_NUMBER(written) and not _holds_only_numbers(value):
+        raise BadValueError("not writable as JSON")
+    return written.decode()
+
+
+def _holds_only_numbers(value: Any) -> bool:
+    """Whether every number in a value is finite."""
+    values = [value]
+    for each in values:
+        if isinstance(each, dict):
+            values += each.values()
+        elif isinstance(each, (list, tuple)):
+            values += each
+        elif isinstance(each, (float, Decimal)) and not _is_number(each):
+            return False
+    return True
 
 
 def to_string(value: Any) -> str:
