@@ -9,18 +9,23 @@ import logging
 import sys
 import tempfile
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from complete_settings import server_settings
 from odd_server import TEMPORARY, Habits, fetched, odd_server
 from staged_server import NO_SUCH_FILE, PERMISSION_DENIED, Fault
+from typing_extensions import override
 
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Kind = Literal[
     "delivered", "failed needlessly", "failed, nothing there", "failed, and told", "stopped"
@@ -176,15 +181,10 @@ def deliver(delivery: Delivery, room: Path) -> Kind:
         files.append(OutgoingFile(path, f"export-{number}.csv", size))
     if delivery.taken:
         (folder / files[0].name).write_bytes(_STRANGERS)
-    last = files[-1].name
-
-    def stop(label: str, *_: object) -> None:
-        if delivery.stops and label.startswith(last):
-            raise SystemExit(143)
-
-    with odd_server(folder, delivery.habits, delivery.faults) as server:
+    stopping = _stopped_at(files[-1].name) if delivery.stops else nullcontext()
+    with odd_server(folder, delivery.habits, delivery.faults) as server, stopping:
         settings = server_settings(server.config(**delivery.settings))
-        target = SftpDestination(settings, run_id="run/7", on_progress=stop, first_wait_seconds=0)
+        target = SftpDestination(settings, run_id="run/7", first_wait_seconds=0)
         try:
             target.preflight()
             outcome: tuple[str, ...] | DeliveryError | None = target.publish(files)
@@ -194,6 +194,32 @@ def deliver(delivery: Delivery, room: Path) -> Kind:
             outcome = None
     # What the server has begun, and what is its own way of being late, is over by now.
     return _judge(delivery, folder, outcome)
+
+
+class _Stop(logging.Handler):
+    """Raises at the log line of a file's upload, as a signal does."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._text = f"Upload of {name}"
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(self._text):
+            raise SystemExit(143)
+
+
+@contextmanager
+def _stopped_at(name: str) -> Iterator[None]:
+    logger = logging.getLogger("target-mapp-sftp")
+    handler, level = _Stop(name), logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _judge(

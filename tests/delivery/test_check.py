@@ -97,7 +97,7 @@ def test_a_size_that_is_not_told_is_said(folder: Path) -> None:
         steps = {step.name: step for step in check(server.config())}
 
     assert steps["write"].ok
-    assert "does not tell the size" in steps["write"].message
+    assert "does not show the size" in steps["write"].message
 
 
 def test_a_missing_folder_is_made_when_asked_for(folder: Path) -> None:

@@ -262,7 +262,7 @@ class TestRefusals:
         gone = Fault("open", "nothing", first=(folder / "in").rmdir, at=1)
         with (
             staged_server(folder, [gone]) as server,
-            pytest.raises(FolderError, match="not there any more"),
+            pytest.raises(FolderError, match="no longer there"),
         ):
             destination(server, folder="in").publish([outgoing()])
 
@@ -313,7 +313,7 @@ class TestRefusals:
         with staged_server(folder, faults) as server, pytest.raises(RenameRefusedError) as caught:
             destination(server).publish(files)
 
-        assert "export-1.csv is published and could not be taken back" in caught.value.details[0]
+        assert "export-1.csv is published and could not be removed" in caught.value.details[0]
 
     def test_a_half_done_rename_whose_other_half_must_stay(
         self, folder: Path, outgoing: MakeFile
@@ -367,7 +367,7 @@ class TestSizes:
             target.publish([outgoing("export-b.csv")])
 
         assert names(folder) == ["export-a.csv", "export-b.csv"]
-        assert caplog.text.count("does not tell the sizes of files") == 1
+        assert caplog.text.count("does not show the sizes of files") == 1
 
     def test_a_server_that_forbids_stat_is_asked_for_its_list(
         self, folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
@@ -376,7 +376,7 @@ class TestSizes:
         with staged_server(folder, [Fault("lstat", code=PERMISSION_DENIED)]) as server:
             destination(server).publish([outgoing()])
 
-        assert "does not tell" not in caplog.text
+        assert "does not show" not in caplog.text
 
     def test_bytes_that_did_not_arrive_are_sent_anew(
         self, folder: Path, outgoing: MakeFile
@@ -497,7 +497,7 @@ class TestNames:
         fault = Fault("mkdir", code=PERMISSION_DENIED, text="Permission denied")
         with (
             staged_server(folder, [fault]) as server,
-            pytest.raises(FolderError, match=r"cannot be made.*Permission denied"),
+            pytest.raises(FolderError, match=r"cannot be created.*Permission denied"),
         ):
             destination(server, folder="in", create_folder=True).preflight()
 

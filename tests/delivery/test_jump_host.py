@@ -301,5 +301,5 @@ def test_off_is_said_of_both(
     config = through(bastion, openssh, host_key=None, jump_host_key=None, host_key_checking="off")
     destination(config).preflight()
 
-    both = f"jump host 127.0.0.1:{bastion.port} and 127.0.0.1:{openssh.port} is trusted"
+    both = f"jump host 127.0.0.1:{bastion.port} and 127.0.0.1:{openssh.port} is not verified"
     assert both in caplog.text

@@ -69,7 +69,7 @@ class TestFetched:
         assert "export-1.csv was published and is no longer in the folder" in error.details[0]
         assert names(folder) == []
 
-    def test_what_was_taken_back_is_said(
+    def test_what_was_removed_again_is_said(
         self, folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
     ) -> None:
         """For a moment it was there, and somebody may have seen it."""
@@ -80,7 +80,7 @@ class TestFetched:
         ):
             destination(server).publish(files)
 
-        assert "export-1.csv was published, and is taken back" in caplog.text
+        assert "export-1.csv was published, and was removed again" in caplog.text
         assert (caught.value.fetched, caught.value.left_in_folder) == ((), ())
 
     @pytest.mark.parametrize("publish", ["rename", "in_place"])
@@ -103,7 +103,7 @@ class TestFetched:
         """Where nobody can tell whether all of it was fetched, a person must look."""
         file = outgoing()
         with odd_server(folder, Habits(fetches=fetches)) as server:
-            with pytest.raises(OutcomeUnknownError, match="most probably it has been fet") as error:
+            with pytest.raises(OutcomeUnknownError, match="most probably it was fet") as error:
                 destination(server, publish=publish).publish([file])
 
             assert server.asked.count("open") == 1
@@ -151,6 +151,18 @@ class TestRenames:
             destination(server).publish([outgoing()])
 
         assert len(fetched(folder)) == 1
+
+    @pytest.mark.parametrize("effect", ["hang up", "lose"])
+    def test_one_that_left_both_names_and_broke_when_one_was_removed(
+        self, folder: Path, outgoing: MakeFile, effect: Any
+    ) -> None:
+        """The file has its name already, and is not published under another one as well."""
+        file = outgoing()
+        fault = Fault("remove", effect, at=1)
+        with odd_server(folder, Habits(rename="after linking"), [fault]) as server:
+            assert destination(server).publish([file]) == (file.name,)
+
+        assert names(folder) == [file.name]
 
     def test_one_that_is_answered_and_not_done(self, folder: Path, outgoing: MakeFile) -> None:
         """It is noticed, and nothing hidden stays."""
@@ -274,7 +286,7 @@ class TestBlind:
             destination(server).publish([outgoing()])
 
         assert names(folder) == ["export-lytics-a.csv"]
-        assert "does not tell the sizes" in caplog.text
+        assert "does not show the sizes" in caplog.text
 
     def test_a_listed_name_in_another_encoding(self, folder: Path, outgoing: MakeFile) -> None:
         """Somebody else's file may be called anything."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import asyncssh
 import pytest
-from paramiko import ChannelException
+from paramiko import AuthenticationException, ChannelException
 from paramiko.message import Message
-from staged_server import PASSWORD, PERMISSION_DENIED, USERNAME, Fault, staged_server
+from staged_server import (
+    PASSWORD,
+    PERMISSION_DENIED,
+    USERNAME,
+    Fault,
+    PasswordLogin,
+    staged_server,
+)
+from typing_extensions import override
 
-from target_mapp_sftp.delivery.connection import close
 from target_mapp_sftp.delivery.paramiko_patches import (
     PendingWrites,
     SftpClient,
@@ -41,7 +50,7 @@ def client(server: StagedServer) -> Iterator[tuple[Transport, SftpClient]]:
         channel.invoke_subsystem("sftp")
         yield transport, SftpClient(channel)
     finally:
-        close(transport)
+        transport.disconnect()
 
 
 def test_a_refusal_keeps_its_code_and_words(folder: Path) -> None:
@@ -86,10 +95,9 @@ def test_writes_are_answered_one_by_one(folder: Path) -> None:
             sftp.send_write(writes, handle, b"0123456789")
         assert (len(writes), writes.sent_bytes, writes.held_bytes) == (4, 40, 0)
 
-        sftp.read_answer()
-        sftp.read_answer()
+        sftp.read_answers(writes, 2)
         with pytest.raises(StatusError):
-            sftp.read_answer()
+            sftp.read_answers(writes, 1)
 
     assert writes.held_bytes == 20
 
@@ -114,7 +122,7 @@ def test_opening_what_exists_keeps_its_bytes(folder: Path) -> None:
         handle = sftp.open_existing("x")
         writes = PendingWrites(3)
         sftp.send_write(writes, handle, b"DEF")
-        sftp.read_answer()
+        sftp.read_answers(writes, 0)
         sftp.close_handle(handle)
 
     assert (folder / "x").read_text() == "abcDEF"
@@ -130,6 +138,84 @@ def test_the_algorithms_a_server_offers_are_remembered(folder: Path) -> None:
         assert transport.offered["cipher"] == ["aes256-ctr"]
         assert transport.offered["MAC"] == ["hmac-sha2-512"]
         assert "curve25519-sha256" in transport.offered["key exchange"]
+
+
+class BusyLogin(PasswordLogin):
+    """Disconnects whoever asks to log in."""
+
+    @override
+    def begin_auth(self, username: str) -> bool:
+        self._connection.disconnect(asyncssh.DISC_TOO_MANY_CONNECTIONS, "Come back\x07 later")
+        return True
+
+
+def test_the_reason_of_a_disconnect_is_remembered(folder: Path) -> None:
+    """Its code and its text, safe to print."""
+    with staged_server(folder, login=BusyLogin) as server:
+        transport = Transport(socket.create_connection(("127.0.0.1", server.port)))
+        transport.start_client()
+        with pytest.raises(AuthenticationException):
+            transport.auth_password(USERNAME, PASSWORD, fallback=False)
+        transport.disconnect()
+
+    assert (transport.disconnect_code, transport.disconnect_reason) == (12, "Come back later")
+
+
+def test_an_early_answer_to_a_login_is_not_missed(folder: Path) -> None:
+    """Also one that comes before the request has returned; the library forgets that one."""
+    with staged_server(folder) as server:
+        transport: Any = Transport(socket.create_connection(("127.0.0.1", server.port)))
+        transport.auth_timeout = 5
+        transport.start_client()
+        transport.ensure_session()
+        send = transport._send_message
+
+        def send_and_dawdle(message: Message) -> None:
+            send(message)
+            time.sleep(0.5)
+
+        transport._send_message = send_and_dawdle
+        began = time.monotonic()
+        assert transport.auth_password(USERNAME, PASSWORD, fallback=False) == []
+        transport.disconnect()
+
+    assert time.monotonic() - began < 4
+
+
+def test_a_failed_handshake_leaves_no_timer() -> None:
+    """The library starts one that would keep the process alive."""
+    near, far = socket.socketpair()
+    transport = Transport(near)
+    transport.handshake_timeout = 60
+    transport.start_client(event=threading.Event())
+    far.send(b"SSH-2.0-silent\r\n")
+    deadline = time.monotonic() + 5
+    while not _timers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _timers()
+
+    transport.disconnect()
+    far.close()
+
+    deadline = time.monotonic() + 5
+    while _timers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _timers()
+
+
+def _timers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+
+def test_entries_are_shown_as_they_come(folder: Path) -> None:
+    """With names that are not UTF-8, and with their sizes."""
+    (folder / "a.csv").write_bytes(b"12345")
+    (folder / os.fsdecode(b"caf\xe9.csv")).touch()
+    with staged_server(folder) as server, client(server) as (_, sftp):
+        entries = dict(entry for batch in sftp.entries(".") for entry in batch)
+
+    assert entries[b"a.csv"].st_size == 5
+    assert b"caf\xe9.csv" in entries
 
 
 def test_the_login_service_is_not_waited_for_for_ever() -> None:

@@ -4,31 +4,58 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from complete_settings import server_settings
 from keys import PASSPHRASE, private_key
 from staged_server import PASSWORD, PERMISSION_DENIED, Fault, StagedServer, staged_server
+from typing_extensions import override
 
 from target_mapp_sftp.delivery import OutgoingFile, upload
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     MakeFile = Callable[..., OutgoingFile]
 
 
-def destination(server: StagedServer, on_progress: Any = None, **others: Any) -> SftpDestination:
+class StopAt(logging.Handler):
+    """Raises in the middle of an upload, as a signal does, at the log line of a file."""
+
+    def __init__(self, text: str, stop: BaseException) -> None:
+        super().__init__()
+        self._text = f"Upload of {text}"
+        self._stop = stop
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            raise self._stop
+
+
+@contextmanager
+def stopped_at(text: str, stop: BaseException) -> Iterator[None]:
+    """Stop the upload of the file whose label holds *text*."""
+    handler = StopAt(text, stop)
+    upload.LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        upload.LOGGER.removeHandler(handler)
+
+
+def destination(server: StagedServer, **others: Any) -> SftpDestination:
     """Deliver to *server* without waiting between tries."""
     settings = server_settings(server.config(**others))
-    return SftpDestination(settings, run_id="run7", on_progress=on_progress, first_wait_seconds=0)
+    return SftpDestination(settings, run_id="run7", first_wait_seconds=0)
 
 
-def test_progress_is_told(
+def test_progress_is_logged(
     folder: Path,
     outgoing: MakeFile,
     caplog: pytest.LogCaptureFixture,
@@ -36,18 +63,17 @@ def test_progress_is_told(
 ) -> None:
     """Part, percent and MB/s, at most every few seconds, and at the end of each part."""
     monkeypatch.setattr(upload, "_SECONDS_BETWEEN_LINES", 0)
-    seen: list[tuple[str, int, int]] = []
     files = [outgoing("export-1.csv", 64_000), outgoing("export-2.csv", 32_000)]
     with caplog.at_level(logging.INFO), staged_server(folder) as server:
-        destination(server, lambda *facts: seen.append(facts)).publish(files)
+        destination(server).publish(files)
 
-    assert "Upload of export-1.csv (part 1 of 2): 50 % of 0.1 MB, " in caplog.text
-    assert seen == [
-        ("export-1.csv (part 1 of 2)", 32_000, 64_000),
-        ("export-1.csv (part 1 of 2)", 64_000, 64_000),
-        ("export-1.csv (part 1 of 2)", 64_000, 64_000),
-        ("export-2.csv (part 2 of 2)", 32_000, 32_000),
-        ("export-2.csv (part 2 of 2)", 32_000, 32_000),
+    lines = re.findall(r"Upload of (.*?%) of 0\.\d MB, [\d.]+ MB/s", caplog.text)
+    assert lines == [
+        "export-1.csv (part 1 of 2): 50 %",
+        "export-1.csv (part 1 of 2): 100 %",
+        "export-1.csv (part 1 of 2): 100 %",
+        "export-2.csv (part 2 of 2): 100 %",
+        "export-2.csv (part 2 of 2): 100 %",
     ]
 
 
@@ -64,32 +90,37 @@ def test_progress_is_not_told_too_often(
 @pytest.mark.parametrize("publish", ["rename", "in_place"])
 @pytest.mark.parametrize("stop", [SystemExit(143), KeyboardInterrupt()])
 def test_a_delivery_that_is_stopped_leaves_nothing(
-    folder: Path, outgoing: MakeFile, stop: BaseException, publish: str
+    folder: Path,
+    outgoing: MakeFile,
+    caplog: pytest.LogCaptureFixture,
+    stop: BaseException,
+    publish: str,
 ) -> None:
-    """A signal in the middle of it takes back what was begun."""
+    """A signal in the middle of it removes what was begun."""
     files = [outgoing("export-1.csv"), outgoing("export-2.csv")]
-
-    def interrupt(label: str, _sent: int, _size: int) -> None:
-        if "part 2" in label:
-            raise stop
-
-    with staged_server(folder) as server, pytest.raises(type(stop)):
-        destination(server, interrupt, publish=publish).publish(files)
+    with (
+        caplog.at_level(logging.INFO),
+        staged_server(folder) as server,
+        stopped_at("export-2.csv", stop),
+        pytest.raises(type(stop)),
+    ):
+        destination(server, publish=publish).publish(files)
 
     assert list(folder.iterdir()) == []
 
 
-def test_a_stopped_delivery_says_what_it_could_not_take_back(
+def test_a_stopped_delivery_says_what_it_could_not_remove(
     folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the server forbids deleting, the leftover's name is in the log."""
-
-    def interrupt(*_: object) -> None:
-        raise SystemExit(143)
-
     fault = Fault("remove", code=PERMISSION_DENIED)
-    with staged_server(folder, [fault]) as server, pytest.raises(SystemExit):
-        destination(server, interrupt).publish([outgoing()])
+    with (
+        caplog.at_level(logging.INFO),
+        staged_server(folder, [fault]) as server,
+        stopped_at("", SystemExit(143)),
+        pytest.raises(SystemExit),
+    ):
+        destination(server).publish([outgoing()])
 
     assert re.search(r"\.export-lytics-a\.csv\.run7-\w+\.part may be left", caplog.text)
 

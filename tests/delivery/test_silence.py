@@ -208,7 +208,7 @@ def test_a_key_over_which_a_server_hangs_up_is_retried(
         config = server.config(
             password=None, private_key_file=str(openssh.private_key_file), max_retries=3
         )
-        with pytest.raises(LoginLostError, match=r"over the login \(publickey\)"):
+        with pytest.raises(LoginLostError, match=r"during the login \(publickey\)"):
             destination(config).preflight()
 
         assert server.logins == ["key"] * 4

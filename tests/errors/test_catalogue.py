@@ -52,7 +52,7 @@ GROUPS = {
     errors.SourceError,
     errors.DataError,
     errors.DeliveryError,
-    delivery.PassingError,
+    delivery.RetryableError,
     delivery.RefusedError,
 }
 WITHIN = {

@@ -1,4 +1,4 @@
-"""The way to the folder, walked once, step by step, with a probe file."""
+"""The check of a connection, step by step, with a probe file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from target_mapp_sftp.delivery.connection import (
-    close,
     connect,
     connect_ssh,
     log_in,
@@ -21,7 +20,7 @@ from target_mapp_sftp.delivery.errors import (
 )
 from target_mapp_sftp.delivery.folder import RemoteFolder
 from target_mapp_sftp.delivery.local import temporary_name
-from target_mapp_sftp.delivery.paramiko_patches import PendingWrites, StatusError
+from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -30,16 +29,17 @@ if TYPE_CHECKING:
     from target_mapp_sftp.delivery.host_keys import KnownHost
     from target_mapp_sftp.delivery.paramiko_patches import Transport
     from target_mapp_sftp.delivery.settings import ServerSettings
+
 Thing = TypeVar("Thing")
 _PROBE = b"This file of target-mapp-sftp --check may be removed.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """One step of the way.
+    """One step of a check.
 
     Attributes:
-        name: What was tried.
+        name: What was tried, such as `login`.
         ok: Whether it worked.
         message: What was seen.
         advice: What to do when it did not work.
@@ -52,7 +52,7 @@ class CheckStep:
 
 
 def check_server(settings: ServerSettings, *, run_id: str) -> Iterator[CheckStep]:
-    """Walk the way to the folder once: resolve, connect, host key, login, folder, probe file.
+    """Test the connection: resolve, connect, verify the host key, log in, write, rename, delete.
 
     Args:
         settings: Which server and folder.
@@ -61,37 +61,27 @@ def check_server(settings: ServerSettings, *, run_id: str) -> Iterator[CheckStep
     Yields:
         A step each; the first that fails is the last.
     """
-    walk = Walk(settings, settings.known_host(), run_id)
+    check = _ConnectionCheck(settings, run_id)
     try:
-        for name, step in walk.steps():
+        for name, step in check.steps():
             try:
                 message = step()
             except DeliveryError as error:
-                yield CheckStep(name, False, *_halves(error))
+                # A message's first sentence says what was seen, the rest what to do.
+                seen, _, advice = str(error).partition(". ")
+                yield CheckStep(name, False, seen, advice or seen)
                 return
             yield CheckStep(name, True, message)
     finally:
-        walk.end()
+        check.close()
 
 
-def _halves(error: DeliveryError) -> tuple[str, str]:
-    """Cut a message into what was seen and what to do, at its first sentence's end."""
-    seen, _, advice = str(error).partition(". ")
-    return seen, advice or seen
+class _ConnectionCheck:
+    """The steps of a check, each on what the step before has made."""
 
-
-class Walk:
-    """One walk to the folder.
-
-    Args:
-        settings: Which server and folder.
-        known: What its host key must be.
-        run_id: Stands in the probe file's names.
-    """
-
-    def __init__(self, settings: ServerSettings, known: KnownHost, run_id: str) -> None:
+    def __init__(self, settings: ServerSettings, run_id: str) -> None:
         self._settings = settings
-        self._known = known
+        self._known = settings.known_host()
         # Both temporary, so that no import takes the probe.
         self._written, self._renamed = (
             temporary_name(settings.temporary_name, name, run_id)
@@ -102,7 +92,7 @@ class Walk:
         self._folder: RemoteFolder | None = None
 
     def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
-        """Each step's name, and what does it and says what it saw or raises DeliveryError."""
+        """Each step's name, and the function that does it and returns what it saw."""
         jump = self._settings.for_jump_host()
         if jump is not None:
             yield from self._steps_to(jump, _made(self._known.jump), "jump host ")
@@ -116,7 +106,7 @@ class Walk:
     def _steps_to(
         self, hop: ServerSettings, known: KnownHost, prefix: str = ""
     ) -> Iterator[tuple[str, Callable[[], str]]]:
-        """The steps to the jump host, or from there or from here to the server."""
+        """The steps to the jump host, or to the server, through the jump host if there is one."""
         jump = self._transport
         if jump is None:
             yield f"{prefix}resolve", lambda: _resolve(hop)
@@ -124,13 +114,13 @@ class Walk:
         yield f"{prefix}host key", lambda: self._verify_host_key(hop, known, jump)
         yield f"{prefix}login", lambda: f"logged in by {log_in(hop, _made(self._transport))}"
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Remove the probe, if it is still there, and close the connection."""
         if self._on_server and self._folder is not None:
             with suppress(DeliveryError, StatusError):
                 self._folder.remove(self._on_server)
         if self._transport is not None:
-            close(self._transport)
+            self._transport.disconnect()
 
     def _verify_host_key(
         self, hop: ServerSettings, known: KnownHost, jump: Transport | None
@@ -139,7 +129,7 @@ class Walk:
         shown = transport.get_remote_server_key()
         key = f"{shown.get_name()} {shown.fingerprint}"
         if hop.host_key_checking == "off":
-            return f"{key}, not compared with anything (host_key_checking is off)"
+            return f"{key}, not verified (host_key_checking is off)"
         return f"{key}, as in {known.source}"
 
     def _find_folder(self) -> str:
@@ -149,30 +139,28 @@ class Walk:
         self._folder.ensure_exists()
         if not self._settings.has_unique_names and self._folder.stat(self._renamed).exists is None:
             raise UnsafeNameError.of(self._settings.address, self._settings.file_name)
-        return f"{self._settings.folder} is there"
+        return f"{self._settings.folder} exists"
 
     def _write(self) -> str:
         folder = _made(self._folder)
         try:
             self._on_server = self._written
-            handle = folder.create(self._written)
-            writes = PendingWrites(0)
-            folder.write(writes, handle, _PROBE)
-            folder.collect_acknowledgements(writes, 0)
-            folder.close_file(handle)
+            file = folder.create(self._written)
+            file.write_all([_PROBE])
+            file.close()
         except StatusError as error:
             raise WriteRefusedError(
                 f'{folder.path(self._written)} cannot be written: the server says "{error.text}". '
-                "Ask its owner to let this login write there, or correct folder; if it forbids "
-                "such names, set temporary_name."
+                "Ask its administrator to let this login write there, or correct folder; if it "
+                "forbids such names, set temporary_name."
             ) from error
         size_bytes = folder.stat(self._written).size_bytes
         if size_bytes is None:
-            return f"{len(_PROBE)} bytes written; the server does not tell the size that arrived"
+            return f"{len(_PROBE)} bytes written; the server does not show the size that arrived"
         if size_bytes != len(_PROBE) and self._settings.size_check == "strict":
             raise WriteRefusedError(
                 f"{len(_PROBE)} bytes were written and {size_bytes} arrived. The server changes "
-                "what it gets: ask its owner. If it encrypts or translates files, set size_check "
+                "data: ask its administrator. If it encrypts or translates files, set size_check "
                 "to off."
             )
         return f"{len(_PROBE)} bytes written to {folder.path(self._written)}"
@@ -183,16 +171,16 @@ class Walk:
             folder.rename(self._written, self._renamed)
         except StatusError as error:
             raise RenameRefusedError(
-                f'The probe cannot be renamed: the server says "{error.text}". Ask its owner to '
-                "allow renaming, or set publish to in_place."
+                f'The probe file cannot be renamed: the server says "{error.text}". Ask its '
+                "administrator to allow renaming, or set publish to in_place."
             ) from error
         if folder.stat(self._written).exists and folder.stat(self._renamed).exists is False:
             raise RenameRefusedError(
-                "The probe was not renamed, though the server says so. Ask its owner, or set "
-                "publish to in_place."
+                "The probe file was not renamed, though the server says so. Ask its administrator, "
+                "or set publish to in_place."
             )
         self._on_server = self._renamed
-        return f"the probe is now {folder.path(self._renamed)}"
+        return f"the probe file is now {folder.path(self._renamed)}"
 
     def _delete(self) -> str:
         folder = _made(self._folder)
@@ -203,10 +191,10 @@ class Walk:
             raise WriteRefusedError(
                 f'{folder.path(left)} cannot be deleted: the server says "{error.text}". '
                 "Deliveries work all the same, but what a failed one leaves stays there, hidden: "
-                "ask its owner to allow deleting, and to remove the probe."
+                "ask its administrator to allow deleting, and to remove the probe file."
             ) from error
         self._on_server = ""
-        return "the probe is gone"
+        return "the probe file is removed"
 
 
 def _resolve(hop: ServerSettings) -> str:

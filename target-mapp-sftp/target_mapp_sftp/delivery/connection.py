@@ -1,4 +1,4 @@
-"""The steps to the server: resolve, connect, host key, login, SFTP; one function for each."""
+"""The steps of a connection: resolve, connect, handshake, log in, open SFTP."""
 
 from __future__ import annotations
 
@@ -38,15 +38,14 @@ if TYPE_CHECKING:
 
     SocketAddress = tuple[object, ...]
 
-# Everything a broken connection shows itself as, garbage on it included.
+# How a broken connection shows itself, garbage on it included.
 BROKEN = (SSHException, EOFError, OSError, SFTPError, struct.error, UnicodeDecodeError)
-_SECONDS_TO_END = 2
 _SECONDS_TO_NOTICE = 0.5
-# There is a name server, and it says that there is no such name; all else may pass.
+# The name server answers that there is no such name; everything else may be temporary.
 _NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 # RFC 4254 section 5.1.
 _CANNOT_CONNECT, _NO_RESOURCES = 2, 4
-# What paramiko calls them, what users do, and where the administrator of an OpenSSH sets them.
+# The kinds of algorithms: in paramiko's messages, in ours, and as OpenSSH's options.
 _KINDS = (
     ("kex", "key exchange", "KexAlgorithms"),
     ("host key", "host key", "HostKeyAlgorithms"),
@@ -62,10 +61,7 @@ _NO_ALGORITHMS = ("ext-info-", "kex-strict-")
 
 
 def resolve(settings: ServerSettings) -> list[SocketAddress]:
-    """Find the addresses of the host.
-
-    Returns:
-        Socket addresses, in the order to try them.
+    """Look up the socket addresses of the host, in the order to try them.
 
     Raises:
         HostUnknownError: When it has none.
@@ -78,7 +74,7 @@ def resolve(settings: ServerSettings) -> list[SocketAddress]:
         if error.errno not in _NO_SUCH_NAME:
             raise UnreachableError(f"The name service did not answer for host {host}.") from error
         raise HostUnknownError(
-            f"The host {host} is not known. Correct {name}, or the network's name service."
+            f"The host {host} is not known. Correct {name}, or this machine's name service (DNS)."
         ) from error
     except UnicodeError as error:
         raise HostUnknownError(f"{name}: {host} cannot be the name of a host.") from error
@@ -86,16 +82,12 @@ def resolve(settings: ServerSettings) -> list[SocketAddress]:
 
 
 def connect(settings: ServerSettings, jump: Transport | None = None) -> Connection:
-    """Connect, by TCP or through a jump host.
-
-    Args:
-        settings: Which server.
-        jump: A connection to the jump host, logged in, if the server is reached through one.
+    """Connect by TCP, or through *jump*, a connection to the jump host that is logged in.
 
     Raises:
-        UnreachableError: When that cannot be done now.
+        UnreachableError: When that fails for now.
         HostUnknownError: When the host's name has no address.
-        ForwardingRefusedError: When the jump host does not do that for this login.
+        ForwardingRefusedError: When the jump host does not forward for this login.
     """
     return _connect_through(settings, jump) if jump else _connect_tcp(settings, resolve(settings))
 
@@ -116,7 +108,7 @@ def _connect_tcp(settings: ServerSettings, addresses: Sequence[SocketAddress]) -
 
 
 def _place(settings: ServerSettings) -> str:
-    """The settings that say where the server is."""
+    """The names of the settings that say where the server is."""
     return " and ".join(dict.fromkeys(settings.setting(name) for name in ("host", "port")))
 
 
@@ -149,12 +141,12 @@ def connect_ssh(
     Args:
         settings: Which server.
         known: What its host key must be.
-        jump: A connection to the jump host, logged in, if the server is reached through one.
+        jump: A connection to the jump host that is logged in, if there is one.
 
     Raises:
         UnreachableError: When no SSH server answers in time.
         AlgorithmError: When there is no common algorithm.
-        HostKeyError: When it is not the right server.
+        HostKeyError: When the host key is not the expected one.
     """
     try:
         return _handshake(settings, known, jump, known.kinds)
@@ -172,7 +164,7 @@ def _handshake(
     settings: ServerSettings, known: KnownHost, jump: Transport | None, kinds: Sequence[str]
 ) -> Transport:
     transport = _new_transport(settings, connect(settings, jump), jump)
-    prefer(transport, kinds)
+    _set_preferences(transport, kinds)
     began_at = time.monotonic()
     try:
         with _limit(transport, 2 * settings.connect_timeout):
@@ -182,23 +174,24 @@ def _handshake(
             key = HostKey(remote_key.get_name(), remote_key.asbytes())
             known.verify(key, settings.address)
     except IncompatiblePeer as error:
-        close(transport, keep_jump=True)
-        raise AlgorithmError(mismatch(settings.address, transport, str(error))) from error
+        transport.disconnect(keep_jump=True)
+        reason = _algorithm_mismatch(settings.address, transport, str(error))
+        raise AlgorithmError(reason) from error
     except HostKeyError as error:
-        close(transport, keep_jump=True)
-        error.other_kinds = other_key_kinds(transport, remote_key.get_name())
+        transport.disconnect(keep_jump=True)
+        error.other_kinds = _other_key_types(transport, remote_key.get_name())
         raise
     except BROKEN as error:
-        close(transport, keep_jump=True)
+        transport.disconnect(keep_jump=True)
         is_late = time.monotonic() - began_at >= settings.connect_timeout
-        raise UnreachableError(_no_handshake(settings, transport, error, is_late)) from error
+        raise UnreachableError(_handshake_error(settings, transport, error, is_late)) from error
     return transport
 
 
 def _new_transport(
     settings: ServerSettings, connection: Connection, jump: Transport | None
 ) -> Transport:
-    # Its own lines say nothing a user needs, and it logs tracebacks.
+    # paramiko's log lines say nothing that a user needs, and hold tracebacks.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
     transport = Transport(WatchedSocket(connection, settings.transfer_timeout))
     transport.address, transport.jump = settings.address, jump
@@ -208,7 +201,7 @@ def _new_transport(
     return transport
 
 
-def _no_handshake(
+def _handshake_error(
     settings: ServerSettings, transport: Transport, error: BaseException, is_late: bool
 ) -> str:
     """Say why there was no SSH handshake."""
@@ -222,20 +215,17 @@ def _no_handshake(
             f"{_named(settings, transport)} accepted the connection and did not finish the SSH "
             f"handshake in {settings.connect_timeout:g} s (connect_timeout). {advice}"
         )
-    words = f" ({quote(str(error))})" if str(error) else ""
-    return f"{_named(settings, transport)} broke off the SSH handshake{words}. {advice}"
+    reason = f" ({quote(str(error))})" if str(error) else ""
+    return f"{_named(settings, transport)} broke off the SSH handshake{reason}. {advice}"
 
 
 def log_in(settings: ServerSettings, transport: Transport) -> str:
-    """Log in.
-
-    Returns:
-        What the server accepted, in words.
+    """Log in, and return what the server accepted, such as `publickey and password`.
 
     Raises:
-        LoginError: When it says no.
-        LoginLostError: When the connection ends over it.
-        ConnectionLostError: When it does not answer.
+        LoginError: When the login is refused.
+        LoginLostError: When the connection ends instead of an answer.
+        ConnectionLostError: When there is no answer.
     """
     login = Login(settings, transport)
     try:
@@ -251,7 +241,7 @@ def log_in(settings: ServerSettings, transport: Transport) -> str:
         if isinstance(error, TimeoutError):
             raise ConnectionLostError(
                 f"{_named(settings, transport)} did not answer the login in "
-                f"{settings.connect_timeout:g} s (connect_timeout). If it takes longer, set more."
+                f"{settings.connect_timeout:g} s (connect_timeout). If it needs longer, set more."
             ) from error
         raise lost(settings, transport, error) from error
     transport.set_keepalive(max(1, round(settings.keepalive)) if settings.keepalive else 0)
@@ -259,7 +249,7 @@ def log_in(settings: ServerSettings, transport: Transport) -> str:
 
 
 def open_sftp(settings: ServerSettings, transport: Transport) -> SftpClient:
-    """Begin to speak SFTP.
+    """Open SFTP on a connection that is logged in.
 
     Raises:
         NoSftpError: When the account has no SFTP.
@@ -288,10 +278,10 @@ def open_sftp(settings: ServerSettings, transport: Transport) -> SftpClient:
 
 
 def _is_refusal(transport: Transport, error: BaseException) -> bool:
-    """Whether the server has said no, rather than gone."""
+    """Whether the server has refused, rather than ended the connection."""
     if isinstance(error, ChannelException):
         return bool(error.code != _NO_RESOURCES)
-    # A connection that ends closes its channels a moment before it is known to have ended.
+    # A connection that ends closes its channels a moment before it is seen to have ended.
     return not _has_ended(transport)
 
 
@@ -317,12 +307,12 @@ def lost(
 
 
 def _named(settings: ServerSettings, transport: Transport) -> str:
-    """The server, and what else may be silent or broken on the way to it."""
+    """The server, and the jump host, which may be the one that is silent."""
     return settings.address + (f" (through {transport.jump.address})" if transport.jump else "")
 
 
 def _broken_jump_host(transport: Transport) -> str:
-    """Say that it was the jump host that broke, if it was."""
+    """Say that it was the connection to the jump host that broke, if it was."""
     jump = transport.jump
     if jump is None or not _has_ended(jump):
         return ""
@@ -331,30 +321,9 @@ def _broken_jump_host(transport: Transport) -> str:
     return f"The connection to {jump.address} broke."
 
 
-def close(transport: Transport, *, keep_jump: bool = False) -> None:
-    """End a connection and everything that belongs to it.
-
-    Args:
-        transport: The connection.
-        keep_jump: Whether the connection to the jump host that it runs over is needed again.
-    """
-    if transport.jump is not None and not keep_jump:
-        # First: over a dead one nothing can be closed in order, and nothing need be.
-        close(transport.jump)
-    # Otherwise its timer would keep the process alive after a failed handshake.
-    transport.packetizer.complete_handshake()
-    with suppress(OSError, EOFError):
-        # Wakes the library's thread, which only looks up ten times a second.
-        transport.sock.shutdown(socket.SHUT_RDWR)
-    with suppress(OSError, EOFError):
-        transport.close()
-        transport.sock.close()
-    transport.join(_SECONDS_TO_END)
-
-
 @contextmanager
 def connected(settings: ServerSettings, known: KnownHost) -> Iterator[tuple[Transport, SftpClient]]:
-    """Go the whole way, and back at the end.
+    """Connect, verify, log in and open SFTP; disconnect at the end.
 
     Raises:
         DeliveryError: From the step that fails.
@@ -365,7 +334,7 @@ def connected(settings: ServerSettings, known: KnownHost) -> Iterator[tuple[Tran
             log_in(settings, transport)
             yield transport, open_sftp(settings, transport)
         finally:
-            close(transport)
+            transport.disconnect()
 
 
 @contextmanager
@@ -380,19 +349,19 @@ def _jump_host(settings: ServerSettings, known: KnownHost | None) -> Iterator[Tr
         log_in(hop, transport)
         yield transport
     finally:
-        close(transport)
+        transport.disconnect()
 
 
 @contextmanager
 def _limit(transport: Transport, seconds: float) -> Iterator[None]:
-    """Cut a step short whose waiting paramiko does not limit, which then raises TimeoutError."""
+    """Limit a step whose waiting paramiko does not limit; it then raises TimeoutError."""
     is_over = threading.Event()
 
     def end() -> None:
         is_over.set()
         transport.close()
 
-    # Longer than paramiko's own limits, which are told better and come first.
+    # Longer than paramiko's own limits, whose errors say more and come first.
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
@@ -400,46 +369,43 @@ def _limit(transport: Transport, seconds: float) -> Iterator[None]:
         yield
     except (*BROKEN, LoginLostError) as error:
         if is_over.is_set():
-            raise TimeoutError("there was no end to it") from error
+            raise TimeoutError("the step took too long") from error
         raise
     finally:
         timer.cancel()
 
 
-def prefer(transport: Transport, host_key_kinds: Sequence[str]) -> None:
-    """Put first what is fast, and what can be compared with the known host keys."""
+def _set_preferences(transport: Transport, host_key_kinds: Sequence[str]) -> None:
+    """Prefer fast ciphers, and host keys of the types that are known."""
     options = transport.get_security_options()
-    # One pass over the data instead of two; else in the library's own order.
-    fast = [name for name in options.ciphers if "gcm" in name]
-    options.ciphers = (*fast, *(name for name in options.ciphers if name not in fast))
-    first = [name for name in options.key_types if _signs_for(name) in host_key_kinds]
-    options.key_types = (*first, *(name for name in options.key_types if name not in first))
+    # GCM encrypts and authenticates in one pass. Sorting keeps paramiko's order otherwise.
+    options.ciphers = sorted(options.ciphers, key=lambda name: "gcm" not in name)
+    options.key_types = sorted(
+        options.key_types, key=lambda name: _key_type(name) not in host_key_kinds
+    )
 
 
-def _signs_for(algorithm: str) -> str:
-    """The type of key of a way to sign; rsa-sha2-256 and rsa-sha2-512 are two for `ssh-rsa`."""
+def _key_type(algorithm: str) -> str:
+    """The key type of a signature algorithm; rsa-sha2-256 and rsa-sha2-512 are of `ssh-rsa`."""
     return "ssh-rsa" if "rsa" in algorithm else algorithm
 
 
-def other_key_kinds(transport: Transport, shown: str) -> tuple[str, ...]:
+def _other_key_types(transport: Transport, shown: str) -> tuple[str, ...]:
     """The types of the host keys that a server has besides the one that it has shown."""
-    kinds = dict.fromkeys(map(_signs_for, transport.offered["host key"]))
+    kinds = dict.fromkeys(map(_key_type, transport.offered["host key"]))
     return tuple(kind for kind in kinds if kind != shown)
 
 
-def mismatch(address: str, transport: Transport, words: str) -> str:
+def _algorithm_mismatch(address: str, transport: Transport, text: str) -> str:
     """Say why there is no common algorithm, and what the server's administrator can do.
 
-    Args:
-        address: The server.
-        transport: The connection on which it was found out.
-        words: Those of paramiko's IncompatiblePeer.
+    *text* is that of paramiko's IncompatiblePeer.
     """
-    for word, kind, known_as in _KINDS:
-        if word in words:
+    for word, kind, option in _KINDS:
+        if word in text:
             offered = _names(transport.offered.get(kind, ()))
             shown = quote(", ".join(offered))
-            cure = f"enable one of {', '.join(_supported(transport, kind))} ({known_as} on OpenSSH)"
+            cure = f"enable one of {', '.join(_supported(transport, kind))} ({option} on OpenSSH)"
             if all(map(_OLD.search, offered)):
                 return (
                     f"{address} uses only {kind} algorithms that are no longer supported: {shown}. "
@@ -450,7 +416,7 @@ def mismatch(address: str, transport: Transport, words: str) -> str:
                 f"does not support: {shown}. Ask its administrator to {cure}."
             )
     return (
-        f"{address} does not share a version of SSH with this program ({quote(words)}). Ask its "
+        f"{address} does not share a version of SSH with this program ({quote(text)}). Ask its "
         "administrator to upgrade it."
     )
 
@@ -460,12 +426,12 @@ def _names(offered: Sequence[str]) -> list[str]:
 
 
 def _supported(transport: Transport, kind: str) -> list[str]:
-    """What this program speaks, but for what nobody should enable."""
+    """What this program supports, except what nobody should enable."""
     options = transport.get_security_options()
-    spoken = {
+    supported = {
         "key exchange": options.kex,
         "host key": options.key_types,
         "cipher": options.ciphers,
         "MAC": options.digests,
     }[kind]
-    return [name for name in _names(spoken) if not _OLD.search(name)]
+    return [name for name in _names(supported) if not _OLD.search(name)]

@@ -1,4 +1,4 @@
-"""A folder on an SFTP server: all files of a publication appear in it, complete, or none does."""
+"""A folder on an SFTP server as a destination: connections, retries, and rolling back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from target_mapp_sftp.delivery.errors import (
     HostKeyError,
     LoginError,
     LoginLostError,
-    PassingError,
+    RetryableError,
     UnsafeNameError,
 )
 from target_mapp_sftp.delivery.folder import opened
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-_LONGEST_WAIT_SECONDS = 60
-_NEVER_TRIED_AGAIN = (HostKeyError, LoginError)
+_MAX_WAIT_SECONDS = 60
+# Errors after which the server is not asked again, not even to clean up.
+_FATAL = (HostKeyError, LoginError)
 
 
 class SftpDestination:
     """A folder on an SFTP server.
 
     A connection is kept for the next publication for *keep_seconds*, and no longer: hours may lie
-    between two, and no server keeps an idle connection so long. That a kept one is gone is no
-    failure.
+    between two, and no server keeps an idle connection so long. When a kept one has ended, a new
+    one is made.
 
     Args:
         settings: Which server and folder, and how.
         run_id: Stands in the names of unfinished files.
-        on_progress: Called with a file's label, bytes sent and bytes in all, when these are logged.
         first_wait_seconds: Before the first reconnect; each further wait is twice as long.
         keep_seconds: How long a connection may be idle between two publications; 0 keeps none.
             Where one is kept, *close* must be called in the end.
@@ -54,45 +54,43 @@ class SftpDestination:
         settings: ServerSettings,
         *,
         run_id: str,
-        on_progress: Callable[[str, int, int], object] | None = None,
         first_wait_seconds: float = 1,
         keep_seconds: float = 0,
     ) -> None:
         self._settings = settings
         self._run_id = run_id
-        self._on_progress = on_progress
         self._first_wait_seconds = first_wait_seconds
         self._keep_seconds = keep_seconds
         self._kept: tuple[RemoteFolder, ExitStack] | None = None
         self._timer: threading.Timer | None = None
         self._keeping = threading.Lock()
         self._known = settings.known_host()
-        self._has_said_unchecked = False
+        self._has_warned_unchecked = False
         self._has_logged_in = False
         if settings.host_key_checking == "off":
             LOGGER.warning(
-                "host_key_checking is off: %s is trusted without knowing its key, and whoever "
-                "stands between gets the login and the people's data",
+                "host_key_checking is off: the host key of %s is not verified; whoever intercepts "
+                "the connection gets the login and the personal data",
                 " and ".join(hop.address for hop in (settings.for_jump_host(), settings) if hop),
             )
 
     def preflight(self) -> None:
-        """Resolve, connect, compare the host key, log in and find the folder, or make it.
+        """Resolve, connect, verify the host key, log in, and find or create the folder.
 
         Raises:
             DeliveryError: From the step that fails for good.
         """
-        self._persist(self._require_safe_names, self._settings.max_retries)
+        self._with_retries(self._require_safe_names, self._settings.max_retries)
 
     def _require_safe_names(self, folder: RemoteFolder) -> None:
-        """See, before anything is read, that no earlier file could be replaced unseen."""
+        """Ensure, before anything is read, that no earlier file can be replaced unseen."""
         if self._settings.has_unique_names:
             return
         if folder.stat("target-mapp-sftp").exists is None:
             raise UnsafeNameError.of(self._settings.address, self._settings.file_name)
 
     def close(self) -> None:
-        """End the connection that was kept, if there is one."""
+        """Close the connection that was kept, if there is one."""
         kept = self._pop_kept()
         if kept is not None:
             kept[1].close()
@@ -106,87 +104,85 @@ class SftpDestination:
 
         Args:
             files: The files.
-            on_published: Called once all have their names, as the last step that is taken back
+            on_published: Called once all have their names, as the last step that is rolled back
                 when it fails.
 
         Returns:
             Their final names.
 
         Raises:
-            DeliveryError: When that cannot be done. What had appeared is taken back; what could not
-                be stands in `fetched`, `left_in_folder`, `in_doubt` and `details`.
+            DeliveryError: When that fails. What had appeared is removed again; what could not be
+                stands in `fetched`, `left_in_folder`, `in_doubt` and `details`.
         """
-        publication = Publication(self._settings, files, self._run_id, self._on_progress)
+        publication = Publication(self._settings, files, self._run_id)
         try:
-            self._persist(
-                publication.advance,
-                self._settings.max_retries,
-                lambda: publication.progress_made,
+            self._with_retries(
+                publication.advance, self._settings.max_retries, lambda: publication.progress
             )
             if on_published is not None:
                 on_published()
         except DeliveryError as error:
-            self._take_back(publication, error)
-            publication.tell(error)
+            self._roll_back(publication, error)
+            publication.describe_in(error)
             raise
         except BaseException as error:
-            self._take_back(publication, error)
+            self._roll_back(publication, error)
             for line in publication.leftovers():
                 LOGGER.warning(line)
             raise
-        self._say_unchecked(publication)
+        self._warn_unchecked(publication)
         return publication.names
 
-    def _take_back(self, publication: Publication, error: BaseException) -> None:
+    def _roll_back(self, publication: Publication, error: BaseException) -> None:
         """Remove what is there of it, over a new connection: the old one may be out of step."""
-        if not publication.is_begun or isinstance(error, _NEVER_TRIED_AGAIN):
+        if not publication.is_begun or isinstance(error, _FATAL):
             return
         try:
-            # Whoever sent a signal waits; a server that was gone may be back.
-            self._persist(publication.take_back, 1 if isinstance(error, DeliveryError) else 0)
+            # After a signal nobody waits for retries; a server that was gone may be back.
+            self._with_retries(publication.roll_back, 1 if isinstance(error, DeliveryError) else 0)
         except DeliveryError as second:
-            LOGGER.warning("What was begun could not be removed: %s", second)
+            LOGGER.warning("Unfinished files could not be removed: %s", second)
 
-    def _say_unchecked(self, publication: Publication) -> None:
-        if publication.is_unchecked and not self._has_said_unchecked:
-            self._has_said_unchecked = True
+    def _warn_unchecked(self, publication: Publication) -> None:
+        if publication.is_unchecked and not self._has_warned_unchecked:
+            self._has_warned_unchecked = True
             LOGGER.warning(
                 "%s%s: that all bytes arrived is known only from the server's answers",
                 self._settings.address,
-                " does not tell the sizes of files"
+                " does not show the sizes of files"
                 if self._settings.size_check == "strict"
                 else ": size_check is off",
             )
 
-    def _persist(
+    def _with_retries(
         self,
         work: Callable[[RemoteFolder], None],
-        most_retries: int,
-        progress_made: Callable[[], int] = lambda: 0,
+        max_retries: int,
+        progress: Callable[[], int] = lambda: 0,
     ) -> None:
         """Do *work* over a connection, and over a new one when that breaks.
 
         Args:
-            work: What to do.
-            most_retries: How many reconnects in a row may bring no progress.
-            progress_made: A number that grows with progress.
+            work: What to do; called again after a reconnect, it continues.
+            max_retries: How many reconnects in a row may bring no progress.
+            progress: A number that grows with progress.
         """
-        last: PassingError | None = None
-        retries, furthest = 0, progress_made()
+        last: RetryableError | None = None
+        retries, furthest = 0, progress()
         while True:
             try:
                 with self._connection() as folder:
                     self._has_logged_in = True
                     work(folder)
-            except PassingError as error:
-                if progress_made() > furthest:
-                    retries, furthest = 0, progress_made()
-                if retries == most_retries:
-                    raise _given_up(error, retries) from error
+            except RetryableError as error:
+                if progress() > furthest:
+                    retries, furthest = 0, progress()
+                if retries == max_retries:
+                    raise _retries_exhausted(error, retries) from error
                 if not self._has_logged_in and _may_be_refused(last) and _may_be_refused(error):
-                    raise _refused(error) from error
+                    raise _login_refused(error) from error
                 last = error
-                self._wait(retries, error, most_retries)
+                self._back_off(retries, error, max_retries)
                 retries += 1
             else:
                 return
@@ -233,27 +229,27 @@ class SftpDestination:
         opening = opened(self._settings, self._known, self._first_wait_seconds)
         return connection.enter_context(opening), connection
 
-    def _wait(self, retries: int, error: PassingError, most_retries: int) -> None:
-        seconds = min(_LONGEST_WAIT_SECONDS, self._first_wait_seconds * 2**retries)
-        seconds *= random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, hides nothing
+    def _back_off(self, retries: int, error: RetryableError, max_retries: int) -> None:
+        seconds = min(_MAX_WAIT_SECONDS, self._first_wait_seconds * 2**retries)
+        seconds *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
         LOGGER.warning(
-            "%s Trying again in %.0f s (%d of %d)", error, seconds, retries + 1, most_retries
+            "%s Trying again in %.0f s (%d of %d)", error, seconds, retries + 1, max_retries
         )
         time.sleep(seconds)
 
 
-def _given_up(error: PassingError, retries: int) -> PassingError:
+def _retries_exhausted(error: RetryableError, retries: int) -> RetryableError:
     times = f"{retries} reconnect{'' if retries == 1 else 's'}"
-    advice = "Run again later; if it stays so, ask the server's owner."
+    advice = "Run again later; if it continues, ask the server's administrator."
     ending = f" {advice}" if isinstance(error, ConnectionLostError) else ""
     return type(error)(f"{error} Given up after {times} (max_retries).{ending}")
 
 
-def _may_be_refused(error: PassingError | None) -> bool:
+def _may_be_refused(error: RetryableError | None) -> bool:
     return isinstance(error, LoginLostError) and error.may_be_refusal
 
 
-def _refused(error: PassingError) -> LoginError:
+def _login_refused(error: RetryableError) -> LoginError:
     return LoginError(
         f"{error} Twice in a row, this is how some servers refuse a login: check username and "
         "password with the server's administrator. Not retried, so that the account is not locked."

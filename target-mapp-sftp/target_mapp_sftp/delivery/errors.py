@@ -1,25 +1,25 @@
-"""What can go wrong on the way to the folder, by whether trying again may help.
+"""The errors of a delivery, by whether a retry may help.
 
     SettingsError
     └── ServerSettingsError        settings of the server are missing or wrong, all listed
     DeliveryError
-    ├── PassingError               may pass: tried again, up to max_retries times
-    │   ├── UnreachableError       no connection, or no SSH answer on it in time
+    ├── RetryableError             may be temporary: retried, up to max_retries times
+    │   ├── UnreachableError       no connection, or no SSH server that answers in time
     │   └── ConnectionLostError    the connection broke or fell silent
-    │       └── LoginLostError     … while the login was being answered
+    │       └── LoginLostError     … during the login
     ├── HostUnknownError           the name has no address
     ├── ForwardingRefusedError     the jump host does not forward to the server
     ├── AlgorithmError             no common algorithm
-    ├── HostKeyError               the server is not known, or not the one that is known
+    ├── HostKeyError               the host key is not known, or not the known one
     ├── LoginError                 the login was refused
     ├── RefusedError               the server refused a step in the folder
-    │   ├── FolderError            the folder is missing or closed
+    │   ├── FolderError            the folder is missing or not accessible
     │   ├── WriteRefusedError      a file could not be written: permission, disk full
     │   ├── RenameRefusedError     a complete file could not be given its final name
     │   ├── NameTakenError         the final name is taken
-    │   └── UnsafeNameError        nobody can tell whether the final name is taken
+    │   └── UnsafeNameError        the server does not show whether the final name is taken
     ├── SizeMismatchError          the server holds another number of bytes than were sent, twice
-    ├── OutcomeUnknownError        nobody can tell whether it was delivered: never sent again
+    ├── OutcomeUnknownError        it cannot be found out whether it was delivered: not retried
     └── LocalFolderError           the local folder of the preview refused a step
 
 A message names the server and the setting, never a login name, a password, a key or a line of a
@@ -40,23 +40,23 @@ class ServerSettingsError(SettingsError):
     """Settings of the server are missing or wrong; `details` holds a line for each."""
 
 
-class PassingError(DeliveryError):
-    """A fault that may be gone at the next try."""
+class RetryableError(DeliveryError):
+    """A fault that may be gone at the next attempt."""
 
 
-class UnreachableError(PassingError):
-    """No connection came about, or no SSH server answered on it in time."""
+class UnreachableError(RetryableError):
+    """No connection was made, or no SSH server answered on it in time."""
 
 
-class ConnectionLostError(PassingError):
+class ConnectionLostError(RetryableError):
     """The connection broke or fell silent."""
 
 
 class LoginLostError(ConnectionLostError):
-    """The connection ended while the login was being answered.
+    """The connection ended during the login.
 
     Attributes:
-        may_be_refusal: Whether it ended over a password: some servers refuse one in this way.
+        may_be_refusal: Whether a password was sent: some servers refuse one in this way.
     """
 
     may_be_refusal: bool = False
@@ -67,11 +67,11 @@ class HostUnknownError(DeliveryError):
 
 
 class ForwardingRefusedError(DeliveryError):
-    """The jump host does not connect this login to the server."""
+    """The jump host does not forward this login to the server."""
 
 
 class AlgorithmError(DeliveryError):
-    """The server speaks no algorithm that the SSH library speaks, being too old or too new."""
+    """The server and the SSH library support no common algorithm."""
 
     is_final = True
 
@@ -105,7 +105,7 @@ class RefusedError(DeliveryError):
 
 
 class FolderError(RefusedError):
-    """The folder is missing, closed or not a folder."""
+    """The folder is missing, not accessible, or not a folder."""
 
 
 class WriteRefusedError(RefusedError):
@@ -121,13 +121,13 @@ class NameTakenError(RefusedError):
 
 
 class UnsafeNameError(RefusedError):
-    """The server does not tell which names are taken, and this one may be."""
+    """The server does not show which names are taken, and this one may be."""
 
     @classmethod
     def of(cls, address: str, name: str) -> UnsafeNameError:
-        """Say it of a file, or of the setting *file_name*."""
+        """The error about a file, or about the setting *file_name*."""
         return cls(
-            f"file_name: {address} does not tell which names in the folder are taken, so {name} "
+            f"file_name: {address} does not show which names in the folder are taken, so {name} "
             "could replace an earlier file. Put {timestamp} with its seconds, or {run_id}, into "
             "file_name."
         )
@@ -138,7 +138,7 @@ class SizeMismatchError(DeliveryError):
 
 
 class OutcomeUnknownError(DeliveryError):
-    """Whether a file was delivered cannot be found out any more; it is never sent again."""
+    """Whether a file was delivered cannot be found out; it is not sent again."""
 
 
 class LocalFolderError(DeliveryError):
@@ -151,22 +151,22 @@ def add_facts(
     left_in_folder: Sequence[str],
     in_doubt: Sequence[str] = (),
 ) -> None:
-    """Tell the error that ends a publication which of its files are with the reader of the folder.
+    """Add to the error that ends a publication which of its files are published or fetched.
 
     Args:
-        error: Gets the names as attributes, and in its message where they do not stand there.
+        error: Gets the names as attributes, and in its message where they are not in it yet.
         fetched: Final names that were published and are gone.
-        left_in_folder: Final names that are published and could not be taken back.
+        left_in_folder: Final names that are published and could not be removed.
         in_doubt: Final names that may be published.
     """
     error.fetched, error.left_in_folder = tuple(fetched), tuple(left_in_folder)
     error.in_doubt = tuple(in_doubt)
     message = str(error)
-    for what, names in (
+    for label, names in (
         ("Published and no longer in the folder, most probably fetched", fetched),
         ("Still in the folder", left_in_folder),
         ("Perhaps published", [name for name in in_doubt if name not in message]),
     ):
         if names:
-            message += f" {what}: {', '.join(names)}."
+            message += f" {label}: {', '.join(names)}."
     error.args = (message,)

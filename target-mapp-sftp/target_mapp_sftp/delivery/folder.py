@@ -1,4 +1,4 @@
-"""The folder on the server, as far as the server lets one look."""
+"""The folder on the server and the files in it, as far as the server shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from target_mapp_sftp.delivery.errors import FolderError
 from target_mapp_sftp.delivery.paramiko_patches import PendingWrites, StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from paramiko import SFTPAttributes
 
@@ -25,21 +26,27 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
-
-# Longer than any honest list takes; some gateways never end theirs.
-_LONGEST_LIST_SECONDS = 30
-# How much longer each wait is than the unit of waiting, where a server shows late what it has.
+# One write and its frame fit into one SSH packet of 32768 bytes, the least every server takes
+# (RFC 4253 section 6.1); a longer one would be cut in two.
+WRITE_BYTES = 32_000
+# Unanswered writes: half a megabyte at first, twice as many after each such number of answers, up
+# to 8 MB, as much as 80 MB/s needs at 100 ms. OpenSSH itself takes 2 MB at a time.
+FIRST_PENDING_WRITES = 16
+_MAX_PENDING_WRITES = 256
+# Longer than any real list takes; some gateways never end theirs.
+_MAX_LIST_SECONDS = 30
+# Waits for a server that shows its changes late, in units of waiting.
 _WAITS = (0.25, 0.5, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteStat:
-    """What the server lets one know about a name.
+    """What the server shows of a name; `None` where it shows nothing.
 
     Attributes:
-        exists: Whether there is something of that name; nothing when the server does not tell.
-        size_bytes: Its size; nothing when the server does not tell.
-        modified_at: When it was last written, in seconds by the server's clock; the same.
+        exists: Whether there is something of that name.
+        size_bytes: Its size.
+        modified_at: When it was last written, in seconds by the server's clock.
     """
 
     exists: bool | None = None
@@ -48,11 +55,11 @@ class RemoteStat:
 
     @classmethod
     def of(cls, attributes: SFTPAttributes) -> RemoteStat:
-        """Take it from an answer."""
+        """Read the attributes of an answer."""
         return cls(True, attributes.st_size, attributes.st_mtime)
 
     def may_be(self, earlier: RemoteStat) -> bool:
-        """Whether it can be the file that was seen *earlier*, unchanged."""
+        """Whether it can be the same, unchanged file as *earlier*."""
         mine, its = (self.size_bytes, self.modified_at), (earlier.size_bytes, earlier.modified_at)
         return all(a == b for a, b in zip(mine, its, strict=True) if None not in (a, b))
 
@@ -67,7 +74,7 @@ class RemoteFolder:
         settings: Which folder.
         transport: The connection.
         client: SFTP on it.
-        wait_seconds: Unit of the waits for a server that shows late what it has.
+        wait_seconds: Unit of the waits for a server that shows its changes late.
     """
 
     def __init__(
@@ -85,21 +92,21 @@ class RemoteFolder:
 
     @contextmanager
     def _connection_errors(self) -> Iterator[None]:
-        """Tell a broken connection from a refusal."""
+        """Turn the errors of a broken connection into ConnectionLostError."""
         try:
             yield
         except BROKEN as error:
             raise lost(self._settings, self._transport, error) from error
 
     def path(self, name: str) -> str:
-        """Where on the server *name* is."""
+        """The path of *name* on the server."""
         return posixpath.join(self._settings.folder, name)
 
     def ensure_exists(self) -> None:
-        """See that the folder is there, or make it if `create_folder` says so.
+        """Check that the folder exists, or create it if `create_folder` says so.
 
         Raises:
-            FolderError: When it is not, or is no folder.
+            FolderError: When it does not, or is not a folder.
         """
         folder = self._settings.folder
         try:
@@ -107,14 +114,14 @@ class RemoteFolder:
                 mode = self._client.stat(folder).st_mode
         except StatusError as error:
             if error.is_missing:
-                self._make(folder)
-            # A server that forbids looking may still allow writing; that is found out then.
+                self._create_folder(folder)
+            # A server that forbids stat may still allow writing; the upload finds out.
             return
         if mode is not None and not stat.S_ISDIR(mode):
             raise FolderError(f"folder: {folder} on {self._settings.address} is not a folder.")
 
     def is_there(self) -> bool:
-        """Whether the folder is still there, as far as the server tells."""
+        """Whether the folder still exists, as far as the server shows it."""
         try:
             with self._connection_errors():
                 self._client.stat(self._settings.folder)
@@ -122,33 +129,33 @@ class RemoteFolder:
             return not error.is_missing
         return True
 
-    def _make(self, folder: str) -> None:
+    def _create_folder(self, folder: str) -> None:
         if not self._settings.create_folder:
             raise FolderError(
                 f"The folder {folder} does not exist on {self._settings.address}, or is hidden "
-                "from this login. Correct folder (it counts from where the login "
-                "starts, unless it begins with /), or set create_folder to true."
+                "from this login. Correct folder (relative to where the login starts, unless it "
+                "begins with /), or set create_folder to true."
             )
         for ancestor in _ancestors(folder):
             try:
                 with self._connection_errors():
                     self._client.stat(ancestor)
             except StatusError:
-                self._make_one(ancestor)
-        LOGGER.info("Made the folder %s on %s", folder, self._settings.address)
+                self._mkdir(ancestor)
+        LOGGER.info("Created the folder %s on %s", folder, self._settings.address)
 
-    def _make_one(self, folder: str) -> None:
+    def _mkdir(self, folder: str) -> None:
         try:
             with self._connection_errors():
                 self._client.mkdir(folder, 0o755)
         except StatusError as error:
             raise FolderError(
-                f"The folder {folder} cannot be made on {self._settings.address}: the server says "
-                f'"{error.text}". Ask its owner to make it, or correct folder.'
+                f"The folder {folder} cannot be created on {self._settings.address}: the server "
+                f'says "{error.text}". Ask its administrator to create it, or correct folder.'
             ) from error
 
     def stat(self, name: str) -> RemoteStat:
-        """Look for *name*: by stat, by the list of names where stat is forbidden, or not at all."""
+        """Look for *name* by stat, or in the list of names where stat is forbidden."""
         try:
             with self._connection_errors():
                 return RemoteStat.of(self._client.lstat(self.path(name)))
@@ -164,7 +171,7 @@ class RemoteFolder:
             return RemoteStat()
 
     def _stat_in_list(self, name: str) -> RemoteStat:
-        deadline = time.monotonic() + min(_LONGEST_LIST_SECONDS, self._settings.transfer_timeout)
+        deadline = time.monotonic() + min(_MAX_LIST_SECONDS, self._settings.transfer_timeout)
         shows_hidden = False
         with closing(self._client.entries(self._settings.folder)) as batches:
             for batch in batches:
@@ -180,7 +187,7 @@ class RemoteFolder:
         return RemoteStat(None if name.startswith(".") and not shows_hidden else False)
 
     def stat_until(self, name: str, is_expected: Callable[[RemoteStat], bool]) -> RemoteStat:
-        """Look for *name* until it is as expected, or the waits are over."""
+        """Look for *name* until it is as expected, or for a few seconds."""
         seen = self.stat(name)
         for seconds in self._waits:
             if is_expected(seen):
@@ -190,40 +197,26 @@ class RemoteFolder:
         return seen
 
     def stat_surely(self, name: str) -> RemoteStat:
-        """Look for *name*, and take it for missing only when it stays so."""
+        """Look for *name*; missing only when it stays so."""
         return self.stat_until(name, lambda seen: seen.exists is not False)
 
     def waits(self) -> Iterator[None]:
-        """Wait a little longer each time, where a server may show late what it has done."""
+        """Wait a little longer each time, for a server that shows its changes late."""
         for seconds in self._waits:
             time.sleep(seconds)
             yield
 
-    def create(self, name: str) -> bytes:
-        """Make a new, empty file; its handle."""
+    def create(self, name: str) -> RemoteFile:
+        """Create a new, empty file."""
         with self._connection_errors():
-            return self._client.create(self.path(name))
+            handle = self._client.create(self.path(name))
+        return RemoteFile(self._client, handle, self._connection_errors)
 
-    def open_existing(self, name: str) -> bytes:
-        """Open a file to write on; its handle."""
+    def open_existing(self, name: str) -> RemoteFile:
+        """Open an existing file for writing."""
         with self._connection_errors():
-            return self._client.open_existing(self.path(name))
-
-    def write(self, writes: PendingWrites, handle: bytes, data: bytes) -> None:
-        """Send the next piece of a file, without waiting for the answer."""
-        with self._connection_errors():
-            self._client.send_write(writes, handle, data)
-
-    def collect_acknowledgements(self, writes: PendingWrites, most_pending: int) -> None:
-        """Take answers: those that are there, and so many that *most_pending* are left."""
-        with self._connection_errors():
-            while writes and (len(writes) > most_pending or self._client.sock.recv_ready()):
-                self._client.read_answer()
-
-    def close_file(self, handle: bytes) -> None:
-        """Finish a file."""
-        with self._connection_errors():
-            self._client.close_handle(handle)
+            handle = self._client.open_existing(self.path(name))
+        return RemoteFile(self._client, handle, self._connection_errors)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file; most servers refuse when *new* is taken."""
@@ -242,21 +235,85 @@ class RemoteFolder:
         return True
 
     def can_be_opened(self, name: str) -> bool | None:
-        """Whether there is a file of ours, by opening it to write; nothing when that is refused."""
+        """Whether a file exists, by opening it for writing; `None` when that is refused."""
         try:
-            handle = self.open_existing(name)
+            file = self.open_existing(name)
         except StatusError as error:
             return False if error.is_missing else None
         with suppress(StatusError):
-            self.close_file(handle)
+            file.close()
         return True
+
+
+class RemoteFile:
+    """A file on the server, open for writing.
+
+    Its methods raise StatusError when the server refuses, ConnectionLostError when the connection
+    breaks.
+
+    Attributes:
+        pending_writes: How many writes may wait for their answers.
+    """
+
+    def __init__(
+        self,
+        client: SftpClient,
+        handle: bytes,
+        connection_errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._client = client
+        self._handle = handle
+        self._connection_errors = connection_errors
+        self._writes = PendingWrites(0)
+        self.pending_writes = FIRST_PENDING_WRITES
+
+    @property
+    def sent_bytes(self) -> int:
+        """Up to where the file was sent."""
+        return self._writes.sent_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Up to where the server has acknowledged the file, without a gap."""
+        return self._writes.held_bytes
+
+    def write_all(
+        self,
+        chunks: Iterable[bytes],
+        offset: int = 0,
+        on_sent: Callable[[int], object] | None = None,
+    ) -> None:
+        """Write to the file's end, pipelined, and wait until the server has acknowledged all of it.
+
+        Args:
+            chunks: The bytes, at most `WRITE_BYTES` each.
+            offset: Where in the file they begin.
+            on_sent: Called with the bytes sent so far, after each chunk.
+        """
+        writes = self._writes = PendingWrites(offset)
+        doubled_at = offset
+        with self._connection_errors():
+            for chunk in chunks:
+                self._client.send_write(writes, self._handle, chunk)
+                self._client.read_answers(writes, self.pending_writes)
+                if on_sent:
+                    on_sent(writes.sent_bytes)
+                if writes.held_bytes - doubled_at >= self.pending_writes * WRITE_BYTES:
+                    doubled_at = writes.held_bytes
+                    self.pending_writes = min(_MAX_PENDING_WRITES, 2 * self.pending_writes)
+            self._client.read_answers(writes, 0)
+
+    def close(self) -> None:
+        """Finish the file."""
+        with self._connection_errors():
+            self._client.close_handle(self._handle)
 
 
 @contextmanager
 def opened(
     settings: ServerSettings, known: KnownHost, wait_seconds: float = 1
 ) -> Iterator[RemoteFolder]:
-    """Connect to the server and see that the folder is there.
+    """Connect to the server and check that the folder exists.
 
     Raises:
         DeliveryError: From the step that fails.

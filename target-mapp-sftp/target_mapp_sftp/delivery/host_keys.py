@@ -73,7 +73,7 @@ def _decode(kind: str, encoded: str) -> bytes:
 
 
 def parse_expected(text: str) -> HostKey | str:
-    """Read the setting *host_key*: a key, or a fingerprint, which comes back as it is compared.
+    """Read the setting *host_key*: a key, or a fingerprint without its padding.
 
     Raises:
         ValueError: When it is neither.
@@ -86,16 +86,16 @@ def parse_expected(text: str) -> HostKey | str:
 
 @dataclass(frozen=True, slots=True)
 class KnownHost:
-    """What is known about one server before it is asked.
+    """The expected host key of one server.
 
     Attributes:
         keys: Keys it may show.
         fingerprint: The fingerprint it must show, when only that is known.
         revoked: Keys that must never be trusted.
-        has_authority: Whether only an authority is named for it, whose certificates are not read.
-        source: Where this comes from, in words for a message.
+        has_authority: Whether a `@cert-authority` line names it; host certificates are not read.
+        source: Where this comes from, for a message.
         setting: The setting that takes a key for this server.
-        jump: The same about the jump host on the way to it, if there is one.
+        jump: The expected host key of the jump host, if there is one.
     """
 
     keys: tuple[HostKey, ...] = ()
@@ -118,11 +118,7 @@ class KnownHost:
         return key in self.keys or key.fingerprint == self.fingerprint
 
     def verify(self, key: HostKey, address: str) -> None:
-        """Refuse any key but a known one.
-
-        Args:
-            key: What the server shows.
-            address: The server, for the message.
+        """Refuse any key but an expected one.
 
         Raises:
             HostKeyError: With the fingerprint shown, the one expected, and what would accept it.
@@ -133,15 +129,15 @@ class KnownHost:
         if key in self.revoked:
             raise HostKeyError(
                 f"The host key of {address}, {shown}, is marked as revoked in {self.source}. "
-                "Nothing was sent. Ask the server's administrator for its present key."
+                "Nothing was sent. Ask the server's administrator for its current key."
             )
         expected = self.fingerprint or ", ".join(f"{k.kind} {k.fingerprint}" for k in self.keys)
         if expected:
             raise HostKeyError(
                 f"The host key of {address} is not the expected one: it shows {shown}, expected "
-                f"is {expected} (from {self.source}). Somebody may stand between; nothing was "
-                "sent. Only if the server's administrator confirms the new key, set "
-                f"{self.setting} to '{key.fingerprint}'."
+                f"is {expected} (from {self.source}). Somebody may intercept the "
+                "connection; nothing was sent. Only if the server's administrator confirms the new "
+                f"key, set {self.setting} to '{key.fingerprint}'."
             )
         why = ""
         if self.has_authority:
@@ -171,7 +167,7 @@ def read_known_hosts(path: Path, host: str, port: int) -> KnownKeys:
     """Find a server's keys, in plain and hashed entries.
 
     Args:
-        path: The file; a missing one knows nobody.
+        path: The file; a missing one is an empty one.
         host: Name or address, as in the settings.
         port: Its port; any but 22 is part of the name in the file.
 
@@ -211,7 +207,7 @@ class _Entry(NamedTuple):
 
 
 def _read_line(line: str) -> _Entry | None:
-    """Take one line apart; nothing when it is no entry."""
+    """Parse one line; `None` when it is not an entry."""
     fields = line.split()
     marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
     if len(fields) < 3 or fields[0].startswith("#"):  # noqa: PLR2004 - names, type, key
@@ -242,5 +238,5 @@ def _hash_matches(salt: str, expected: str, name: str) -> bool:
         key, digest = base64.b64decode(salt), base64.b64decode(expected)
     except binascii.Error:
         return False
-    # OpenSSH's file format says SHA-1; it hides names here, it protects nothing.
+    # OpenSSH's file format requires SHA-1; it hides names here and protects nothing.
     return hmac.compare_digest(hmac.new(key, name.encode(), hashlib.sha1).digest(), digest)

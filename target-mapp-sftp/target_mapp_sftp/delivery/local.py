@@ -1,4 +1,4 @@
-"""The preview: delivery into a folder of this machine, by the same rules."""
+"""Files of this machine: those to deliver, and a local folder as a destination."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import logging
 import os
 import re
 import secrets
-import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import LocalFolderError, add_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
 _TEMPORARY_NAME = ".{name}.{run_id}.part"
 # A folder that holds this many files of one name is not being emptied; somebody must look at it.
-_MOST_NAMES = 99
+_MAX_NAMES = 99
+_COPY_BYTES = 1 << 20
 # What file systems take.
-_MOST_NAME_BYTES = 255
-_MOST_RUN_ID_CHARACTERS = 40
+_MAX_NAME_BYTES = 255
+_MAX_RUN_ID_CHARACTERS = 40
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 LOGGER = logging.getLogger("target-mapp-sftp")
 # How a file system says that it knows no links.
@@ -35,13 +36,28 @@ class OutgoingFile:
 
     Attributes:
         path: Where it is on this machine.
-        name: What it shall be called in the folder.
-        size_bytes: Its size.
+        name: Its name in the folder, if that is not taken.
     """
 
     path: Path
     name: str
     size_bytes: int
+
+    def chunks(self, offset: int, chunk_bytes: int) -> Generator[bytes]:
+        """Read the file from *offset* to its end.
+
+        Raises:
+            LocalFolderError: When that fails.
+        """
+        try:
+            with self.path.open("rb") as source:
+                source.seek(offset)
+                while data := source.read(chunk_bytes):
+                    yield data
+        except OSError as error:
+            raise LocalFolderError(
+                f"spool_dir: the finished file cannot be read ({error.strerror})."
+            ) from error
 
     def final_names(self) -> Iterator[str]:
         """Its name, and the ones to take instead when it is taken: `a.csv`, `a_2.csv` and so on."""
@@ -49,38 +65,35 @@ class OutgoingFile:
         stem, dot, ending = self.name.rpartition(".")
         if not stem:
             stem, dot, ending = self.name, "", ""
-        for number in range(2, _MOST_NAMES + 1):
+        for number in range(2, _MAX_NAMES + 1):
             yield f"{stem}_{number}{dot}{ending}"
 
 
 def temporary_name(template: str, name: str, run_id: str) -> str:
-    """A name for a file until it is complete, one that nobody else uses.
+    """A name for an unfinished file that nobody else uses, another one with each call.
 
-    A run's id alone does not make it so: some taps have the same one every day. With the random
-    letters behind it, whatever has this name was made by the caller.
+    A run's id alone does not make it unique: some taps have the same one every day. With the random
+    letters behind it, any file of this name was made by the caller.
 
     Args:
         template: The setting *temporary_name*.
-        name: The final name; cut from its beginning where the whole would be too long.
-        run_id: Whatever the tap calls its run; what could make a path of it is replaced.
-
-    Returns:
-        The name, at most 255 bytes; another one with each call.
+        name: The final name; its beginning is cut where the whole would be over 255 bytes.
+        run_id: The run's id; characters that could make it a path are replaced.
     """
-    safe_id = re.sub(r"[^0-9A-Za-z_-]+", "-", run_id).strip("-")[:_MOST_RUN_ID_CHARACTERS]
+    safe_id = re.sub(r"[^0-9A-Za-z_-]+", "-", run_id).strip("-")[:_MAX_RUN_ID_CHARACTERS]
     values = {"run_id": f"{safe_id or 'run'}-{secrets.token_hex(4)}", "name": ""}
 
     def filled() -> str:
         return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
 
-    room = _MOST_NAME_BYTES - len(filled().encode())
+    room = _MAX_NAME_BYTES - len(filled().encode())
     values["name"] = name.encode()[-room:].decode(errors="ignore")
     return filled()
 
 
 @dataclass(slots=True)
 class _LocalPart:
-    """One file on its way: where it grows, and where it is published."""
+    """One file: where it is written, and where it is published."""
 
     file: OutgoingFile
     temporary: Path
@@ -89,10 +102,10 @@ class _LocalPart:
 
 
 class LocalDestination:
-    """A local folder.
+    """A local folder, to which the same rules apply.
 
     Args:
-        output_dir: The folder; it is made when missing, for its owner alone.
+        output_dir: The folder; created with mode 0700 when missing.
         run_id: Stands in the names of unfinished files.
         replaces: Whether a file of the same name is replaced, as a preview replaces the last one.
     """
@@ -107,22 +120,23 @@ class LocalDestination:
         files: Sequence[OutgoingFile],
         on_published: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
-        """Make all *files* appear, complete and readable by their owner alone, or none.
+        """Make all *files* appear, complete and with mode 0600, or none.
 
-        Unless it was asked to, it never replaces a file that is there already; the new one gets
+        An existing file is replaced only where `replaces` says so; otherwise the new one gets
         another name.
 
         Args:
             files: The files.
-            on_published: Called once all have their names, as the last step that is taken back
+            on_published: Called once all have their names, as the last step that is rolled back
                 when it fails.
 
         Returns:
             Their final names.
 
         Raises:
-            LocalFolderError: When the folder cannot be made or written to. What had appeared is
-                taken back; what could not be stands in `fetched`, `left_in_folder` and `details`.
+            LocalFolderError: When the folder cannot be created or written to. What had appeared
+                is removed again; what could not be stands in `fetched`, `left_in_folder` and
+                `details`.
         """
         parts: list[_LocalPart] = []
         try:
@@ -135,7 +149,7 @@ class LocalDestination:
             if on_published is not None:
                 on_published()
         except BaseException as error:
-            fetched, left = _take_back(parts)
+            fetched, left = _roll_back(parts)
             if isinstance(error, LocalFolderError):
                 error.details += _lines(fetched, left)
                 add_facts(error, fetched, [name for name in left if not name.startswith(".")])
@@ -156,26 +170,20 @@ class LocalDestination:
 
     def _copy(self, part: _LocalPart) -> None:
         try:
-            source = part.file.path.open("rb")
-        except OSError as error:
-            raise LocalFolderError(
-                f"spool_dir: the finished file cannot be read ({error.strerror})."
-            ) from error
-        try:
-            with source:
-                descriptor = os.open(part.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                part.inode = os.fstat(descriptor).st_ino
-                with os.fdopen(descriptor, "wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-                    target.flush()
-                    os.fsync(target.fileno())
+            descriptor = os.open(part.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            part.inode = os.fstat(descriptor).st_ino
+            with os.fdopen(descriptor, "wb") as target:
+                with closing(part.file.chunks(0, _COPY_BYTES)) as chunks:
+                    target.writelines(chunks)
+                target.flush()
+                os.fsync(target.fileno())
         except OSError as error:
             raise self._refused(error) from error
 
     def _name(self, part: _LocalPart) -> str:
         names = [part.file.name] if self._replaces else part.file.final_names()
         for name in names:
-            # Noted before it happens: a signal may come between.
+            # Noted before the rename: a signal may come in between.
             final = part.final = self._folder / name
             try:
                 if self._replaces:
@@ -228,8 +236,8 @@ def _rename_to_new(temporary: Path, final: Path) -> None:
             LOGGER.warning("%s cannot be removed: %s", temporary, error.strerror)
 
 
-def _take_back(parts: Sequence[_LocalPart]) -> tuple[list[str], list[str]]:
-    """Remove what is there; the final names that were gone before, and those that must stay."""
+def _roll_back(parts: Sequence[_LocalPart]) -> tuple[list[str], list[str]]:
+    """Remove the files; the names that were gone before, and those that cannot be removed."""
     fetched: list[str] = []
     left: list[str] = []
     for part in parts:

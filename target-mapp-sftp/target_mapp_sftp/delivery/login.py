@@ -1,6 +1,6 @@
-"""Logging in: the private key, the password, or one after the other where a server wants both.
+"""The login: by private key, by password, or by both where a server requires it.
 
-Never an agent, never a key that is not in the settings.
+Never by an agent, never with a key that is not in the settings.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class _Attempt:
 
     Attributes:
         method: SSH's name for it.
-        label: What it is called in a message.
-        send: Tries it; returns what the server wants besides, nothing when logged in.
+        label: What a message calls it.
+        send: Tries it; returns the methods that the server requires besides, none when logged in.
     """
 
     method: str
@@ -50,7 +50,7 @@ class Login:
 
     Args:
         settings: Who logs in, with what.
-        transport: A connection to the right server.
+        transport: A connection whose host key is verified.
     """
 
     def __init__(self, settings: ServerSettings, transport: Transport) -> None:
@@ -60,19 +60,16 @@ class Login:
         self._refused: list[str] = []
         self._accepted: list[str] = []
         self._has_answered = False
-        self._open_question = ""
+        self._unanswered_prompt = ""
         self._is_expired = False
 
     def run(self) -> str:
-        """Log in.
-
-        Returns:
-            What the server accepted, in words.
+        """Log in, and return what the server accepted, such as `publickey and password`.
 
         Raises:
-            LoginError: When the server says no.
-            LoginLostError: When the connection ends before it says anything.
-            TimeoutError: When it says nothing.
+            LoginError: When the server refuses.
+            LoginLostError: When the connection ends before an answer.
+            TimeoutError: When there is no answer.
         """
         allowed: Sequence[str] = _METHODS
         left = self._attempts()
@@ -85,14 +82,14 @@ class Login:
                 allowed = error.allowed_types
             except AuthenticationException:
                 self._refused.append(attempt.label)
-                # The same password by the other way would only count as a second wrong one.
+                # The same password by the other method would only count as a second wrong one.
                 if attempt.method in _BY_PASSWORD:
                     left = [a for a in left if a.method not in _BY_PASSWORD]
             else:
                 self._accepted.append(attempt.label)
                 if not allowed:
                     return " and ".join(self._accepted)
-                left = self._attempts_besides(attempt)
+                left = self._attempts_after(attempt)
         raise LoginError(self._reason(allowed))
 
     def _attempts(self) -> list[_Attempt]:
@@ -116,8 +113,8 @@ class Login:
             ]
         return attempts
 
-    def _attempts_besides(self, accepted: _Attempt) -> list[_Attempt]:
-        """What may be asked for after something was accepted."""
+    def _attempts_after(self, accepted: _Attempt) -> list[_Attempt]:
+        """What the server may require after something was accepted."""
         return [
             each
             for each in self._attempts()
@@ -126,7 +123,7 @@ class Login:
         ]
 
     def _try(self, attempt: _Attempt) -> Sequence[str]:
-        """Try one way; the answer is what the server wants besides, nothing when logged in."""
+        """Try one way; returns the methods that are required besides, none when logged in."""
         try:
             return attempt.send()
         except PasswordExpiredError as error:
@@ -143,7 +140,7 @@ class Login:
     def _answer(
         self, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]
     ) -> list[str]:
-        """Answer the one hidden question there should be; to any other, nothing."""
+        """Answer one hidden prompt with the password, and every other prompt with nothing."""
         texts = " ".join([title, instructions, *(prompt for prompt, _ in prompts)])
         self._is_expired |= bool(_EXPIRED.search(texts))
         if not prompts:
@@ -152,18 +149,20 @@ class Login:
         if len(prompts) == 1 and hidden and not self._has_answered:
             self._has_answered = True
             return [self._settings.password or ""]
-        self._open_question = quote(prompts[-1][0])
+        self._unanswered_prompt = quote(prompts[-1][0])
         return [""] * len(prompts)
 
     def _hung_up(self, attempt: _Attempt) -> LoginError | ConnectionLostError:
-        address, words = self._settings.address, self._transport.disconnect_reason
-        if words and self._transport.disconnect_code == _TOO_MANY_CONNECTIONS:
-            return ConnectionLostError(f'{address} hung up: "{words}".')
-        if words:
+        address, reason = self._settings.address, self._transport.disconnect_reason
+        if reason and self._transport.disconnect_code == _TOO_MANY_CONNECTIONS:
+            return ConnectionLostError(f'{address} hung up: "{reason}".')
+        if reason:
             return LoginError(
-                f'{address} refused the login and hung up: "{words}". {self._advice()}'
+                f'{address} refused the login and hung up: "{reason}". {self._advice()}'
             )
-        error = LoginLostError(f"{address} ended the connection over the login ({attempt.label}).")
+        error = LoginLostError(
+            f"{address} ended the connection during the login ({attempt.label})."
+        )
         error.may_be_refusal = attempt.method in _BY_PASSWORD
         return error
 
@@ -179,24 +178,24 @@ class Login:
             what += f" ({', '.join(tried)})"
         if any(allowed) and set(allowed) != set(_METHODS):
             what += f"; it asks for {' or '.join(quote(name) for name in allowed)}"
-        if self._open_question:
-            what += f'; it asked "{self._open_question}", which no setting answers'
+        if self._unanswered_prompt:
+            what += f'; it asked "{self._unanswered_prompt}", which no setting answers'
         return f"{what}. {self._missing(allowed) or self._advice()}"
 
     def _missing(self, allowed: Sequence[str]) -> str:
-        """The setting that would answer what the server asks for, if nothing was refused."""
-        if self._refused or self._open_question:
+        """The setting that the server requires and that is not set, if nothing was refused."""
+        if self._refused or self._unanswered_prompt:
             return ""
         if not self._settings.password and set(allowed) & set(_BY_PASSWORD):
-            return "Set password to what it wants besides the key."
+            return "Set password: the server requires it besides the key."
         if not self._keys and "publickey" in allowed:
             return "Set private_key or private_key_file."
         return ""
 
     def _expired(self) -> str:
         return (
-            f"{self._settings.address} asks for a new password: the present one has expired. Have "
-            "it changed there, and set password to the new one. Not retried, so that the account "
+            f"{self._settings.address} asks for a new password: the present one has expired. "
+            "Change it there, and set password to the new one. Not retried, so that the account "
             "is not locked."
         )
 
@@ -211,8 +210,8 @@ class Login:
             advice += "; the certificate beside private_key_file may have expired"
         if self._keys and "rsa" in self._keys[0].get_name():
             advice += (
-                "; a server older than 2017 may know RSA keys only with SHA-1, which is no longer "
-                "supported: use an Ed25519 or ECDSA key there"
+                "; a server older than 2017 may accept RSA keys only with SHA-1, which is no "
+                "longer supported: use an Ed25519 or ECDSA key there"
             )
         return f"{advice}. Not retried, so that the account is not locked."
 

@@ -15,8 +15,10 @@ They are needed because paramiko
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import paramiko
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 _SECONDS_BETWEEN_LOOKS = 0.01
+_SECONDS_TO_END = 2
 # Of later drafts of SFTP; some servers say it to clients of version 3, too.
 _FILE_ALREADY_EXISTS = 11
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
@@ -82,7 +85,7 @@ class StatusError(Exception):
 
 
 def quote(text: str) -> str:
-    """Make a server's words safe for one line of a log."""
+    """Make a server's text safe for one line of a log."""
     return printable(text) or "no reason"
 
 
@@ -98,7 +101,7 @@ class Transport(ServiceRequestingTransport):
 
     Attributes:
         offered: Names of algorithms the server offers, by kind, such as `host key`.
-        disconnect_reason: The words of its disconnect message; nothing when there was none.
+        disconnect_reason: The text of its disconnect message; empty when there was none.
         disconnect_code: The code of that message, RFC 4253 section 11.1.
         address: The server, for messages.
         jump: The connection to the jump host that this one runs over, if there is one.
@@ -112,6 +115,25 @@ class Transport(ServiceRequestingTransport):
         self._refusal = ""
         self.address = ""
         self.jump: Transport | None = None
+
+    def disconnect(self, *, keep_jump: bool = False) -> None:
+        """Close the connection and everything that belongs to it.
+
+        Args:
+            keep_jump: Whether the connection to the jump host that it runs over is needed again.
+        """
+        if self.jump is not None and not keep_jump:
+            # First: over a dead one nothing can be closed in order, and nothing need be.
+            self.jump.disconnect()
+        # Otherwise its timer would keep the process alive after a failed handshake.
+        self.packetizer.complete_handshake()
+        with suppress(OSError, EOFError):
+            # Wakes paramiko's thread, which otherwise looks only ten times a second.
+            self.sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError, EOFError):
+            self.close()
+            self.sock.close()
+        self.join(_SECONDS_TO_END)
 
     # Overrides; the library's type stubs leave private parts out.
     def _parse_kex_init(self, m: Message) -> None:
@@ -133,7 +155,7 @@ class Transport(ServiceRequestingTransport):
 
     @override
     def ensure_session(self) -> None:
-        """Ask for the login service, if that was not done; the base would wait for ever."""
+        """Request the authentication service once; the base would wait for ever."""
         client: Any = self
         if client._service_userauth_accepted:  # noqa: SLF001
             return
@@ -146,7 +168,7 @@ class Transport(ServiceRequestingTransport):
             if not self.is_active():
                 raise paramiko.SSHException("the connection ended")
             if time.monotonic() > deadline:
-                raise TimeoutError("the request to log in was not answered")
+                raise TimeoutError("the request for the authentication service was not answered")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         self.auth_handler = self.get_auth_handler()
 
@@ -273,10 +295,7 @@ class SftpClient(paramiko.SFTPClient):
             raise
 
     def create(self, path: str) -> bytes:
-        """Make a new file and open it for writing.
-
-        Returns:
-            Its handle.
+        """Create a file and open it for writing; returns its handle.
 
         Raises:
             StatusError: When it is refused, also because there is such a file.
@@ -284,10 +303,7 @@ class SftpClient(paramiko.SFTPClient):
         return self._open(path, SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL)
 
     def open_existing(self, path: str) -> bytes:
-        """Open a file for writing as it is.
-
-        Returns:
-            Its handle.
+        """Open an existing file for writing; returns its handle.
 
         Raises:
             StatusError: When it is refused.
@@ -341,14 +357,15 @@ class SftpClient(paramiko.SFTPClient):
         number = client._async_request(writes, CMD_WRITE, handle, offset, data)  # noqa: SLF001
         writes.add(number, len(data))
 
-    def read_answer(self) -> None:
-        """Wait for one answer and hand it to the writes it belongs to.
+    def read_answers(self, writes: PendingWrites, max_pending: int) -> None:
+        """Read the answers that have come, and wait until at most *max_pending* are missing.
 
         Raises:
-            StatusError: When it is a refusal.
+            StatusError: When one is a refusal.
         """
         client: Any = self
-        client._read_response()  # noqa: SLF001
+        while writes and (len(writes) > max_pending or self.sock.recv_ready()):
+            client._read_response()  # noqa: SLF001
 
     def _ask(self, *request: Any) -> tuple[int, Message]:
         client: Any = self
@@ -360,27 +377,27 @@ class Connection(Protocol):
     """What SSH runs over: a TCP socket, or a channel of another SSH connection."""
 
     def send(self, data: Any, /) -> int:
-        """Send some of the data; how many bytes of it."""
+        """Send some of the data; returns how many bytes."""
 
     def recv(self, size: int, /) -> bytes:
-        """Take what is there; nothing at the end."""
+        """Receive what is there; empty at the end."""
 
     def settimeout(self, seconds: float | None, /) -> None:
-        """Set after which time both raise TimeoutError."""
+        """Set after how many seconds both raise TimeoutError."""
 
     def shutdown(self, how: int, /) -> None:
         """End both directions."""
 
     def close(self) -> None:
-        """Give it up."""
+        """Close it."""
 
 
 class WatchedSocket:
-    """A connection with an end to unsendable data; paramiko tries for ever to send it.
+    """A connection that is lost when its peer takes no data; paramiko tries to send for ever.
 
     Args:
         connection: What is watched.
-        silence_seconds: For how long nothing may be sent before the connection counts as lost.
+        silence_seconds: How long the peer may take no data.
     """
 
     def __init__(self, connection: Connection, silence_seconds: float) -> None:
@@ -412,6 +429,6 @@ class WatchedSocket:
         return sent
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._closed = True
         self._connection.close()

@@ -1,4 +1,4 @@
-"""Private keys: from text or file to something to log in with.
+"""Private keys, from text or file.
 
 OpenSSH's own form, PKCS#1, SEC1 and PKCS#8 PEM are read; RSA, ECDSA and Ed25519.
 """
@@ -31,28 +31,24 @@ _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"(AES-\d+-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16})"
 )
-# A label of PEM, whole or cut; PuTTY's first words; OpenSSH's "openssh-key-" in base64.
+# A label of PEM, whole or cut; the start of PuTTY's; OpenSSH's "openssh-key-" in base64.
 _KEY_MARK = re.compile(
     r"BEGIN [A-Z0-9 ]*PRIVATE KEY|PRIVATE KEY-----|PuTTY-User-Key-File|b3BlbnNzaC1rZXkt"
 )
 _PEM_WIDTH = 64
-_DROPPED = (
-    "keys of this type are no longer spoken; make one with `ssh-keygen -t ed25519` and give its "
-    ".pub file to the server's owner"
+_UNSUPPORTED = (
+    "keys of this type are no longer supported; make one with `ssh-keygen -t ed25519` and give "
+    "its .pub file to the server's administrator"
 )
 LOGGER = logging.getLogger("target-mapp-sftp")
-# The longest RSA key that anybody uses takes a fiftieth of it.
-_MOST_BYTES = 1 << 20
+# The longest RSA key in use takes a fiftieth of it.
+_MAX_BYTES = 1 << 20
 
 
 def decode(data: bytes) -> str:
-    """Read the bytes of a key or a list of keys; `>` makes UTF-16 of them in older PowerShells.
+    """Decode a file of keys: UTF-8, or UTF-16 as the `>` of older PowerShells writes it.
 
-    Args:
-        data: The file's bytes, in UTF-8 or UTF-16, with or without a byte order mark.
-
-    Returns:
-        The text without the mark; what is in neither encoding is replaced.
+    The byte order mark is removed; what is in neither encoding is replaced.
     """
     encoding = "utf-16" if data.startswith(_UTF16_MARKS) else "utf-8-sig"
     return data.decode(encoding, errors="replace")
@@ -70,14 +66,8 @@ def looks_like_key(text: str) -> bool:
 def repair(text: str) -> str:
     r"""Give a key its line breaks back.
 
-    On the way through an environment variable they often become spaces, the two characters `\n`,
-    or nothing; a whole key is sometimes base64-encoded again to survive the way.
-
-    Args:
-        text: The key as it came.
-
-    Returns:
-        The key in lines, ended by a line break.
+    In an environment variable they often become spaces, the two characters `\n`, or nothing; a
+    whole key is sometimes base64-encoded again to survive there.
 
     Raises:
         PrivateKeyProblem: When there is no private key in it.
@@ -118,12 +108,12 @@ def load(text: str, passphrase: str | None) -> PKey:
 
     Args:
         text: The key, its line breaks lost or not.
-        passphrase: What it is encrypted with, if it is.
+        passphrase: Of an encrypted key; ignored for others.
 
     Raises:
         PrivateKeyProblem: When it cannot be used.
     """
-    # Imported here, not above: the package must load quickly where nothing is sent.
+    # Imported here: these take a quarter of a second, and not every command needs them.
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
     from paramiko import ECDSAKey, Ed25519Key, RSAKey  # noqa: PLC0415
@@ -137,7 +127,7 @@ def load(text: str, passphrase: str | None) -> PKey:
     elif isinstance(key, ed25519.Ed25519PrivateKey):
         kind = Ed25519Key
     else:
-        raise PrivateKeyProblem(_DROPPED)
+        raise PrivateKeyProblem(_UNSUPPORTED)
     # paramiko reads no PKCS#8; it reads its own form of every key that cryptography could read.
     plain = key.private_bytes(
         form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()
@@ -153,11 +143,11 @@ def _decrypt(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
     try:
         return _read_key(read, pem, passphrase)
     except UnsupportedAlgorithm as error:
-        raise PrivateKeyProblem(_DROPPED) from error
+        raise PrivateKeyProblem(_UNSUPPORTED) from error
     except (TypeError, ValueError) as error:
-        # The library's own words may quote the key; only their kind is passed on.
-        words = str(error).lower()
-        if "password was not given" in words or "password-protected" in words:
+        # The library's message may quote the key; only its kind is passed on.
+        message = str(error).lower()
+        if "password was not given" in message or "password-protected" in message:
             raise PrivateKeyProblem("it is encrypted; set private_key_passphrase") from None
         if passphrase is not None:
             raise PrivateKeyProblem(
@@ -187,8 +177,8 @@ class LoginKey:
     Attributes:
         setting: Where it came from: `private_key` or `private_key_file`.
         text: The key.
-        passphrase: What opens it.
-        certificate: The line of the file `…-cert.pub` beside the key's; nothing without one.
+        passphrase: Of an encrypted key.
+        certificate: The line of the file `…-cert.pub` beside the key's; empty without one.
     """
 
     setting: str
@@ -198,7 +188,7 @@ class LoginKey:
 
     @classmethod
     def from_settings(cls, values: Mapping[str, Any]) -> LoginKey | None:
-        """Read the key of the settings, if there is one, and see that it can be used.
+        """Read the key of the settings, if there is one, and check that it can be used.
 
         Raises:
             PrivateKeyProblem: With the setting and what to do; never with what it holds.
@@ -238,7 +228,7 @@ class LoginKey:
         return cls(name, text, passphrase, _certificate_beside(path))
 
     def load(self) -> tuple[PKey, ...]:
-        """Make of it what to log in with: the key with its certificate, then the key alone.
+        """The keys to log in with: the key with its certificate, then the key alone.
 
         Raises:
             PrivateKeyProblem: When it cannot be used; it does not name the setting.
@@ -262,13 +252,13 @@ class LoginKey:
 def _read(path: Path, *, is_secret: bool) -> str:
     with path.open("rb") as file:
         facts = os.fstat(file.fileno())
-        # As ssh judges it; of somebody else's file, such as a mounted secret, nothing can be said.
+        # The same rule as ssh's; a file of another user, such as a mounted secret, is not judged.
         if is_secret and facts.st_uid == os.getuid() and stat.S_IMODE(facts.st_mode) & 0o077:
             LOGGER.warning(
                 "private_key_file: other users of this machine may read the key; "
                 "run `chmod 600` on the file"
             )
-        return decode(file.read(_MOST_BYTES))
+        return decode(file.read(_MAX_BYTES))
 
 
 def _certificate_beside(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The files of one publication: all are uploaded before the first gets its name."""
+"""The files of one publication: all are uploaded before the first gets its final name."""
 
 from __future__ import annotations
 
@@ -19,105 +19,122 @@ from target_mapp_sftp.delivery.errors import (
 from target_mapp_sftp.delivery.folder import RemoteStat
 from target_mapp_sftp.delivery.local import temporary_name
 from target_mapp_sftp.delivery.paramiko_patches import StatusError
-from target_mapp_sftp.delivery.upload import Progress, Upload
+from target_mapp_sftp.delivery.upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from target_mapp_sftp.delivery.folder import RemoteFolder
     from target_mapp_sftp.delivery.local import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
     from target_mapp_sftp.errors import DeliveryError
+
 LOGGER = logging.getLogger("target-mapp-sftp")
-# Where nobody may look which names are taken, so many are tried.
-_MOST_UNSEEN_NAMES = 5
+# Where the server does not show which names are taken, so many are tried.
+_MAX_UNSEEN_NAMES = 5
 
 
-class Answer(Enum):
-    """What the server said to a rename."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    LOST = "lost"
-
-
-class RenameOutcome(Enum):
-    """What has become of it."""
-
-    DONE = "the file has its final name"
-    FETCHED = "it had its final name, and is gone already"
-    BOTH_NAMES = "it has both names: linked, and not unlinked"
-    NAME_TAKEN = "it has its temporary name; another file has the final one"
-    NOT_DONE = "it has its temporary name"
-    UNKNOWN = "nobody can tell"
-
-
-def rename_outcome(
-    answer: Answer,
-    *,
-    has_temporary_name: bool | None,
-    has_final_name: bool | None,
-    is_own_size: bool,
-    is_same_file: bool,
-) -> RenameOutcome:
-    """Judge a rename.
+class Publication:
+    """Files that appear together.
 
     Args:
-        answer: What the server said.
-        has_temporary_name: Whether there is something of that name; None when nobody can tell.
-        has_final_name: The same of the final name.
-        is_own_size: Whether what has the final name is as large as our file.
-        is_same_file: Whether both names seem to be one file.
+        settings: How they get their names.
+        files: In the order in which they appear.
+        run_id: Stands in their temporary names.
     """
-    if has_temporary_name:
-        if has_final_name:
-            return RenameOutcome.BOTH_NAMES if is_same_file else RenameOutcome.NAME_TAKEN
-        return RenameOutcome.NOT_DONE
-    if has_temporary_name is None:
-        return _unseen(answer, has_final_name=has_final_name, is_own_size=is_own_size)
-    if has_final_name and is_own_size:
-        return RenameOutcome.DONE
-    if answer is Answer.DONE:
-        return RenameOutcome.FETCHED if has_final_name is False else RenameOutcome.DONE
-    # Nothing but a rename takes away a name that nobody else knows.
-    is_moved = answer is Answer.LOST and has_final_name is None
-    return RenameOutcome.DONE if is_moved else RenameOutcome.UNKNOWN
+
+    def __init__(
+        self, settings: ServerSettings, files: Sequence[OutgoingFile], run_id: str
+    ) -> None:
+        self._settings = settings
+        self._files: list[_PublishedFile] = [
+            _RenamedFile(settings, file, label, run_id)
+            if settings.publish == "rename"
+            else _InPlaceFile(settings, file, label)
+            for file, label in zip(files, _labels(files), strict=True)
+        ]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The final names, once all are published."""
+        return tuple(file.final_name for file in self._files)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there may be anything of it on the server."""
+        return any(file.upload.is_begun for file in self._files)
+
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether the server did not show how many bytes arrived."""
+        return any(file.upload.is_unchecked for file in self._files)
+
+    @property
+    def progress(self) -> int:
+        """A number that grows with every acknowledged byte and every completed step."""
+        return sum(file.progress for file in self._files)
+
+    def advance(self, folder: RemoteFolder) -> None:
+        """Upload and publish what is missing.
+
+        Raises:
+            DeliveryError: When a step fails.
+        """
+        for file in self._files:
+            file.send(folder)
+        for file in self._files:
+            file.publish(folder)
+
+    def roll_back(self, folder: RemoteFolder) -> None:
+        """Remove what is there of it, as far as the server allows."""
+        for file in reversed(self._files):
+            try:
+                file.roll_back(folder)
+            except StatusError as error:
+                file.cannot_be_removed = True
+                LOGGER.warning("The server refuses to remove unfinished files: %s", error.text)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What may be left of it on the server or was fetched, a line for each."""
+        lines = (line for file in self._files for line in file.leftovers())
+        return tuple(f"In folder {self._settings.folder}: {line}" for line in lines)
+
+    def describe_in(self, error: DeliveryError) -> None:
+        """Add to the error that ends it what of it is published, fetched or in doubt."""
+        error.details += self.leftovers()
+        add_facts(
+            error,
+            [file.fetched for file in self._files if file.fetched],
+            [file.left_in_folder for file in self._files if file.left_in_folder],
+            [name for file in self._files for name in file.names_in_doubt],
+        )
 
 
-def _unseen(answer: Answer, *, has_final_name: bool | None, is_own_size: bool) -> RenameOutcome:
-    """Judge where nobody can tell whether the temporary name is still there: by the answer."""
-    if answer is Answer.DONE:
-        return RenameOutcome.DONE
-    if answer is Answer.REFUSED:
-        return RenameOutcome.NAME_TAKEN if has_final_name else RenameOutcome.NOT_DONE
-    return RenameOutcome.DONE if has_final_name and is_own_size else RenameOutcome.UNKNOWN
+def _labels(files: Sequence[OutgoingFile]) -> list[str]:
+    if len(files) == 1:
+        return [files[0].name]
+    return [f"{file.name} (part {n} of {len(files)})" for n, file in enumerate(files, 1)]
 
 
-class Part(ABC):
-    """One file of a publication. Every step goes on where the last connection broke.
+class _PublishedFile(ABC):
+    """One file: uploaded, then given its final name, or rolled back.
 
-    Args:
-        settings: How it gets its name.
-        file: The file.
-        run_id: Stands in its temporary name.
-        progress: Told how far the upload is.
+    Every step continues where the last connection broke.
 
     Attributes:
+        upload: Its bytes on the server.
         final_name: Its name, while it is published.
         fetched: The name under which it was published, when it is no longer there.
         in_doubt: A name under which it may have been published.
-        cannot_be_removed: Whether the server refuses to have it removed.
+        cannot_be_removed: Whether the server refuses to remove it.
     """
 
-    _upload: Upload
+    upload: Upload
 
-    def __init__(
-        self, settings: ServerSettings, file: OutgoingFile, run_id: str, progress: Progress
-    ) -> None:
+    def __init__(self, settings: ServerSettings, file: OutgoingFile, label: str) -> None:
         self._settings = settings
         self._file = file
-        self._run_id = run_id
-        self._progress = progress
+        self._label = label
         self._taken: set[str] = set()
         self.final_name = ""
         self.fetched = ""
@@ -125,31 +142,20 @@ class Part(ABC):
         self.cannot_be_removed = False
 
     @property
-    def is_unchecked(self) -> bool:
-        """Whether the server did not tell how much of it arrived."""
-        return self._upload.is_unchecked
-
-    @property
-    def may_be_there(self) -> bool:
-        """Whether there may be anything of it on the server."""
-        return self._upload.is_begun
-
-    @property
-    def progress_made(self) -> int:
-        """A number that grows with every byte that the server acknowledged, and every step."""
-        upload = self._upload
-        return upload.most_held_bytes + upload.is_complete + bool(self.final_name)
+    def progress(self) -> int:
+        """A number that grows with every acknowledged byte and every completed step."""
+        return self.upload.max_held_bytes + self.upload.is_complete + bool(self.final_name)
 
     @abstractmethod
-    def upload(self, folder: RemoteFolder) -> None:
-        """Bring all bytes onto the server."""
+    def send(self, folder: RemoteFolder) -> None:
+        """Upload all bytes."""
 
     @abstractmethod
     def publish(self, folder: RemoteFolder) -> None:
         """Give it its final name."""
 
     @abstractmethod
-    def take_back(self, folder: RemoteFolder) -> None:
+    def roll_back(self, folder: RemoteFolder) -> None:
         """Remove everything of it from the server, as far as it is ours and still there.
 
         Raises:
@@ -164,41 +170,41 @@ class Part(ABC):
     @property
     @abstractmethod
     def left_in_folder(self) -> str:
-        """The name under which readers of the folder can still see it; nothing when they cannot."""
+        """The name under which readers of the folder still see it; empty when they do not."""
 
     @abstractmethod
-    def _left(self) -> Iterator[str]:
+    def _left_on_server(self) -> Iterator[str]:
         """What may be left of it on the server, in words."""
 
     def leftovers(self) -> Iterator[str]:
-        """What may be left of it on the server or with its reader, in words."""
+        """What may be left of it on the server or was fetched, in words."""
         if self.fetched:
             yield (
                 f"{self.fetched} was published and is no longer in the folder: most probably "
                 "fetched"
             )
         for name in self.names_in_doubt:
-            yield f"{name} may be published: look into the folder and into Mapp's import"
-        yield from self._left()
+            yield f"{name} may be published: check the folder and Mapp's import"
+        yield from self._left_on_server()
 
-    def free_name(self, folder: RemoteFolder) -> str:
-        """Choose a name that is not taken.
+    def _free_name(self, folder: RemoteFolder) -> str:
+        """Choose a final name that is not taken.
 
         Raises:
             NameTakenError: When there is none, or *name_taken* says `fail`.
-            UnsafeNameError: When nobody can tell, and somebody else may have the same name.
+            UnsafeNameError: When the server does not show it, and the name is not unique.
         """
         for name in self._file.final_names():
             exists = True if name in self._taken else folder.stat(name).exists
             if exists is None:
-                self._require_safe_name(folder)
+                self._require_unique_name(folder)
             if not exists:
                 if name != self._file.name:
                     LOGGER.info("%s is taken; the name is %s", self._file.name, name)
                 return name
             if self._settings.name_taken == "fail":
                 raise NameTakenError(
-                    f"{folder.path(name)} is there already, and nothing was replaced. Set "
+                    f"{folder.path(name)} exists already, and nothing was replaced. Set "
                     "name_taken to new_name, or put {timestamp} or {run_id} into file_name."
                 )
         raise NameTakenError(
@@ -206,18 +212,37 @@ class Part(ABC):
             "Empty it, or put {timestamp} or {run_id} into file_name."
         )
 
-    def _require_safe_name(self, folder: RemoteFolder) -> None:
+    def _require_unique_name(self, folder: RemoteFolder) -> None:
         if not self._settings.has_unique_names:
             raise UnsafeNameError.of(self._settings.address, folder.path(self._file.name))
-        if len(self._taken) >= _MOST_UNSEEN_NAMES:
+        if len(self._taken) >= _MAX_UNSEEN_NAMES:
             raise NameTakenError(
                 f"{self._file.name} could get none of {len(self._taken)} names, and "
-                f"{self._settings.address} does not tell which are taken. Ask its owner to allow "
-                "renaming, or to empty the folder; or set publish to in_place."
+                f"{self._settings.address} does not show which are taken. Ask its administrator to "
+                "allow renaming, or to empty the folder; or set publish to in_place."
             )
 
 
-# What a server that shows late what it has done may still contradict.
+class Answer(Enum):
+    """What the server answered to a rename."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    LOST = "lost"
+
+
+class RenameOutcome(Enum):
+    """What a rename has done."""
+
+    DONE = "the file has its final name"
+    FETCHED = "it had its final name, and is gone already"
+    BOTH_NAMES = "it has both names: linked, and not unlinked"
+    NAME_TAKEN = "it has its temporary name; another file has the final one"
+    NOT_DONE = "it has its temporary name"
+    UNKNOWN = "it cannot be found out"
+
+
+# What a server that shows its changes late may still contradict.
 _MAY_CHANGE = {
     Answer.DONE: {RenameOutcome.NAME_TAKEN, RenameOutcome.NOT_DONE},
     Answer.REFUSED: {RenameOutcome.NOT_DONE, RenameOutcome.UNKNOWN},
@@ -225,72 +250,121 @@ _MAY_CHANGE = {
 }
 
 
-class RenamedPart(Part):
-    """Uploaded under a hidden name and renamed when complete."""
+def rename_outcome(
+    answer: Answer,
+    *,
+    has_temporary_name: bool | None,
+    has_final_name: bool | None,
+    is_own_size: bool,
+    is_same_file: bool,
+) -> RenameOutcome:
+    """Judge a rename by its answer and by what is in the folder afterwards.
+
+    Args:
+        answer: What the server answered.
+        has_temporary_name: Whether a file of that name exists; `None` when the server does not
+            show it.
+        has_final_name: The same of the final name.
+        is_own_size: Whether the file of the final name is as large as ours.
+        is_same_file: Whether both names seem to be one file.
+    """
+    if has_temporary_name:
+        if has_final_name:
+            return RenameOutcome.BOTH_NAMES if is_same_file else RenameOutcome.NAME_TAKEN
+        return RenameOutcome.NOT_DONE
+    if has_temporary_name is None:
+        return _unseen_outcome(answer, has_final_name=has_final_name, is_own_size=is_own_size)
+    if has_final_name and is_own_size:
+        return RenameOutcome.DONE
+    if answer is Answer.DONE:
+        return RenameOutcome.FETCHED if has_final_name is False else RenameOutcome.DONE
+    # Nothing but a rename takes away a name that nobody else knows.
+    is_moved = answer is Answer.LOST and has_final_name is None
+    return RenameOutcome.DONE if is_moved else RenameOutcome.UNKNOWN
+
+
+def _unseen_outcome(
+    answer: Answer, *, has_final_name: bool | None, is_own_size: bool
+) -> RenameOutcome:
+    """Judge by the answer where the server does not show whether the temporary name exists."""
+    if answer is Answer.DONE:
+        return RenameOutcome.DONE
+    if answer is Answer.REFUSED:
+        return RenameOutcome.NAME_TAKEN if has_final_name else RenameOutcome.NOT_DONE
+    return RenameOutcome.DONE if has_final_name and is_own_size else RenameOutcome.UNKNOWN
+
+
+class _RenamedFile(_PublishedFile):
+    """Uploaded under a hidden name, and renamed when complete."""
 
     def __init__(
-        self, settings: ServerSettings, file: OutgoingFile, run_id: str, progress: Progress
+        self, settings: ServerSettings, file: OutgoingFile, label: str, run_id: str
     ) -> None:
-        super().__init__(settings, file, run_id, progress)
+        super().__init__(settings, file, label)
         self._temporary_name = temporary_name(settings.temporary_name, file.name, run_id)
-        self._upload = Upload(settings, file, self._temporary_name, progress, is_own_name=True)
-        self._asked_name = ""
+        self.upload = Upload(settings, file, self._temporary_name, label, is_own_name=True)
+        self._requested_name = ""
         self._published = RemoteStat()
 
     @override
-    def upload(self, folder: RemoteFolder) -> None:
+    def send(self, folder: RemoteFolder) -> None:
         settings = self._settings
         must_look = settings.name_taken == "fail" or not settings.has_unique_names
-        if must_look and not self._upload.is_begun:
-            # Before anything is sent.
-            self.free_name(folder)
+        if must_look and not self.upload.is_begun:
+            # Fails before anything is sent.
+            self._free_name(folder)
         try:
-            self._upload.run(folder)
+            self.upload.run(folder)
         except OutcomeUnknownError:
             self.in_doubt = self._file.name
             raise
 
     @override
     def publish(self, folder: RemoteFolder) -> None:
-        if self._asked_name:
-            self._settle(folder, Answer.LOST)
+        if self._requested_name:
+            self._conclude_rename(folder, Answer.LOST)
         while not self.final_name:
-            self._rename(folder, self.free_name(folder))
+            self._rename(folder, self._free_name(folder))
 
     def _rename(self, folder: RemoteFolder, name: str) -> None:
-        # Noted before it is asked: when the answer is lost, it may have happened.
-        self._asked_name = name
+        # Noted before the request: when the answer is lost, it may have happened.
+        self._requested_name = name
         try:
             folder.rename(self._temporary_name, name)
         except StatusError as error:
-            self._settle(folder, Answer.REFUSED, error)
+            self._conclude_rename(folder, Answer.REFUSED, error)
         else:
-            self._settle(folder, Answer.DONE)
+            self._conclude_rename(folder, Answer.DONE)
 
-    def _settle(
+    def _conclude_rename(
         self, folder: RemoteFolder, answer: Answer, error: StatusError | None = None
     ) -> None:
-        """Find out what the rename has come to, and go on by that."""
-        name = self._asked_name
-        outcome, final = self._find_out(folder, answer)
+        """Find out what the rename has done, and continue from there."""
+        name = self._requested_name
+        outcome, final = self._find_outcome(folder, answer)
         if outcome is RenameOutcome.UNKNOWN:
             self.in_doubt = name
             raise OutcomeUnknownError(self._unknown(name, error))
-        self._asked_name = ""
+        if outcome is RenameOutcome.BOTH_NAMES:
+            self._unlink_temporary_name(folder)
+        self._requested_name = ""
         if outcome in (RenameOutcome.DONE, RenameOutcome.BOTH_NAMES, RenameOutcome.FETCHED):
-            self._be_published(folder, name, answer, outcome, final)
+            self._log_published(name, answer, outcome)
+            self.final_name, self._published = name, final
         elif outcome is RenameOutcome.NAME_TAKEN:
             self._taken.add(name)
         elif answer is Answer.DONE:
             raise RenameRefusedError(
                 f"{self._file.name} is complete on the server but did not get its name: the server "
-                "says that it was renamed, and has not renamed it. Ask its owner, or set publish "
-                "to in_place."
+                "says that it was renamed, and has not renamed it. Ask its administrator, or set "
+                "publish to in_place."
             )
         elif error is not None:
-            self._be_refused(name, error, final)
+            self._try_next_name(name, error, final)
 
-    def _find_out(self, folder: RemoteFolder, answer: Answer) -> tuple[RenameOutcome, RemoteStat]:
+    def _find_outcome(
+        self, folder: RemoteFolder, answer: Answer
+    ) -> tuple[RenameOutcome, RemoteStat]:
         outcome, final = self._look(folder, answer)
         for _ in folder.waits():
             if outcome not in _MAY_CHANGE[answer]:
@@ -300,7 +374,7 @@ class RenamedPart(Part):
 
     def _look(self, folder: RemoteFolder, answer: Answer) -> tuple[RenameOutcome, RemoteStat]:
         temporary = folder.stat(self._temporary_name)
-        final = folder.stat(self._asked_name)
+        final = folder.stat(self._requested_name)
         exists = temporary.exists
         if exists is None and answer is not Answer.DONE:
             exists = folder.can_be_opened(self._temporary_name)
@@ -317,34 +391,23 @@ class RenamedPart(Part):
         )
         return outcome, final
 
-    def _be_published(
-        self,
-        folder: RemoteFolder,
-        name: str,
-        answer: Answer,
-        outcome: RenameOutcome,
-        final: RemoteStat,
-    ) -> None:
+    def _log_published(self, name: str, answer: Answer, outcome: RenameOutcome) -> None:
         if answer is Answer.LOST:
             LOGGER.info("The rename to %s had happened before the connection broke", name)
         elif answer is Answer.REFUSED:
             LOGGER.warning("The server refused the rename to %s, and has done it", name)
         if outcome is RenameOutcome.FETCHED:
             LOGGER.info("%s was published, and is fetched already", name)
-        elif outcome is RenameOutcome.BOTH_NAMES:
-            self._remove_other_half(folder)
-        self.final_name = name
-        self._published = final
 
-    def _remove_other_half(self, folder: RemoteFolder) -> None:
-        """Clean up after a server that links and does not unlink."""
+    def _unlink_temporary_name(self, folder: RemoteFolder) -> None:
+        """Finish the rename of a server that links and does not unlink."""
         try:
             folder.remove(self._temporary_name)
         except StatusError as error:
             LOGGER.warning("%s cannot be removed: %s", self._temporary_name, error.text)
 
-    def _be_refused(self, name: str, error: StatusError, final: RemoteStat) -> None:
-        """Go on to the next name where this one may be taken, unseen.
+    def _try_next_name(self, name: str, error: StatusError, final: RemoteStat) -> None:
+        """Continue with the next name where this one may be taken, unseen.
 
         Raises:
             RenameRefusedError: Otherwise.
@@ -354,43 +417,44 @@ class RenamedPart(Part):
             return
         raise RenameRefusedError(
             f"{self._file.name} is complete on the server but could not get its name: the server "
-            f'says "{error.text}" (code {error.code}). Ask its owner to allow renaming, or set '
-            "publish to in_place."
+            f'says "{error.text}" (code {error.code}). Ask its administrator to allow renaming, or '
+            "set publish to in_place."
         ) from error
 
     def _unknown(self, name: str, error: StatusError | None) -> str:
-        said = "was lost" if error is None else f'was "{error.text}"'
+        answer = "was lost" if error is None else f'was "{error.text}"'
         return (
-            f"The answer to renaming {self._file.name} {said}, and the file is seen under neither "
-            f"of its names: most probably {name} was published and has been fetched. Look into the "
-            "folder and into Mapp's import before running again; nothing is sent twice by itself."
+            f"The answer to renaming {self._file.name} {answer}, and the file is seen under "
+            f"neither of its names: most probably {name} was published and has been fetched. Check "
+            "the folder and Mapp's import before you run again; no file is sent twice "
+            "automatically."
         )
 
     @override
-    def take_back(self, folder: RemoteFolder) -> None:
-        if self._asked_name and not self.in_doubt:
-            self._settle_for_good(folder)
+    def roll_back(self, folder: RemoteFolder) -> None:
+        if self._requested_name and not self.in_doubt:
+            self._conclude_to_undo(folder)
         if self.final_name and not (self.fetched or self.in_doubt):
             self._unpublish(folder)
         if self.final_name or self.in_doubt:
             return
-        self._upload.take_back(folder)
-        if self._upload.is_gone:
+        self.upload.roll_back(folder)
+        if self.upload.is_gone:
             self.in_doubt = self._file.name
 
-    def _settle_for_good(self, folder: RemoteFolder) -> None:
-        """Find out what an unanswered rename has come to, to undo it."""
-        name = self._asked_name
+    def _conclude_to_undo(self, folder: RemoteFolder) -> None:
+        """Find out what an unanswered rename has done, to undo it."""
+        name = self._requested_name
         try:
-            self._settle(folder, Answer.LOST)
+            self._conclude_rename(folder, Answer.LOST)
             if self.final_name:
                 return
             if folder.remove(self._temporary_name):
-                self._upload.is_begun = False
+                self.upload.is_begun = False
                 return
             # A session that the server has not ended yet has done it after all.
-            self._asked_name = name
-            self._settle(folder, Answer.LOST)
+            self._requested_name = name
+            self._conclude_rename(folder, Answer.LOST)
         except OutcomeUnknownError as error:
             LOGGER.warning("%s", error)
 
@@ -403,15 +467,15 @@ class RenamedPart(Part):
             return
         try:
             was_there = seen.exists is not False and folder.remove(name)
-            self._upload.is_begun = False
+            self.upload.is_begun = False
         except StatusError:
             if not self._hide(folder, name):
-                # Removed by a server that says no, or fetched.
+                # Removed by a server that answers with an error, or fetched.
                 self.in_doubt = name
                 return
             was_there = True
         if was_there:
-            LOGGER.warning("%s was published, and is taken back", name)
+            LOGGER.warning("%s was published, and was removed again", name)
             self.final_name = ""
         else:
             self.fetched = name
@@ -429,7 +493,7 @@ class RenamedPart(Part):
     @property
     @override
     def names_in_doubt(self) -> tuple[str, ...]:
-        return (self._asked_name,) if self._asked_name else super().names_in_doubt
+        return (self._requested_name,) if self._requested_name else super().names_in_doubt
 
     @property
     @override
@@ -437,74 +501,69 @@ class RenamedPart(Part):
         return "" if self.fetched or self.in_doubt else self.final_name
 
     @override
-    def _left(self) -> Iterator[str]:
+    def _left_on_server(self) -> Iterator[str]:
         if self.left_in_folder:
-            yield f"{self.final_name} is published and could not be taken back"
-        elif self._upload.is_begun and not (self.fetched or self.names_in_doubt):
+            yield f"{self.final_name} is published and could not be removed"
+        elif self.upload.is_begun and not (self.fetched or self.names_in_doubt):
             yield f"{self._temporary_name} may be left on the server, hidden; remove it by hand"
 
 
-class InPlacePart(Part):
-    """Uploaded under its final name.
+class _InPlaceFile(_PublishedFile):
+    """Uploaded under its final name, for servers that cannot rename.
 
-    Whoever reads the folder meanwhile sees an unfinished file, and a lost connection can leave one
-    behind: this is the weaker guarantee that the documentation of *publish* speaks of.
+    Readers of the folder see it unfinished, and a lost connection can leave it behind: the weaker
+    guarantee that the documentation of *publish* speaks of.
     """
 
-    def __init__(
-        self, settings: ServerSettings, file: OutgoingFile, run_id: str, progress: Progress
-    ) -> None:
-        super().__init__(settings, file, run_id, progress)
-        self._upload = self._new_upload("")
+    def __init__(self, settings: ServerSettings, file: OutgoingFile, label: str) -> None:
+        super().__init__(settings, file, label)
+        self.upload = self._new_upload("")
         self._perhaps_left: list[str] = []
 
     def _new_upload(self, name: str) -> Upload:
-        return Upload(self._settings, self._file, name, self._progress, is_own_name=False)
+        return Upload(self._settings, self._file, name, self._label, is_own_name=False)
 
     @override
-    def upload(self, folder: RemoteFolder) -> None:
-        while not self._upload.is_complete:
-            if not self._upload.is_begun:
-                self._upload = self._new_upload(self.free_name(folder))
+    def send(self, folder: RemoteFolder) -> None:
+        while not self.upload.is_complete:
+            if not self.upload.is_begun:
+                self.upload = self._new_upload(self._free_name(folder))
             try:
-                self._upload.run(folder)
+                self.upload.run(folder)
             except NameTakenError:
                 # Since it was looked for; the next look finds another name, or fails.
-                self._give_up_name()
+                self._taken.add(self.upload.name)
+                self._note_perhaps_left()
             except OutcomeUnknownError:
-                self.in_doubt = self._upload.name
+                self.in_doubt = self.upload.name
                 raise
-        if self._upload.is_gone:
-            self.fetched = self._upload.name
-
-    def _give_up_name(self) -> None:
-        self._taken.add(self._upload.name)
-        self._note_perhaps_left()
+        if self.upload.is_gone:
+            self.fetched = self.upload.name
 
     def _note_perhaps_left(self) -> None:
-        name = self._upload.name
-        if self._upload.may_be_left and name not in self._perhaps_left:
+        name = self.upload.name
+        if self.upload.may_be_left and name not in self._perhaps_left:
             LOGGER.warning(
-                "%s may be an unfinished file of this run: the connection broke while it was made. "
-                "It is left alone, for it may be somebody else's",
+                "%s may be an unfinished file of this run: the connection broke while it was "
+                "created. It was left alone, because it may belong to another program",
                 name,
             )
             self._perhaps_left.append(name)
 
     @override
     def publish(self, folder: RemoteFolder) -> None:
-        self.final_name = self._upload.name
+        self.final_name = self.upload.name
 
     @override
-    def take_back(self, folder: RemoteFolder) -> None:
-        upload = self._upload
+    def roll_back(self, folder: RemoteFolder) -> None:
+        upload = self.upload
         if not upload.is_begun or self.fetched or self.in_doubt:
             return
-        upload.take_back(folder)
+        upload.roll_back(folder)
         self._note_perhaps_left()
         if not upload.is_gone:
             if upload.is_complete:
-                LOGGER.warning("%s was complete in the folder, and is taken back", upload.name)
+                LOGGER.warning("%s was complete in the folder, and was removed again", upload.name)
         elif upload.is_complete:
             self.fetched = upload.name
         else:
@@ -514,106 +573,20 @@ class InPlacePart(Part):
     @property
     @override
     def names_in_doubt(self) -> tuple[str, ...]:
-        is_unknown = self._upload.is_begun and not (self.fetched or self.left_in_folder)
-        unknown = self.in_doubt or (self._upload.name if is_unknown else "")
+        is_unknown = self.upload.is_begun and not (self.fetched or self.left_in_folder)
+        unknown = self.in_doubt or (self.upload.name if is_unknown else "")
         return tuple(filter(None, (unknown, *self._perhaps_left)))
 
     @property
     @override
     def left_in_folder(self) -> str:
-        is_there = self._upload.is_complete or self.cannot_be_removed
+        is_there = self.upload.is_complete or self.cannot_be_removed
         is_known = is_there and not (self.fetched or self.in_doubt)
-        return self._upload.name if self._upload.is_begun and is_known else ""
+        return self.upload.name if self.upload.is_begun and is_known else ""
 
     @override
-    def _left(self) -> Iterator[str]:
-        if self._upload.is_begun and not (self.fetched or self.in_doubt):
-            yield f"{self._upload.name} is on the server, perhaps unfinished; remove it by hand"
+    def _left_on_server(self) -> Iterator[str]:
+        if self.upload.is_begun and not (self.fetched or self.in_doubt):
+            yield f"{self.upload.name} is on the server, perhaps unfinished; remove it by hand"
         for name in self._perhaps_left:
-            yield f"{name} may be an unfinished file of this run, or somebody else's"
-
-
-class Publication:
-    """Files that shall appear together.
-
-    Args:
-        settings: How they get their names.
-        files: In the order in which they shall appear.
-        run_id: Stands in their temporary names.
-        on_progress: Called with a file's label, bytes sent and bytes in all, when these are logged.
-    """
-
-    def __init__(
-        self,
-        settings: ServerSettings,
-        files: Sequence[OutgoingFile],
-        run_id: str,
-        on_progress: Callable[[str, int, int], object] | None,
-    ) -> None:
-        kind: type[Part] = RenamedPart if settings.publish == "rename" else InPlacePart
-        self._settings = settings
-        self._parts = [
-            kind(settings, file, run_id, Progress(label, file.size_bytes, on_progress))
-            for file, label in zip(files, _labels(files), strict=True)
-        ]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The final names, once all are published."""
-        return tuple(part.final_name for part in self._parts)
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether there may be anything of it on the server."""
-        return any(part.may_be_there for part in self._parts)
-
-    @property
-    def is_unchecked(self) -> bool:
-        """Whether the server did not tell how much arrived."""
-        return any(part.is_unchecked for part in self._parts)
-
-    @property
-    def progress_made(self) -> int:
-        """A number that grows with every byte that the server acknowledged, and every step."""
-        return sum(part.progress_made for part in self._parts)
-
-    def advance(self, folder: RemoteFolder) -> None:
-        """Do what is still to do.
-
-        Raises:
-            DeliveryError: When a step fails.
-        """
-        for part in self._parts:
-            part.upload(folder)
-        for part in self._parts:
-            part.publish(folder)
-
-    def take_back(self, folder: RemoteFolder) -> None:
-        """Remove what is there of it, as far as the server allows."""
-        for part in reversed(self._parts):
-            try:
-                part.take_back(folder)
-            except StatusError as error:
-                part.cannot_be_removed = True
-                LOGGER.warning("The server refuses to remove what was begun: %s", error.text)
-
-    def leftovers(self) -> tuple[str, ...]:
-        """What may be left of it on the server or with its reader, a line for each."""
-        lines = (line for part in self._parts for line in part.leftovers())
-        return tuple(f"In folder {self._settings.folder}: {line}" for line in lines)
-
-    def tell(self, error: DeliveryError) -> None:
-        """Tell the error that ends it what of it is with the reader of the folder."""
-        error.details += self.leftovers()
-        add_facts(
-            error,
-            [part.fetched for part in self._parts if part.fetched],
-            [part.left_in_folder for part in self._parts if part.left_in_folder],
-            [name for part in self._parts for name in part.names_in_doubt],
-        )
-
-
-def _labels(files: Sequence[OutgoingFile]) -> list[str]:
-    if len(files) == 1:
-        return [files[0].name]
-    return [f"{file.name} (part {n} of {len(files)})" for n, file in enumerate(files, 1)]
+            yield f"{name} may be an unfinished file of this run, or another program's"

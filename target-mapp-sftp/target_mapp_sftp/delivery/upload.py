@@ -1,64 +1,51 @@
-"""One file's bytes on their way to the server, however often the connection breaks."""
+"""The upload of one file: where to resume, whether what is there is ours, whether it is whole."""
 
 from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import (
     FolderError,
-    LocalFolderError,
     NameTakenError,
     OutcomeUnknownError,
     SizeMismatchError,
     WriteRefusedError,
 )
-from target_mapp_sftp.delivery.folder import RemoteStat
-from target_mapp_sftp.delivery.paramiko_patches import PendingWrites, StatusError
+from target_mapp_sftp.delivery.folder import FIRST_PENDING_WRITES, WRITE_BYTES, RemoteStat
+from target_mapp_sftp.delivery.paramiko_patches import StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from target_mapp_sftp.delivery.folder import RemoteFolder
+    from target_mapp_sftp.delivery.folder import RemoteFile, RemoteFolder
     from target_mapp_sftp.delivery.local import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-
-# One write and its frame fit into one SSH packet of 32768 bytes, the least every server takes
-# (RFC 4253 section 6.1); a longer one would be cut in two.
-_WRITE_BYTES = 32_000
-# 8 MB on their way: as much as 80 MB/s needs at 100 ms. OpenSSH itself takes 2 MB at a time.
-_MOST_PENDING = 256
-# It begins with half a megabyte and doubles with each that is acknowledged. After a break it is
-# less, for what was not acknowledged is sent again.
-_FIRST_PENDING = 16
-_FEWEST_PENDING = 1
 _SECONDS_BETWEEN_LINES = 5
 _MB = 1_000_000
 
 
 class Upload:
-    """One file on its way to one name.
+    """The upload of one file under one name, over as many connections as it takes.
 
     Args:
-        settings: Whether the size on the server must be right.
+        settings: Whether the size on the server is checked.
         file: The file.
-        name: Its name on the server while it grows.
-        progress: Told how far it is.
-        is_own_name: Whether nobody else can have that name. Where it may be somebody's, nothing is
-            touched that this upload has not been told it created.
+        name: Its name on the server during the upload.
+        label: What the log calls it, such as `export.csv (part 1 of 3)`.
+        is_own_name: Whether nobody else can have that name. Where somebody can, no file is touched
+            unless the server has confirmed that this upload created it.
 
     Attributes:
         is_begun: Whether there may be something of this upload on the server.
         is_complete: Whether all of it is there.
-        is_unchecked: Whether the server did not tell its size, or nobody wants to know it.
+        is_unchecked: Whether the size on the server is not shown or not checked.
         is_gone: Whether bytes of it were acknowledged, and it is no longer there.
-        may_be_left: Whether a file of that name was left alone that may be its own, unfinished, or
-            somebody else's.
-        arrived: What the server showed of it when it was complete.
-        most_held_bytes: How many bytes the server has ever acknowledged, without a gap.
+        may_be_left: Whether a file was left alone that is this upload's or somebody else's.
+        arrived: What the server showed when the upload was complete.
+        max_held_bytes: The most bytes that the server has acknowledged, without a gap.
     """
 
     def __init__(
@@ -66,15 +53,15 @@ class Upload:
         settings: ServerSettings,
         file: OutgoingFile,
         name: str,
-        progress: Progress,
+        label: str,
         *,
         is_own_name: bool,
     ) -> None:
         self._file = file
-        self._progress = progress
+        self._progress = _ProgressLog(label, file.size_bytes)
         self._is_own_name = is_own_name
-        self._is_size_checked = settings.size_check == "strict"
-        self._most_pending = _FIRST_PENDING
+        self._checks_size = settings.size_check == "strict"
+        self._pending_writes = FIRST_PENDING_WRITES
         self._sent_bytes = 0
         self._held_bytes = 0
         self._is_created = False
@@ -82,8 +69,8 @@ class Upload:
         self._closes_unanswered = 0
         self._is_acknowledged = False
         self._was_whole_before_close = False
-        self._wrong: RemoteStat | None = None
-        self._was_wrong = False
+        self._wrong_size: RemoteStat | None = None
+        self._had_wrong_size = False
         self.name = name
         self.is_begun = False
         self.is_complete = False
@@ -91,10 +78,10 @@ class Upload:
         self.is_gone = False
         self.may_be_left = False
         self.arrived = RemoteStat()
-        self.most_held_bytes = 0
+        self.max_held_bytes = 0
 
     def run(self, folder: RemoteFolder) -> None:
-        """Send what is missing, from the beginning or from what the server holds.
+        """Send what is missing, and check the size on the server.
 
         Raises:
             DeliveryError: When it cannot be completed over this connection.
@@ -103,22 +90,35 @@ class Upload:
             try:
                 self._run_once(folder)
             except StatusError as error:
-                raise self._refused(folder, error) from error
+                raise self._write_error(folder, error) from error
 
     def _run_once(self, folder: RemoteFolder) -> None:
         opened = self._open(folder)
         if opened is not None:
-            handle, offset = opened
-            self._send(folder, handle, offset)
+            file, offset = opened
+            self._send(file, offset)
             if not self._is_own_name:
                 self._was_whole_before_close = self._is_whole(folder.stat(self.name))
             self._closes_unanswered += 1
-            folder.close_file(handle)
+            file.close()
             self._closes_unanswered = 0
-        self._check_arrival(folder)
+        self._check_size(folder)
 
-    def take_back(self, folder: RemoteFolder) -> None:
-        """Remove what there is of it; *is_gone* says whether it was gone before.
+    def _send(self, file: RemoteFile, offset: int) -> None:
+        self._progress.start(offset)
+        file.pending_writes = self._pending_writes
+        try:
+            with closing(self._file.chunks(offset, WRITE_BYTES)) as chunks:
+                file.write_all(chunks, offset, self._progress.update)
+            self._is_acknowledged = True
+        finally:
+            self._pending_writes = file.pending_writes
+            self._sent_bytes = max(self._sent_bytes, file.sent_bytes)
+            self._held_bytes = file.held_bytes
+            self.max_held_bytes = max(self.max_held_bytes, self._held_bytes)
+
+    def roll_back(self, folder: RemoteFolder) -> None:
+        """Remove what is there of it; `is_gone` says whether it was gone before.
 
         Raises:
             StatusError: When the server refuses.
@@ -131,7 +131,7 @@ class Upload:
         if not was_there and self._may_be_fetched:
             self.is_gone = True
         if seen.exists is not False and not is_ours:
-            self._leave_alone()
+            self._disown()
         self.is_begun = False
 
     def _remove(self, folder: RemoteFolder) -> bool:
@@ -141,31 +141,78 @@ class Upload:
         except StatusError:
             if folder.stat_surely(self.name).exists is not False:
                 raise
-            # Removed by a server that says no. Of a name that others know, one cannot be sure.
+            # Removed by a server that answers with an error. Of a shared name, one cannot be sure.
             return self._is_own_name
 
-    def _open(self, folder: RemoteFolder) -> tuple[bytes, int] | None:
-        """Open the file; its handle, and from where to write; nothing when all of it is there."""
+    # Where to resume.
+
+    def _open(self, folder: RemoteFolder) -> tuple[RemoteFile, int] | None:
+        """Open the file: it, and the offset to write from; `None` when all of it is there."""
         if not self.is_begun:
             return self._create(folder), 0
-        self._most_pending = max(_FEWEST_PENDING, min(_FIRST_PENDING, self._most_pending // 4))
+        # What was not acknowledged is sent again, so less of it is put at risk after a break.
+        self._pending_writes = max(1, min(FIRST_PENDING_WRITES, self._pending_writes // 4))
         self._was_unanswered |= not self._is_created
-        seen = self._find_own(folder)
-        if seen.exists is not False and self._wrong is None:
+        seen = self._stat_own(folder)
+        if seen.exists is not False and self._wrong_size is None:
             if self._is_acknowledged and (self._is_whole(seen) or self._is_closed_unseen(seen)):
                 LOGGER.info("%s was complete before the connection broke", self._file.name)
                 return None
-            if self._can_go_on(seen):
+            if self._can_resume(seen):
                 try:
-                    return self._go_on(folder, seen)
+                    return self._resume(folder, seen)
                 except StatusError as error:
-                    LOGGER.info("%s cannot be continued: %s", self._file.name, error.text)
+                    LOGGER.info("%s cannot be resumed: %s", self._file.name, error.text)
         if seen.exists is False or not folder.remove(self.name):
-            self._require_harmless_loss()
+            self._raise_if_fetched()
         return self._create(folder), 0
 
-    def _find_own(self, folder: RemoteFolder) -> RemoteStat:
-        """Look for what was begun.
+    def _can_resume(self, seen: RemoteStat) -> bool:
+        """Whether the size on the server tells where to resume."""
+        return self._checks_size and (seen.size_bytes or 0) <= self._sent_bytes
+
+    def _resume(self, folder: RemoteFolder, seen: RemoteStat) -> tuple[RemoteFile, int]:
+        # Between what was acknowledged and the file's end there may be holes.
+        offset = min(seen.size_bytes or 0, self._held_bytes)
+        file = folder.open_existing(self.name)
+        LOGGER.info("Resuming %s at byte %d", self._file.name, offset)
+        return file, offset
+
+    def _create(self, folder: RemoteFolder) -> RemoteFile:
+        # Noted before the request: if its answer is lost, there may be a file.
+        self.is_begun = True
+        self._is_created = self._is_acknowledged = self._was_whole_before_close = False
+        self._closes_unanswered = 0
+        self._wrong_size = None
+        self._sent_bytes = self._held_bytes = 0
+        try:
+            file = folder.create(self.name)
+        except StatusError as error:
+            self.is_begun = False
+            # After an unanswered request, what the server shows late is our own.
+            stat = folder.stat_surely if self._was_unanswered else folder.stat
+            if not self._may_be_taken(stat(self.name), error):
+                raise
+            if not self._is_own_name:
+                self._disown()
+                raise NameTakenError(f"{self.name} is taken.") from error
+            # Nobody else has that name: the file was created, and the answer was an error.
+            self.is_begun = True
+            folder.remove(self.name)
+            file = folder.create(self.name)
+        self._is_created = True
+        return file
+
+    def _may_be_taken(self, seen: RemoteStat, error: StatusError) -> bool:
+        """Whether a file could not be created because there is one."""
+        if seen.exists is None:
+            return error.may_mean_taken and not self._is_own_name
+        return seen.exists
+
+    # Whether what is there is ours.
+
+    def _stat_own(self, folder: RemoteFolder) -> RemoteStat:
+        """Look for what this upload has begun.
 
         Raises:
             NameTakenError: When what has the name may be somebody else's.
@@ -175,43 +222,43 @@ class Upload:
             return folder.stat_surely(self.name)
         seen = folder.stat_until(self.name, self._is_ours)
         if seen.exists is not False and not self._is_ours(seen):
-            self._require_harmless_loss()
-            self._leave_alone()
-            raise NameTakenError(f"Somebody else has begun to write {self.name}.")
+            self._raise_if_fetched()
+            self._disown()
+            raise NameTakenError(f"Another program is writing {self.name}.")
         return seen
 
     def _is_ours(self, seen: RemoteStat) -> bool:
-        """Whether what has a name that others may take, too, is this upload's file.
+        """Whether what has a name that others may use, too, is this upload's file.
 
         When the answer to creating it was lost, even an empty file may be somebody else's.
         """
         if not self._is_created or self.is_gone or seen.exists is False:
             return False
-        if self.is_complete or self._wrong is not None:
-            return seen.may_be(self._wrong or self.arrived)
-        if seen.size_bytes is None or not self._is_size_checked:
+        if self.is_complete or self._wrong_size is not None:
+            return seen.may_be(self._wrong_size or self.arrived)
+        if seen.size_bytes is None or not self._checks_size:
             return True
         return self._held_bytes <= seen.size_bytes <= self._sent_bytes
 
-    def _leave_alone(self) -> None:
-        """Give up what may be somebody else's."""
+    def _disown(self) -> None:
+        """Leave a file alone that may be somebody else's."""
         self.may_be_left = self._was_unanswered or self.is_begun
         self.is_begun = False
 
     @property
     def _may_be_fetched(self) -> bool:
-        """Whether what is gone may have been fetched.
+        """Whether a file that is gone may have been fetched.
 
-        Some servers throw an unfinished file away when the connection breaks. Under a name that
-        nobody else knows, that is all that can have happened to it.
+        Some servers discard an unfinished file when the connection breaks. Under a name that nobody
+        else knows, nothing else can have happened to it.
         """
         return self._is_acknowledged or bool(self._held_bytes and not self._is_own_name)
 
-    def _require_harmless_loss(self) -> None:
-        """See that what is gone was not fetched.
+    def _raise_if_fetched(self) -> None:
+        """Refuse to send a file again that is gone and may have been fetched.
 
         Raises:
-            OutcomeUnknownError: When it may have been.
+            OutcomeUnknownError: When that is so.
         """
         if not self._may_be_fetched:
             return
@@ -219,144 +266,75 @@ class Upload:
         whole = "all" if self._is_acknowledged else "the first"
         held = self._file.size_bytes if self._is_acknowledged else self._held_bytes
         raise OutcomeUnknownError(
-            f"The server took {whole} {held} bytes of {self._file.name}, and the file is no longer "
-            "in the folder: most probably it has been fetched, or a virus scan has removed it. "
-            "Look into Mapp's import before running again; nothing is sent twice by itself."
+            f"The server acknowledged {whole} {held} bytes of {self._file.name}, and the file is "
+            "no longer in the folder: most probably it was fetched, or a virus scanner removed it. "
+            "Check Mapp's import before you run again; no file is sent twice automatically."
         )
 
+    # Whether the size is right.
+
     def _is_whole(self, seen: RemoteStat) -> bool:
-        """Whether the server shows a file as large as it must be."""
-        if not self._is_size_checked:
+        """Whether the file on the server has its full size."""
+        if not self._checks_size:
             return bool(seen.exists)
         return seen.size_bytes == self._file.size_bytes
 
     def _is_closed_unseen(self, seen: RemoteStat) -> bool:
-        """Whether a server that does not tell sizes takes so long to close that nobody waits on."""
+        """Whether a server that shows no sizes has twice not answered a close in time."""
         return seen.size_bytes is None and self._closes_unanswered > 1
 
-    def _can_go_on(self, seen: RemoteStat) -> bool:
-        """Whether the size on the server tells where to go on."""
-        return self._is_size_checked and (seen.size_bytes or 0) <= self._sent_bytes
-
-    def _go_on(self, folder: RemoteFolder, seen: RemoteStat) -> tuple[bytes, int]:
-        # Between what was acknowledged and the end there may be holes.
-        offset = min(seen.size_bytes or 0, self._held_bytes)
-        handle = folder.open_existing(self.name)
-        LOGGER.info("Going on with %s at byte %d", self._file.name, offset)
-        return handle, offset
-
-    def _create(self, folder: RemoteFolder) -> bytes:
-        # Noted before it is asked: when the answer is lost, there may be a file.
-        self.is_begun = True
-        self._is_created = self._is_acknowledged = self._was_whole_before_close = False
-        self._closes_unanswered = 0
-        self._wrong = None
-        self._sent_bytes = self._held_bytes = 0
-        try:
-            handle = folder.create(self.name)
-        except StatusError as error:
-            self.is_begun = False
-            # After an unanswered try, what may be seen late is our own.
-            look = folder.stat_surely if self._was_unanswered else folder.stat
-            seen = look(self.name)
-            if not self._may_be_taken(seen, error):
-                raise
-            if not self._is_own_name:
-                self._leave_alone()
-                raise NameTakenError(f"{self.name} is taken.") from error
-            # Nobody else has that name: it was made, and answered with a refusal.
-            self.is_begun = True
-            folder.remove(self.name)
-            handle = folder.create(self.name)
-        self._is_created = True
-        return handle
-
-    def _may_be_taken(self, seen: RemoteStat, error: StatusError) -> bool:
-        """Whether a file could not be made because there is one."""
-        if seen.exists is None:
-            return error.may_mean_taken and not self._is_own_name
-        return seen.exists
-
-    def _send(self, folder: RemoteFolder, handle: bytes, offset: int) -> None:
-        writes = PendingWrites(offset)
-        self._progress.start(offset)
-        doubled_at = offset
-        try:
-            for data in self._pieces(offset):
-                folder.write(writes, handle, data)
-                folder.collect_acknowledgements(writes, self._most_pending)
-                self._progress.reach(writes.sent_bytes)
-                if writes.held_bytes - doubled_at >= self._most_pending * _WRITE_BYTES:
-                    doubled_at = writes.held_bytes
-                    self._most_pending = min(_MOST_PENDING, 2 * self._most_pending)
-            folder.collect_acknowledgements(writes, 0)
-            self._is_acknowledged = True
-        finally:
-            self._sent_bytes = max(self._sent_bytes, writes.sent_bytes)
-            self._held_bytes = writes.held_bytes
-            self.most_held_bytes = max(self.most_held_bytes, self._held_bytes)
-
-    def _pieces(self, offset: int) -> Iterator[bytes]:
-        try:
-            with self._file.path.open("rb") as source:
-                source.seek(offset)
-                while data := source.read(_WRITE_BYTES):
-                    yield data
-        except OSError as error:
-            raise LocalFolderError(
-                f"spool_dir: the finished file cannot be read ({error.strerror})."
-            ) from error
-
-    def _check_arrival(self, folder: RemoteFolder) -> None:
-        seen = folder.stat_until(self.name, self._is_as_good_as_told)
+    def _check_size(self, folder: RemoteFolder) -> None:
+        seen = folder.stat_until(self.name, self._is_conclusive)
         if seen.exists is False:
-            self._accept_loss()
-        elif seen.size_bytes is None or not self._is_size_checked:
+            self._accept_fetched()
+        elif seen.size_bytes is None or not self._checks_size:
             self.is_unchecked = True
         elif not self._is_whole(seen):
-            self._refuse_size(seen)
+            self._restart_once(seen)
             return
         self.arrived = seen
         self.is_complete = True
         self._progress.finish()
 
-    def _is_as_good_as_told(self, seen: RemoteStat) -> bool:
-        """Whether waiting could tell nothing better."""
+    def _is_conclusive(self, seen: RemoteStat) -> bool:
+        """Whether waiting longer could not show more."""
         return seen.exists is None or (
             seen.exists and (seen.size_bytes is None or self._is_whole(seen))
         )
 
-    def _accept_loss(self) -> None:
-        """Take a file for delivered that was whole under its final name and is gone already."""
+    def _accept_fetched(self) -> None:
+        """Count a file as delivered that was whole under its final name and is gone already."""
         if not self._was_whole_before_close:
-            self._require_harmless_loss()
-        LOGGER.info("%s was whole in the folder, and is fetched already", self.name)
+            self._raise_if_fetched()
+        LOGGER.info("%s was complete in the folder, and is fetched already", self.name)
         self.is_gone = True
 
-    def _refuse_size(self, seen: RemoteStat) -> None:
+    def _restart_once(self, seen: RemoteStat) -> None:
         """Send a file of the wrong size once more, not again and again.
 
         Raises:
             SizeMismatchError: When the size was wrong before.
         """
-        told = (
+        sizes = (
             f"Of {self._file.name}, {self._file.size_bytes} bytes were sent and "
             f"{seen.size_bytes} bytes arrived"
         )
-        self._wrong = seen
-        if self._was_wrong:
+        self._wrong_size = seen
+        if self._had_wrong_size:
             raise SizeMismatchError(
-                f"{told}, twice. The server loses or changes what it gets: ask its owner. If it "
+                f"{sizes}, twice. The server loses or changes data: ask its administrator. If it "
                 "encrypts or translates files, set size_check to off."
             )
-        self._was_wrong = True
-        LOGGER.warning("%s. It is sent once more", told)
+        self._had_wrong_size = True
+        LOGGER.warning("%s. It is sent once more", sizes)
 
-    def _refused(self, folder: RemoteFolder, error: StatusError) -> WriteRefusedError | FolderError:
+    def _write_error(
+        self, folder: RemoteFolder, error: StatusError
+    ) -> WriteRefusedError | FolderError:
         where = folder.path("") or "."
         if error.is_missing and not self.is_begun and not folder.is_there():
             return FolderError(
-                f"The folder {where} is not there any more, or never was: the server says "
+                f"The folder {where} is no longer there, or never was: the server says "
                 f'"{error.text}". Check folder.'
             )
         hint = ""
@@ -369,46 +347,35 @@ class Upload:
         )
 
 
-class Progress:
-    """How far one file has come.
+class _ProgressLog:
+    """Logs percent and MB/s of one upload, at most every few seconds and at its end."""
 
-    Args:
-        label: The file, such as `part 1 of 3`.
-        size_bytes: Its size.
-        on_progress: Called as often as a line may be logged, with the label and both sizes.
-    """
-
-    def __init__(
-        self, label: str, size_bytes: int, on_progress: Callable[[str, int, int], object] | None
-    ) -> None:
+    def __init__(self, label: str, size_bytes: int) -> None:
         self._label = label
         self._size_bytes = size_bytes
-        self._on_progress = on_progress
-        self._from_bytes = 0
-        self._began_at = self._said_at = time.monotonic()
+        self._offset = 0
+        self._began_at = self._logged_at = time.monotonic()
 
-    def start(self, offset_bytes: int) -> None:
-        """Begin, or go on after a dropped connection."""
-        self._from_bytes = offset_bytes
+    def start(self, offset: int) -> None:
+        """Begin, or resume after a broken connection."""
+        self._offset = offset
         self._began_at = time.monotonic()
 
-    def reach(self, sent_bytes: int) -> None:
-        """Note how much is sent, and say so if the last line is long enough ago."""
-        if time.monotonic() - self._said_at >= _SECONDS_BETWEEN_LINES:
-            self._say(sent_bytes)
+    def update(self, sent_bytes: int) -> None:
+        """Log the bytes sent if the last line is long enough ago."""
+        if time.monotonic() - self._logged_at >= _SECONDS_BETWEEN_LINES:
+            self._log(sent_bytes)
 
     def finish(self) -> None:
-        """Say that all of it is there."""
-        self._say(self._size_bytes)
+        """Log that all is sent."""
+        self._log(self._size_bytes)
 
-    def _say(self, sent_bytes: int) -> None:
-        now = self._said_at = time.monotonic()
+    def _log(self, sent_bytes: int) -> None:
+        now = self._logged_at = time.monotonic()
         LOGGER.info(
             "Upload of %s: %d %% of %.1f MB, %.1f MB/s",
             self._label,
             100 * sent_bytes // max(1, self._size_bytes),
             self._size_bytes / _MB,
-            (sent_bytes - self._from_bytes) / _MB / max(0.001, now - self._began_at),
+            (sent_bytes - self._offset) / _MB / max(0.001, now - self._began_at),
         )
-        if self._on_progress is not None:
-            self._on_progress(self._label, sent_bytes, self._size_bytes)
