@@ -25,7 +25,7 @@ from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 Kind = Literal[
     "delivered", "failed needlessly", "failed, nothing there", "failed, and told", "stopped"
@@ -54,7 +54,7 @@ class Delivery:
     settings: dict[str, Any]
     sizes_bytes: list[int]
     habits: Habits
-    faults: list[Fault]
+    faults: Sequence[object]
     taken: bool = False
     stops: bool = False
     contents: list[bytes] = field(default_factory=list)
@@ -164,6 +164,18 @@ def _drawn_faults(random: Random) -> list[Fault]:
     ]
 
 
+def spooled(delivery: Delivery, room: Path) -> list[OutgoingFile]:
+    """Make the files of a delivery, of random bytes."""
+    chance = Random(str(delivery))  # noqa: S311 - repeatable chance
+    files = []
+    for number, size in enumerate(delivery.sizes_bytes):
+        path = room / f"spooled {number}"
+        path.write_bytes(chance.randbytes(size))
+        delivery.contents.append(path.read_bytes())
+        files.append(OutgoingFile(path, f"export-{number}.csv", size))
+    return files
+
+
 def deliver(delivery: Delivery, room: Path) -> Kind:
     """Make a delivery and compare what is said with what has happened.
 
@@ -172,13 +184,7 @@ def deliver(delivery: Delivery, room: Path) -> Kind:
     """
     folder = room / "folder"
     folder.mkdir()
-    chance = Random(str(delivery))  # noqa: S311 - repeatable chance
-    files = []
-    for number, size in enumerate(delivery.sizes_bytes):
-        path = room / f"spooled {number}"
-        path.write_bytes(chance.randbytes(size))
-        delivery.contents.append(path.read_bytes())
-        files.append(OutgoingFile(path, f"export-{number}.csv", size))
+    files = spooled(delivery, room)
     if delivery.taken:
         (folder / files[0].name).write_bytes(_STRANGERS)
     stopping = _stopped_at(files[-1].name) if delivery.stops else nullcontext()
@@ -193,7 +199,7 @@ def deliver(delivery: Delivery, room: Path) -> Kind:
         except SystemExit:
             outcome = None
     # What the server has begun, and what is its own way of being late, is over by now.
-    return _judge(delivery, folder, outcome)
+    return judge(delivery, folder, outcome)
 
 
 class _Stop(logging.Handler):
@@ -222,9 +228,14 @@ def _stopped_at(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _judge(
+def judge(
     delivery: Delivery, folder: Path, outcome: tuple[str, ...] | DeliveryError | None
 ) -> Kind:
+    """Compare what is said of a delivery with what has happened.
+
+    Raises:
+        WrongError: When that is not the same.
+    """
     present = {path.name: path.read_bytes() for path in folder.iterdir()}
     visible = {name: data for name, data in present.items() if not TEMPORARY.search(name)}
     taken_away = fetched(folder)
@@ -312,13 +323,17 @@ def _is_begun(delivery: Delivery, data: bytes) -> bool:
     return bool(data) and any(content.startswith(data) for content in delivery.contents)
 
 
-def main() -> int:
-    """Make deliveries by their seeds and count what they come to."""
+def campaign(draw: Callable[[int], Delivery], deliver: Callable[[Delivery, Path], Kind]) -> int:
+    """Make deliveries by their seeds and count what they come to: `COUNT [FIRST_SEED]`.
+
+    Returns:
+        An exit code.
+    """
     first, count = (int(sys.argv[2]) if len(sys.argv) > 2 else 0), int(sys.argv[1])
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     kinds: Counter[str] = Counter()
     for seed in range(first, first + count):
-        delivery = drawn(seed)
+        delivery = draw(seed)
         with tempfile.TemporaryDirectory() as room:
             try:
                 kind = deliver(delivery, Path(room))
@@ -333,9 +348,12 @@ def main() -> int:
 
 
 def _shown(delivery: Delivery) -> str:
-    faults = [f"{fault.operation} {fault.at} {fault.effect}" for fault in delivery.faults]
+    faults = [
+        f"{fault.operation} {fault.at} {fault.effect}" if isinstance(fault, Fault) else str(fault)
+        for fault in delivery.faults
+    ]
     return f"{delivery.settings} {delivery.sizes_bytes} {delivery.habits} {faults} {delivery.taken}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(campaign(drawn, deliver))
