@@ -15,12 +15,11 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from odd_deliveries import Delivery, campaign, judge, spooled
+from odd_deliveries import Delivery, campaign, judge, server_settings, spooled
 from odd_server import Habits
 from proxy import Fault, proxy
 from servers import openssh_server
 
-from target_mapp_sftp.delivery import ServerSettings
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
 
@@ -114,9 +113,7 @@ def deliver(bastion: RunningServer, server: RunningServer, delivery: Delivery, r
         else:
             far, way = lines.enter_context(proxy(server.port, delivery.near)), {}
         config = server.config(port=far.port, folder=str(folder), **way, **delivery.settings)
-        target = SftpDestination(
-            ServerSettings.from_config(config), run_id="run/7", first_wait_seconds=0
-        )
+        target = SftpDestination(server_settings(config), run_id="run/7", first_wait_seconds=0)
         try:
             outcome: tuple[str, ...] | DeliveryError = target.publish(files)
         except DeliveryError as error:

@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from complete_settings import server_settings
 from odd_server import TEMPORARY, Habits, fetched, odd_server
 from staged_server import NO_SUCH_FILE, PERMISSION_DENIED, Fault
 from typing_extensions import override
@@ -23,6 +22,11 @@ from typing_extensions import override
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import DeliveryError
+
+# For a run without pytest.
+sys.path.insert(0, str(Path(__file__).parents[1] / "target"))
+
+from complete_settings import server_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
