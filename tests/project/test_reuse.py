@@ -8,27 +8,38 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from documents import blocks
+from project import BIN, ROOT
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
+from sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
 PLUGINS = {"tap-lytics": "extractors", "target-mapp-sftp": "loaders"}
 REQUIRED = {"tap-lytics": ["api_token"], "target-mapp-sftp": ["field_map"]}
 DATA = {"tap-lytics": [], "target-mapp-sftp": ["target_mapp_sftp/contact_file/attributes.json"]}
 SETTING = {"tap-lytics": "segments", "target-mapp-sftp": "field_map"}
+SECRETS = {
+    "tap-lytics": lambda box: box.api_token,
+    "target-mapp-sftp": lambda box: box.password,
+}
+CHECK = "meltano invoke target-mapp-sftp:check"
 TIMEOUT_SECONDS = 200
 
 
-def run(*command: str | Path, cwd: Path, **env: str) -> str:
+def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     """What a command prints, which has to end well."""
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, **env},
+        env=env,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -38,27 +49,81 @@ def run(*command: str | Path, cwd: Path, **env: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnProject]:
+    """A new Meltano project, after the commands of both READMEs were typed in it."""
+    with Sandbox(people=100) as box:
+        project = OwnProject(tmp_path_factory.mktemp("own"), box)
+        for plugin in PLUGINS:
+            project.type(plugin)
+        yield project
+
+
+class OwnProject:
+    """Somebody's Meltano project, in a folder where nothing of this checkout is set.
+
+    Args:
+        folder: Where it is made, which is the home of its owner too.
+        box: The account and the server.
+
+    Attributes:
+        printed: By plugin, what its commands printed.
+    """
+
+    def __init__(self, folder: Path, box: Sandbox) -> None:
+        self.root = folder / "my-project"
+        self._box = box
+        apart = ("MELTANO_", "TAP_", "TARGET_")
+        self._env = {key: value for key, value in os.environ.items() if not key.startswith(apart)}
+        self._env |= {
+            "HOME": str(folder),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "NO_COLOR": "1",
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "TAP_LYTICS_API_URL": box.api_url,
+            "TARGET_MAPP_SFTP_PORT": str(box.sftp_port),
+        }
+        self.printed: dict[str, str] = {}
+
+    def type(self, plugin: str) -> None:
+        """Type the commands of a plugin's README, with what its owner has."""
+        (text,) = (
+            block.text for block in blocks(f"{plugin}/README.md") if block.language == "bash"
+        )
+        for shown, own in {
+            "/path/to/checkout": str(ROOT),
+            "sftp.example.com": self._box.sftp_host,
+            "SHA256:…": self._box.host_key,
+            "read -rs SECRET;": f"SECRET={SECRETS[plugin](self._box)};",
+            # The host key is not known yet.
+            CHECK: f"{CHECK} && exit 9 ||",
+        }.items():
+            text = text.replace(shown, own)
+        bash = ("bash", "-euo", "pipefail", "-c")
+        self.printed[plugin] = self.run(*bash, f"exec 2>&1\n{text}", cwd=self.root.parent)
+
+    def run(self, *command: str | Path, cwd: Path | None = None) -> str:
+        """What a command prints in the project."""
+        return run(*command, cwd=cwd or self.root, env=self._env)
+
+
+def test_the_commands_of_the_readmes_set_up_somebody_elses_project(typed: OwnProject) -> None:
+    """They add both plugins, check them, and deliver; only the owner can read the secrets."""
+    assert "ok    token: accepted" in typed.printed["tap-lytics"]
+    assert "set host_key to 'SHA256:" in typed.printed["target-mapp-sftp"]
+    assert "delivered export-lytics-" in typed.printed["target-mapp-sftp"]
+    assert (typed.root / ".env").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_somebody_elses_project_adds_a_plugin_by_its_definition(
-    tmp_path: Path, plugin: str
-) -> None:
-    """`meltano add --from-ref` installs it, and Meltano knows its settings and its commands."""
-    (tmp_path / "meltano.yml").write_text("version: 1\nsend_anonymous_usage_stats: false\n")
-    definition = ROOT / plugin / "meltano-plugin.yml"
-    apart = {"MELTANO_PROJECT_ROOT": str(tmp_path), "LYTICS_TO_MAPP": str(ROOT)}
-    run(BIN / "meltano", "add", "--from-ref", definition, plugin, cwd=tmp_path, **apart)
-    about = json.loads(
-        run(BIN / "meltano", "invoke", plugin, "--about", "--format=json", cwd=tmp_path, **apart)
-    )
+def test_the_definition_has_what_the_plugin_has(typed: OwnProject, plugin: str) -> None:
+    """Capabilities and settings of `meltano-plugin.yml` are those that the plugin tells."""
+    about = json.loads(typed.run(BIN / "meltano", "invoke", plugin, "--about", "--format=json"))
     assert about["name"] == plugin
-    # The definition has the commands and capabilities of the plugin itself.
-    added = YAML(typ="safe").load(definition)
-    assert set(added["capabilities"]) == set(about["capabilities"])
-    assert {setting["name"] for setting in added["settings"]} == set(
-        about["settings"]["properties"]
-    )
-    listed = run(BIN / "meltano", "config", "list", "--all", plugin, cwd=tmp_path, **apart)
-    assert SETTING[plugin] in listed
+    definition = YAML(typ="safe").load(ROOT / plugin / "meltano-plugin.yml")
+    assert set(definition["capabilities"]) == set(about["capabilities"])
+    settings = {setting["name"] for setting in definition["settings"]}
+    assert settings == set(about["settings"]["properties"])
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
