@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from target_mapp_sftp.config import RunSettings
     from target_mapp_sftp.export import Destination
-    from target_mapp_sftp.run_report import RunReport
     from target_mapp_sftp.scan_marks import StreamRoutes
 
 LOGGER = logging.getLogger("target-mapp-sftp")
@@ -130,7 +129,6 @@ class Run:
         self._received_at: dict[str, dict[str, int]] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
-        self._report: RunReport | None = None
         self._has_ended_well = False
         self.exports: dict[str, Export] = {}
         self.marks = ScanMarks()
@@ -510,23 +508,6 @@ class Run:
             say(f"{'ok    ' if step.ok else 'FAILED '}{step.name}: {step.message}")
             if not step.ok:
                 raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
-
-    @contextmanager
-    def reported(self) -> Iterator[None]:
-        """Write the report on what happens within, however it ends, where one is wanted."""
-        folder = self.settings.report_dir
-        if folder is None:
-            yield
-            return
-        from target_mapp_sftp.run_report import RunReport  # noqa: PLC0415 only where it is wanted
-
-        self._report = RunReport(self, folder)
-        try:
-            yield
-        except BaseException as error:
-            self._report.write(error)
-            raise
-        self._report.write(None)
 
     @contextmanager
     def summarized(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -35,6 +35,7 @@ from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import FrameType
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -333,7 +334,7 @@ class TargetMappSftp(Target):
         if check:
             target.run.check(click.echo)
             return
-        with closing(target.run), target.run.reported(), target.run.summarized():
+        with closing(target.run), _reported(target.run), target.run.summarized():
             target.listen(file_input)
 
     @override
@@ -355,6 +356,16 @@ class TargetMappSftp(Target):
             ],
             logger=cls.logger,
         )
+
+
+def _reported(run: Run) -> AbstractContextManager[None]:
+    """Report on what happens within, where the user wants that."""
+    folder = run.settings.report_dir
+    if folder is None:
+        return nullcontext()
+    from target_mapp_sftp.run_report import reported  # noqa: PLC0415 - loads the template engine
+
+    return reported(run, folder)
 
 
 def _end_input() -> None:

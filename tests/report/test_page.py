@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reported_runs import Reading
 
-from target_mapp_sftp.report import (
-    Delivery,
-    Failure,
-    RunFacts,
-    SentFile,
-    Status,
-    StreamFacts,
-    page,
-)
-from target_mapp_sftp.report.words import duration, share, size
+from target_mapp_sftp.contact_file.guards import Counts
+from target_mapp_sftp.contact_file.parts import FilePart
+from target_mapp_sftp.report.page import Failure, Report, Section, Status, duration, page, share
 
 STARTED_AT = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
 TAGS = (
@@ -35,40 +30,53 @@ ATTRIBUTES = (
 )
 
 
-def stream(text: str = "buyers", **facts: Any) -> StreamFacts:
+def delivery(at: str, rows: int, rejected: int = 0) -> dict[str, Any]:
+    """One delivery, as the state tells it."""
+    return {"at": at, "rows": rows, "rejected": rejected}
+
+
+def counts(text: str, **others: Any) -> Counts:
+    """What became of ten records, with *text* for every name."""
+    every: dict[str, Any] = {
+        "received": 10,
+        "rows": 7,
+        "duplicates": 1,
+        "reject_reasons": Counter({text: 2}),
+        "rejects_path": Path(text),
+        "emptied": Counter({(text, text): 3}),
+        "cut": Counter({(text, text): 4}),
+        "folded": Counter({(text, text): 5}),
+        "filled": {text: 5},
+    }
+    return Counts(**{**every, **others})
+
+
+def stream(text: str = "buyers", **facts: Any) -> Section:
     """An audience in which every name and every message is *text*."""
     every: dict[str, Any] = {
         "name": text,
         "audience": f"{text} ",
         "status": Status.DELIVERED,
-        "received": 10,
-        "rows": 7,
-        "rejected": 2,
-        "duplicates": 1,
-        "reject_reasons": {text: 2},
-        "rejects_path": text,
-        "emptied": {(text, text): 3},
-        "cut": {(text, text): 4},
-        "folded": {(text, text): 5},
-        "filled": {text: 5},
-        "files": (SentFile(text, 7, 1234, text),),
+        "counts": counts(text),
+        "is_finished": True,
+        "files": [(text, FilePart(Path(), "", 7, 1234, text))],
         "seconds": 4.2,
-        "deliveries": (Delivery(text, 6, 0), Delivery(text, 7, 2)),
+        "deliveries": [delivery(text, 6), delivery(text, 7, 2)],
         "failure": Failure(text, (text,)),
     }
-    return StreamFacts(**{**every, **facts})
+    return Section(**{**every, **facts})
 
 
-def run(*streams: StreamFacts, **facts: Any) -> RunFacts:
+def run(*sections: Section, **facts: Any) -> Report:
     """A run of these audiences."""
     every: dict[str, Any] = {
         "run_id": "6f1c",
         "started_at": STARTED_AT,
         "seconds": 62,
         "destination": "sftp.example.com:22, folder .",
-        "streams": streams,
+        "sections": sections,
     }
-    return RunFacts(**{**every, **facts})
+    return Report(**{**every, **facts})
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def test_the_trend_is_a_bar_for_each_delivery_and_a_sentence(
     rows: list[int], status: str, words: str
 ) -> None:
     """The last one is compared with the one before."""
-    deliveries = tuple(Delivery("2026-11-24T06:30:41Z", each, 0) for each in rows)
+    deliveries = [delivery("2026-11-24T06:30:41Z", each) for each in rows]
     text = page(run(stream(status=Status[status], failure=None, deliveries=deliveries)))
     assert text.count("<rect ") == len(rows)
     assert words in " ".join(Reading(text).text.split())
@@ -172,19 +180,23 @@ def test_only_a_delivery_of_this_run_is_the_new_bar() -> None:
 
 def test_an_audience_that_never_came_has_no_counts() -> None:
     """Four noughts would look like an empty audience."""
-    nobody = StreamFacts(name="vips", audience="vips", status=Status.FAILED)
+    nobody = Section(name="vips", audience="vips", status=Status.FAILED)
     assert "Received" not in page(run(nobody))
-    assert "Received" in page(run(stream(status=Status.NOTHING, received=0)))
+    assert "Received" not in page(run(stream(status=Status.STOPPED, counts=Counts())))
+    assert "Received" in page(run(stream(status=Status.NOTHING, counts=Counts())))
+
+
+def test_records_that_a_stream_map_filtered_are_counted() -> None:
+    """Received = rows + rejected + duplicates + filtered; without a filter nobody is told of it."""
+    assert "Filtered" not in page(run(stream()))
+    text = " ".join(Reading(page(run(stream(counts=counts("a", rows=4, filtered=3))))).text.split())
+    assert "Duplicates 1 10.0 % Filtered 3 30.0 %" in text
 
 
 def test_numbers_read_well() -> None:
-    """Shares say nothing and everything only where it is true; sizes and times have units."""
+    """Shares say nothing and everything only where it is true; times have units."""
     shares = [(0, 9), (1, 99999), (1, 3), (99998, 99999), (9, 9), (12, 9), (1, 0)]
     texts = [share(*each).replace("\N{NO-BREAK SPACE}", " ") for each in shares]
     assert texts == ["0 %", "0.1 %", "33.3 %", "99.9 %", "100 %", "133.3 %", ""]
-    sizes = [
-        size(each).replace("\N{NO-BREAK SPACE}", " ") for each in (1, 999, 1500, 5_012_000_000)
-    ]
-    assert sizes == ["1 byte", "999 bytes", "1.5 kB", "5,012.0 MB"]
     times = [duration(each) for each in (0.01, 2.34, 59.4, 185, 3720)]
-    assert times == ["less than 0.1 s", "2.3 s", "59 s", "3 min 5 s", "1 h 2 min"]
+    assert times == ["0.1 s", "2.3 s", "59 s", "3 min 5 s", "1 h 2 min"]

@@ -15,6 +15,7 @@ from reported_runs import BIN, audience, lines_of, people, read, reports, run, s
 from target_runs import mark, record, records
 
 from sandbox import Sandbox
+from target_mapp_sftp.run_report import reported
 from target_mapp_sftp.target import TargetMappSftp
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def test_an_error_that_nobody_foresaw_is_told_without_its_text(tmp_path: Path) -
     with (
         closing(target.run),
         pytest.raises(ValueError, match="secret"),
-        target.run.reported(),
+        reported(target.run, tmp_path / "reports"),
     ):
         raise ValueError("secret@example.org")
     (report,) = reports(tmp_path)
@@ -198,7 +199,7 @@ def test_a_report_that_cannot_be_written_is_only_a_warning(tmp_path: Path) -> No
     ending = run(tmp_path, messages, report_dir=str(folder))
     assert ending.exit_code == 0, ending.log
     (warning,) = (line for line in ending.log.splitlines() if "WARNING" in line)
-    assert f"report_dir: no report on this run could be written to {folder}" in warning
+    assert f"`report_dir`: the report on this run could not be written to {folder}" in warning
     assert ending.states[-1]["bookmarks"]["buyers"]["delivered"]["rows"] == 3
     assert len(list((tmp_path / "out").iterdir())) == 1
 
@@ -215,7 +216,8 @@ from target_mapp_sftp.target import TargetMappSftp
 try:
     TargetMappSftp.cli(["--config", {str(tmp_path / "config.json")!r}])
 finally:
-    print([name for name in sys.modules if "report" in name and "mapp" in name], file=sys.stderr)
+    names = [name for name in sys.modules if "report" in name and "mapp" in name]
+    print([*names, *({{"jinja2"}} & {{*sys.modules}})], file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
