@@ -140,7 +140,7 @@ def test_several_parts_are_a_warning(tmp_path: Path) -> None:
 
     (warning,) = write(tmp_path, people, max_file_size_mb=0.0002).finished.warnings
 
-    assert warning.startswith("max_file_size_mb: the export is in 2 files, and Mapp imports one")
+    assert warning.startswith("`max_file_size_mb`: the export is in 2 files, and Mapp imports one")
     assert "LOCK_IMPORT_SENDOUT" in warning
     assert write(tmp_path, people).finished.warnings == ()
 
@@ -194,7 +194,7 @@ def test_row_that_fits_nowhere(tmp_path: Path) -> None:
     file.add(person(1))
     file.add(person(2, name="x" * 50))
 
-    with pytest.raises(RowTooLongError, match=r"^max_file_size_mb: row 2 takes 75 bytes"):
+    with pytest.raises(RowTooLongError, match=r"^`max_file_size_mb`: row 2 takes 75 bytes"):
         file.finish()
     file.discard()
 
@@ -235,7 +235,7 @@ def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     file.add(person())
     monkeypatch.setattr(os, "write", full)
 
-    with pytest.raises(SpoolFullError, match=r"^spool_dir: writing the file failed \(No space"):
+    with pytest.raises(SpoolFullError, match=r"^`spool_dir`: writing the file failed \(No space"):
         file.finish()
     file.discard()
 

@@ -325,7 +325,7 @@ def test_counts_of_the_untidy_file(tmp_path: Path) -> None:
     assert {
         f"{header}: {reason}": count for (header, reason), count in finished.counts.emptied.items()
     } == {
-        "user.MobileNumber: no valid mobile number": 1,
+        "user.MobileNumber: not a valid mobile number": 1,
         "user.CustomAttribute.LastVisit: not a date-time": 1,
     }
     assert finished.counts.cut == {("user.CustomAttribute.Note", "longer than 2000 characters"): 1}

@@ -182,7 +182,9 @@ def test_a_column_that_was_not_there_before_is_not_lost(tmp_path: Path) -> None:
 def test_values_that_are_all_bad_lose_a_column(tmp_path: Path) -> None:
     """Whether values stay away or cannot be written: Mapp gets none."""
     guard = Guard(ColumnLostError, born(["soon"] * 60), before=(60, 60))
-    with pytest.raises(ColumnLostError, match=r"^max_emptied: user.DateOfBirth is empty in all 60"):
+    with pytest.raises(
+        ColumnLostError, match=r"^`max_emptied`: user.DateOfBirth is empty in all 60"
+    ):
         deliver(tmp_path, guard)
 
 
@@ -192,8 +194,8 @@ def test_all_broken_guards_are_named(tmp_path: Path) -> None:
     with pytest.raises(TooManyEmptiedError) as caught:
         deliver(tmp_path, guard, max_emptied="50%", max_shrink="10%")
     assert [line.partition(":")[0] for line in caught.value.details] == [
-        "max_emptied",
-        "max_shrink",
+        "`max_emptied`",
+        "`max_shrink`",
     ]
 
 
@@ -213,10 +215,14 @@ def test_an_audience_that_a_filter_left_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("people", "config", "said"),
     [
-        ([person(1), *ALL_BAD[:1]], {}, "max_rejected: 1 of 2 records were rejected"),
+        ([person(1), *ALL_BAD[:1]], {}, "`max_rejected`: 1 of 2 records were rejected"),
         ([person(1), *ALL_BAD[:1]], {"max_rejected": 1}, None),
-        ([person(1)] * 5, {}, "duplicates: 4 of 5 records have a user.Email"),
-        (born(["2000-01-01"] * 4 + ["soon"]), {}, "max_emptied: 1 of 5 values of user.DateOfBirth"),
+        ([person(1)] * 5, {}, "`duplicates`: 4 of 5 records have a user.Email"),
+        (
+            born(["2000-01-01"] * 4 + ["soon"]),
+            {},
+            "`max_emptied`: 1 of 5 values of user.DateOfBirth",
+        ),
         (born(["2000-01-01"] * 4 + ["soon"]), {"max_emptied": 1}, None),
         (born(["2000-01-01"] * 5 + ["soon"]), {}, None),
     ],

@@ -29,7 +29,7 @@ def mapped(header: str) -> dict[str, Any]:
 
 
 FREE = "user.CustomAttribute."
-WAY_OUT = "; if your Mapp account knows it, add it to extra_headers"
+WAY_OUT = " If your Mapp account knows it, add it to `extra_headers`."
 
 
 @pytest.mark.parametrize(
@@ -38,96 +38,96 @@ WAY_OUT = "; if your Mapp account knows it, add it to extra_headers"
         (
             "user.Emial",
             (
-                "'user.Emial' is no header that Mapp knows; did you mean 'user.Email'? "
-                "Or write 'user.CustomAttribute.Emial' for an attribute of your own"
+                "'user.Emial' is not a header that Mapp knows. Did you mean 'user.Email'? "
+                "Or write 'user.CustomAttribute.Emial' for an attribute of your own."
                 f"{WAY_OUT}"
             ),
         ),
         (
             "user.firstname",
             (
-                "'user.firstname' is no header that Mapp knows; did you mean 'user.FirstName'? "
-                "Or write 'user.CustomAttribute.firstname' for an attribute of your own"
+                "'user.firstname' is not a header that Mapp knows. Did you mean 'user.FirstName'? "
+                "Or write 'user.CustomAttribute.firstname' for an attribute of your own."
             ),
         ),
         (
             "FirstName",
             (
-                "'FirstName' is no header that Mapp knows; did you mean 'user.FirstName'? "
-                "Or write 'user.CustomAttribute.FirstName' for an attribute of your own"
+                "'FirstName' is not a header that Mapp knows. Did you mean 'user.FirstName'? "
+                "Or write 'user.CustomAttribute.FirstName' for an attribute of your own."
             ),
         ),
         (
             "user.Shoe Size",
             (
-                "'user.Shoe Size' is no header that Mapp knows; "
-                "write 'user.CustomAttribute.Shoe_Size' for an attribute of your own"
+                "'user.Shoe Size' is not a header that Mapp knows. "
+                "Write 'user.CustomAttribute.Shoe_Size' for an attribute of your own."
             ),
         ),
         (
             "user.CustomAtribute.Tier",
             (
-                "'user.CustomAtribute.Tier' is no header that Mapp knows; "
-                f"write 'user.CustomAttribute.Tier'{WAY_OUT}"
+                "'user.CustomAtribute.Tier' is not a header that Mapp knows. "
+                f"Write 'user.CustomAttribute.Tier'.{WAY_OUT}"
             ),
         ),
         (
             "member.MobileChanel",
             (
-                "'member.MobileChanel' is no header that Mapp knows; did you mean "
+                "'member.MobileChanel' is not a header that Mapp knows. Did you mean "
                 "'member.MobileChannel'? Or write 'user.CustomAttribute.MobileChanel' for an "
-                f"attribute of your own{WAY_OUT}"
+                f"attribute of your own.{WAY_OUT}"
             ),
         ),
         (
             "user.customattribute.Tier",
             (
-                "'user.customattribute.Tier' is spelled otherwise by Mapp; "
-                "write 'user.CustomAttribute.Tier'"
+                "'user.customattribute.Tier' is spelled differently by Mapp. "
+                "Write 'user.CustomAttribute.Tier'."
             ),
         ),
         (
             "user.CustomAttribute['My Size']",
-            "\"'user.CustomAttribute['My Size']' uses brackets; "
-            "write 'user.CustomAttribute.My Size'"[1:],
+            "\"'user.CustomAttribute['My Size']' uses brackets. "
+            "Write 'user.CustomAttribute.My Size'."[1:],
         ),
-        (FREE, f"'{FREE}' has no name after the last dot; add one"),
+        (FREE, f"'{FREE}' has no name after the last dot. Add one."),
         (
             f"{FREE}Größe",
-            f"'{FREE}Größe' has characters that are not plain ASCII; rename the attribute",
+            f"'{FREE}Größe' has characters that are not plain ASCII. Rename the attribute.",
         ),
         (
             f"{FREE}a\tb",
-            f"'{FREE}a\tb' has characters that are not plain ASCII; rename the attribute",
+            f"'{FREE}a\tb' has characters that are not plain ASCII. Rename the attribute.",
         ),
         (
             f'{FREE}say "hi"',
-            f"'{FREE}say \"hi\"' has brackets, quotes or outer spaces in its name; leave them out",
+            f"'{FREE}say \"hi\"' has brackets, quotes or outer spaces in its name. Remove them.",
         ),
         (
             f"{FREE}Tier ",
-            f"'{FREE}Tier ' has brackets, quotes or outer spaces in its name; leave them out",
+            f"'{FREE}Tier ' has brackets, quotes or outer spaces in its name. Remove them.",
         ),
         (
             FREE + "x" * 81,
-            f"'{FREE}{'x' * 81}' has a name of 81 characters; shorten it to at most 80",
+            f"'{FREE}{'x' * 81}' has a name of 81 characters. Shorten it to at most 80.",
         ),
         (
             "group.PropertyName",
             (
-                "'group.PropertyName' is a group attribute, which Mapp reads from a file of its own; "
-                "remove it"
+                "'group.PropertyName' is a group attribute, which Mapp imports from a separate file. "
+                "Remove it."
             ),
         ),
         (
             "user.EmailDomain",
-            "'user.EmailDomain' is set by Mapp itself and cannot be imported; remove it",
+            "'user.EmailDomain' is set by Mapp itself and cannot be imported. Remove it.",
         ),
     ],
 )
 def test_wrong_header(header: str, problem: str) -> None:
     """A header that Mapp would not take as meant is told with the right one."""
-    assert problems_of(field_map=mapped(header)) == [f"field_map.other: {problem}"]
+    assert problems_of(field_map=mapped(header)) == [f"`field_map.other`: {problem}"]
 
 
 @pytest.mark.parametrize("header", [FREE + "x" * 80, "user.MemberAttribute.Store", "user.Title"])
@@ -142,15 +142,15 @@ def test_right_header(header: str) -> None:
         (
             {"field_map": {**mapped(f"{FREE}Tier"), "more": f"{FREE}TIER"}},
             (
-                "field_map.more: 'user.CustomAttribute.TIER' is the header of field_map.other already, "
-                "and Mapp does not tell letter case apart; give one of them another header"
+                "`field_map.more`: 'user.CustomAttribute.TIER' is the header of `field_map.other` already, "
+                "and Mapp ignores letter case. Give one of them another header."
             ),
         ),
         (
             {"field_map": mapped(f"{FREE}SegmentMembership"), "segment_membership": True},
             (
-                "field_map.other: 'user.CustomAttribute.SegmentMembership' is the membership column "
-                "already; remove it, or set segment_membership to false"
+                "`field_map.other`: 'user.CustomAttribute.SegmentMembership' is the membership column "
+                "already. Remove it, or set `segment_membership` to false."
             ),
         ),
         (
@@ -163,63 +163,63 @@ def test_right_header(header: str) -> None:
         ),
         (
             {"field_map": mapped(None)},  # type: ignore[arg-type]
-            "field_map.other: has no header; write the Mapp header as text",
+            "`field_map.other`: has no header. Write the Mapp header as text.",
         ),
         (
             {"field_map": [{"field": "email", "header": "user.Email", "tpye": "string"}]},
             (
-                "field_map[1]: 'tpye' is no key of the list form; "
-                "use field, header, type, join, default, values"
+                "`field_map[1]`: 'tpye' is not a key of the list form. "
+                "Use field, header, type, join, default, values."
             ),
         ),
         (
             {"field_map": [{"field": "email", "header": "user.Email", "join": 1}]},
-            "field_map[1]: join must be text; write it in quotes",
+            "`field_map[1]`: join must be text. Write it in quotes.",
         ),
         (
             {"field_map": [{"field": "email"}]},
-            "field_map[1]: has no header; add the Mapp header",
+            "`field_map[1]`: has no header. Add the Mapp header.",
         ),
         (
             {"field_map": [{"header": "user.Email"}]},
             (
-                "field_map[1]: has no field; add the Lytics field, or a default to write everywhere; a "
-                "Lytics field that is called header is written as {field: header, header: …}"
+                "`field_map[1]`: has no field. Add the Lytics field, or a default to write everywhere. Write "
+                "a Lytics field that is called header as {field: header, header: …}."
             ),
         ),
         (
             {"field_map": ["email"]},
             (
-                "field_map[1]: must be an object of field, header, type, join, default, values; "
-                "write it as one"
+                "`field_map[1]`: must be an object of field, header, type, join, default, values. "
+                "Write it as one."
             ),
         ),
         (
             {"field_map": [{"field": "a", "header": f"{FREE}A", "type": "datetime"}]},
             (
-                "field_map[1] (user.CustomAttribute.A): 'datetime' is no type; "
-                "did you mean 'date-time'?"
+                "`field_map[1]` (user.CustomAttribute.A): 'datetime' is not a type. "
+                "Did you mean 'date-time'?"
             ),
         ),
         (
             {"field_map": [{"field": "a", "header": f"{FREE}A", "type": "xml"}]},
             (
-                "field_map[1] (user.CustomAttribute.A): 'xml' is no type; use one of "
-                "string, integer, number, boolean, date, date-time, json"
+                "`field_map[1]` (user.CustomAttribute.A): 'xml' is not a type. Use one of "
+                "string, integer, number, boolean, date, date-time, json."
             ),
         ),
         (
             {"field_map": [{"field": "a", "header": "user.DateOfBirth", "type": "string"}]},
             (
-                "field_map[1] (user.DateOfBirth): 'user.DateOfBirth' is always of type date; "
-                "remove the type"
+                "`field_map[1]` (user.DateOfBirth): 'user.DateOfBirth' is always of type date. "
+                "Remove the type."
             ),
         ),
         (
             {"field_map": [{"field": "a", "header": "user.ISOCountryCode", "default": "xx"}]},
             (
-                "field_map[1] (user.ISOCountryCode): its default is refused "
-                "(no country that Mapp knows); change it"
+                "`field_map[1]` (user.ISOCountryCode): its default is not accepted "
+                "(not a country that Mapp knows). Change it."
             ),
         ),
     ],
@@ -234,27 +234,27 @@ def test_wrong_map(config: dict[str, Any], problem: str) -> None:
     [
         (
             {"identifier": "emial", "field_map": mapped("user.Title")},
-            "identifier: 'emial' is not in field_map; set it to 'email', or map it",
+            "`identifier`: 'emial' is not in `field_map`. Set it to 'email', or map it.",
         ),
         (
             {"identifier": "mobil", "field_map": {"mobile": "user.Title"}},
-            "identifier: 'mobil' is not in field_map; did you mean 'mobile'?",
+            "`identifier`: 'mobil' is not in `field_map`. Did you mean 'mobile'?",
         ),
         (
             {"field_map": {"work_email": "user.Email"}},
-            "identifier: 'email' is not in field_map; set it to 'work_email', or map it",
+            "`identifier`: 'email' is not in `field_map`. Set it to 'work_email', or map it.",
         ),
         (
             {"identifier": "name", "field_map": {"name": "user.FirstName"}},
             (
-                "identifier: 'name' is mapped to 'user.FirstName', by which Mapp cannot identify; map "
+                "`identifier`: 'name' is mapped to 'user.FirstName', by which Mapp cannot identify. Map "
                 "it to one of user.Email, user.MobileNumber, user.FaxNumber, user.Identifier, or "
-                "choose another identifier"
+                "choose another identifier."
             ),
         ),
         (
             {"field_map": [{"field": "email", "header": "user.Email", "default": "a@b.example"}]},
-            "field_map[1] (user.Email): the identifier cannot have a default; remove it",
+            "`field_map[1]` (user.Email): the identifier cannot have a default. Remove it.",
         ),
     ],
 )
@@ -378,9 +378,9 @@ def test_all_problems_at_once() -> None:
     )
 
     assert [problem.split(":")[0] for problem in problems] == [
-        "field_map.email",
-        "field_map.a",
-        "field_map.c",
+        "`field_map.email`",
+        "`field_map.a`",
+        "`field_map.c`",
         "`timezone`",
         "`encoding`",
         "`preview_rows`",
@@ -401,9 +401,9 @@ def test_error_is_one_of_the_settings() -> None:
             "email",
             [
                 (
-                    "field_map: a file with both user.Email and user.MobileNumber makes Mapp set the "
-                    "SMS channel to deny; add a column member.MobileChannel of allow or prefer if that "
-                    "is not wanted"
+                    "`field_map`: a file with both user.Email and user.MobileNumber makes Mapp set the "
+                    "SMS channel to deny. Add a column member.MobileChannel of allow or prefer if you "
+                    "do not want that."
                 )
             ],
         ),
@@ -417,13 +417,13 @@ def test_error_is_one_of_the_settings() -> None:
             "id",
             [
                 (
-                    "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
-                    "External Identifier' on; switch it on"
+                    "`identifier`: user.Identifier identifies only when the import job in Mapp has 'Use "
+                    "External Identifier' on. Switch it on."
                 ),
                 (
-                    "identifier: a row that holds only user.Identifier updates a contact but never "
-                    "creates one; map user.Email, user.MobileNumber or user.FaxNumber too to create "
-                    "contacts"
+                    "`identifier`: a row with only user.Identifier updates a contact but never "
+                    "creates one. Map user.Email, user.MobileNumber or user.FaxNumber too to create "
+                    "contacts."
                 ),
             ],
         ),
@@ -432,12 +432,12 @@ def test_error_is_one_of_the_settings() -> None:
             "id",
             [
                 (
-                    "identifier: user.Identifier identifies only when the import job in Mapp has 'Use "
-                    "External Identifier' on; switch it on"
+                    "`identifier`: user.Identifier identifies only when the import job in Mapp has 'Use "
+                    "External Identifier' on. Switch it on."
                 ),
                 (
-                    "identifier: with user.Identifier an address in the file overwrites the one stored "
-                    "in Mapp; map addresses only if that is wanted"
+                    "`identifier`: with user.Identifier an address in the file overwrites the one stored "
+                    "in Mapp. Map addresses only if you want that."
                 ),
             ],
         ),
@@ -446,9 +446,9 @@ def test_error_is_one_of_the_settings() -> None:
             "email",
             [
                 (
-                    "field_map.other: 'user.CustomAttribute.My Size' has more than letters, digits and "
-                    "_ in its name, and Mapp advises against it; rename the attribute if its import "
-                    "fails"
+                    "`field_map.other`: 'user.CustomAttribute.My Size' has more than letters, digits and "
+                    "_ in its name, and Mapp advises against it. Rename the attribute if its import "
+                    "fails."
                 )
             ],
         ),
@@ -463,7 +463,9 @@ def test_header_that_mapp_does_not_document() -> None:
     """A header of which Mapp's pages say too little is taken with a warning."""
     (warning,) = settings_of(field_map=mapped("user.Gender")).warnings
 
-    assert warning.startswith("field_map.other: 'user.Gender': neither this header nor its values")
+    assert warning.startswith(
+        "`field_map.other`: 'user.Gender': neither this header nor its values"
+    )
 
 
 EXTRA = ["user.Company", "member.EmailChannel", "user.My-Field_2"]
@@ -483,9 +485,9 @@ def test_extra_headers_are_taken_with_a_warning(tmp_path: Path) -> None:
     assert [column.header for column in settings.columns[1:]] == EXTRA
     assert list(settings.warnings) == [
         (
-            f"field_map.{field}: '{header}' is not in the list of Mapp's attributes and is written "
-            "because extra_headers has it; nothing but the length of its values is checked, so try "
-            "it on a test group"
+            f"`field_map.{field}`: '{header}' is not in the list of Mapp's attributes and is written "
+            "because `extra_headers` has it. Only the length of its values is checked, so try "
+            "it on a test group."
         )
         for field, header in zip("abc", EXTRA, strict=True)
     ]
@@ -496,7 +498,7 @@ def test_an_extra_header_that_looks_misspelt_is_asked_about() -> None:
     """It is taken, for the account may know it."""
     (warning,) = settings_of(field_map=mapped("user.Emial"), extra_headers=["user.Emial"]).warnings
 
-    assert warning.endswith("; did you mean 'user.Email'?")
+    assert warning.endswith(". Did you mean 'user.Email'?")
 
 
 def test_an_extra_header_is_no_identifier() -> None:
@@ -505,7 +507,7 @@ def test_an_extra_header_is_no_identifier() -> None:
         field_map={"email": "user.Company"}, extra_headers=["user.Company"], identifier="email"
     )
 
-    assert problem.startswith("identifier: 'email' is mapped to 'user.Company', by which Mapp")
+    assert problem.startswith("`identifier`: 'email' is mapped to 'user.Company', by which Mapp")
 
 
 @pytest.mark.parametrize(
@@ -513,36 +515,36 @@ def test_an_extra_header_is_no_identifier() -> None:
     [
         (
             "user.Title",
-            "'user.Title' is in the list of Mapp's attributes already; use 'user.Title' in field_map and remove it here",
+            "'user.Title' is in the list of Mapp's attributes already. Use 'user.Title' in `field_map` and remove it here.",
         ),
         (
             "USER.email",
-            "'USER.email' is in the list of Mapp's attributes already; use 'user.Email' in field_map and remove it here",
+            "'USER.email' is in the list of Mapp's attributes already. Use 'user.Email' in `field_map` and remove it here.",
         ),
         (
             f"{FREE}Tier",
-            f"'{FREE}Tier' is in the list of Mapp's attributes already; use '{FREE}Tier' in field_map and remove it here",
+            f"'{FREE}Tier' is in the list of Mapp's attributes already. Use '{FREE}Tier' in `field_map` and remove it here.",
         ),
         (
             "user.customAttribute.Tier",
-            f"'user.customAttribute.Tier' is spelled otherwise by Mapp; write '{FREE}Tier'",
+            f"'user.customAttribute.Tier' is spelled differently by Mapp. Write '{FREE}Tier'.",
         ),
         (
             "user.CustomAttribute['Tier']",
-            "'user.CustomAttribute['Tier']' uses brackets; write 'user.CustomAttribute.Tier'",
+            "'user.CustomAttribute['Tier']' uses brackets. Write 'user.CustomAttribute.Tier'.",
         ),
         (
             "user.Origin",
-            "'user.Origin' is set by Mapp itself and cannot be imported; remove it",
+            "'user.Origin' is set by Mapp itself and cannot be imported. Remove it.",
         ),
         (
             "group.Name",
-            "'group.Name' is a group attribute, which Mapp reads from a file of its own; remove it",
+            "'group.Name' is a group attribute, which Mapp imports from a separate file. Remove it.",
         ),
         *(
             (
                 header,
-                f"'{header}' must be user. or member. and a name of letters, digits, _ and -; write it as Mapp does",
+                f"'{header}' must be user. or member. and a name of letters, digits, _ and -. Write it as Mapp does.",
             )
             for header in (
                 "Company",
@@ -559,7 +561,7 @@ def test_an_extra_header_is_no_identifier() -> None:
 )
 def test_wrong_extra_header(header: Any, problem: str) -> None:
     """One that the list knows, or that no account can have."""
-    assert problems_of(extra_headers=["user.Company", header]) == [f"extra_headers[2]: {problem}"]
+    assert problems_of(extra_headers=["user.Company", header]) == [f"`extra_headers[2]`: {problem}"]
 
 
 @pytest.mark.parametrize("field", ["type", "field", "join", "default", "values"])
@@ -590,21 +592,21 @@ def test_a_membership_without_a_field() -> None:
 @pytest.mark.parametrize(
     ("field_map", "problem"),
     [
-        ({"": "user.Title"}, "field_map: has an empty field name; write the Lytics field"),
-        ([{" ": "user.Title"}], "field_map: has an empty field name; write the Lytics field"),
+        ({"": "user.Title"}, "`field_map`: has an empty field name. Write the Lytics field."),
+        ([{" ": "user.Title"}], "`field_map`: has an empty field name. Write the Lytics field."),
         (
             {"scores": {"": "user.Title"}},
-            "field_map.scores: has an empty field name; write the Lytics field",
+            "`field_map.scores`: has an empty field name. Write the Lytics field.",
         ),
         (
             [{"email": "user.Email"}, {"email": "user.Email"}],
-            "field_map.email: is mapped to 'user.Email' twice; remove one",
+            "`field_map.email`: is mapped to 'user.Email' twice. Remove one.",
         ),
         (
             {"email": "user.Email", "a.b": "user.Title", "a": {"b": "user.Title"}},
-            "field_map.a.b: is mapped to 'user.Title' twice; remove one",
+            "`field_map.a.b`: is mapped to 'user.Title' twice. Remove one.",
         ),
-        ([{"type": "string"}], "field_map[1]: has no header; add the Mapp header"),
+        ([{"type": "string"}], "`field_map[1]`: has no header. Add the Mapp header."),
     ],
 )
 def test_names_that_cannot_be_meant(field_map: Any, problem: str) -> None:
@@ -625,8 +627,8 @@ def test_how_many_attributes_an_import_may_create() -> None:
 
     assert settings_of(field_map=own, segment_membership=True).notes == (
         (
-            "field_map: 3 of 5 columns are custom or member attributes; Mapp's import creates those "
-            "that are missing, and an account has a limited number of them"
+            "`field_map`: 3 of 5 columns are custom or member attributes. Mapp's import creates those "
+            "that are missing, and an account has a limited number of them."
         ),
     )
     assert settings_of(field_map={"c": "user.Title"}).notes == ()

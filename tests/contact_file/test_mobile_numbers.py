@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TWO_WAYS = "a mobile number that can be read in two ways"
-NONE = "no valid mobile number"
+NONE = "not a valid mobile number"
 
 
 def read(text: str, country: str) -> str:
@@ -201,7 +201,7 @@ def test_without_a_column_for_it() -> None:
     mapped: dict[str, Any] = {"email": "user.Email", "m": "user.MobileNumber"}
     (warning,) = settings_of(default_country="DE").warnings
     assert warning == (
-        "default_country: no column is user.MobileNumber, so it changes nothing; remove it"
+        "`default_country`: no column is user.MobileNumber, so it has no effect. Remove it."
     )
     assert not any(
         line.startswith("default_country")

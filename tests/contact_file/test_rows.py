@@ -36,7 +36,7 @@ def test_record_without_identifier_is_rejected(tmp_path: Path) -> None:
     assert (finished.counts.received, finished.counts.rows, finished.counts.rejected) == (6, 1, 5)
     assert finished.counts.reject_reasons == {
         "user.Email: missing": 3,
-        "user.Email: no valid e-mail address": 2,
+        "user.Email: not a valid e-mail address": 2,
     }
 
 
@@ -49,7 +49,7 @@ def test_rejects_are_listed_without_the_person(tmp_path: Path) -> None:
     assert finished.counts.rejects_path is not None
     assert read_csv(finished.counts.rejects_path.read_text("utf-8")) == [
         ["record", "reason", "_id"],
-        ["2", "user.Email: no valid e-mail address", "id-2"],
+        ["2", "user.Email: not a valid e-mail address", "id-2"],
         ["3", "user.Email: missing", "id-0"],
     ]
     assert stat.S_IMODE(finished.counts.rejects_path.stat().st_mode) == 0o600
@@ -61,7 +61,7 @@ def test_rejects_of_a_stream_without_keys(tmp_path: Path) -> None:
 
     assert finished.counts.rejects_path is not None
     assert finished.counts.rejects_path.read_text("utf-8") == (
-        '"record","reason"\n"1","user.Email: no valid e-mail address"\n'
+        '"record","reason"\n"1","user.Email: not a valid e-mail address"\n'
     )
 
 
@@ -101,8 +101,8 @@ def test_invalid_record_fails_the_run(tmp_path: Path) -> None:
         file.add(person(2, email="tom at home"))
 
     assert str(caught.value) == (
-        "invalid_records: record 2 has a bad user.Email: no valid e-mail address. Mend it in "
-        "Lytics, or set invalid_records to reject."
+        "`invalid_records`: record 2 has a bad user.Email: not a valid e-mail address. Correct "
+        "it in Lytics, or set `invalid_records` to reject."
     )
     assert issubclass(InvalidRecordError, DataError)
 
@@ -164,7 +164,9 @@ def test_too_many_rejects_by_count(tmp_path: Path) -> None:
     file = contact_file(tmp_path, max_rejected=1)
     file.add(BAD)
 
-    with pytest.raises(TooManyRejectedError, match=r"^max_rejected: 2 of 2 records were rejected"):
+    with pytest.raises(
+        TooManyRejectedError, match=r"^`max_rejected`: 2 of 2 records were rejected"
+    ):
         file.add(BAD)
     file.discard()
 
@@ -266,8 +268,8 @@ def test_duplicates_fail(tmp_path: Path) -> None:
         file.add(person())
 
     assert str(caught.value) == (
-        "duplicates: record 2 has the same user.Email as one before it. Choose an identifier that "
-        "is unique, or set duplicates to first or keep."
+        "`duplicates`: record 2 has the same user.Email as one before it. Choose an identifier "
+        "that is unique, or set `duplicates` to first or keep."
     )
 
 
@@ -284,7 +286,7 @@ def test_bad_value_does_not_lose_the_person(tmp_path: Path) -> None:
     assert [row[1:] for row in written.rows[1:]] == [["", ""], ["", "DE"]]
     assert written.finished.counts.emptied == {
         ("user.ZipCode", "longer than 10 characters"): 2,
-        ("user.ISOCountryCode", "no country that Mapp knows"): 1,
+        ("user.ISOCountryCode", "not a country that Mapp knows"): 1,
     }
 
 
@@ -304,7 +306,7 @@ def test_nobody_skips_the_file(tmp_path: Path) -> None:
 
 def test_nobody_fails(tmp_path: Path) -> None:
     """With `fail`, an audience of which nobody can be written is an error."""
-    with pytest.raises(EmptyAudienceError, match=r"^empty_audience: 1 records came and no row"):
+    with pytest.raises(EmptyAudienceError, match=r"^`empty_audience`: 1 records came and no row"):
         write(tmp_path, [BAD], empty_audience="fail")
 
 
@@ -322,7 +324,7 @@ def test_too_much_shrink(tmp_path: Path) -> None:
     """An export that has shrunk more than allowed is an error that says both sizes."""
     people = [person(number) for number in range(7)]
 
-    with pytest.raises(ShrunkError, match=r"^max_shrink: 7 rows where the last delivery had 10"):
+    with pytest.raises(ShrunkError, match=r"^`max_shrink`: 7 rows where the last delivery had 10"):
         write(tmp_path, people, max_shrink=20, previous_rows=10)
 
 
@@ -411,7 +413,7 @@ def test_summary_is_one_line_without_a_person(tmp_path: Path) -> None:
 
     assert summary == (
         "5 records in, 1 rows out, 3 rejected, 1 duplicates; "
-        "rejected: user.Email: no valid e-mail address (2), user.Email: missing (1); "
+        "rejected: user.Email: not a valid e-mail address (2), user.Email: missing (1); "
         f"rejects listed in {tmp_path / 'export-lytics-newsletter-20261123T083000-rejects.csv'}; "
         "cut: user.FirstName longer than 50 characters (1)"
     )

@@ -45,7 +45,7 @@ def test_mapped_field_that_the_stream_lacks(tmp_path: Path) -> None:
         contact_file(tmp_path, field_map=FIELD_MAP, schema=schema)
 
     assert caught.value.details == (
-        "field_map.value: the stream has no field 'value'; did you mean 'values'?",
+        "`field_map.value`: the stream has no field 'value'. Did you mean 'values'?",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_mapped_field_goes_away_in_mid_stream(tmp_path: Path) -> None:
         file.use_schema({"properties": {"email": TEXT}})
 
     assert caught.value.details == (
-        "field_map.value: the stream has no field 'value'; remove it, or select it in the tap",
+        "`field_map.value`: the stream has no field 'value'. Remove it, or select it in the tap.",
     )
 
 
@@ -81,8 +81,8 @@ def test_membership_field_that_the_stream_lacks(
 
     assert [record.getMessage() for record in caplog.records] == [
         (
-            "segment_membership: stream 'newsletter' has no field 'segments', so "
-            "user.CustomAttribute.SegmentMembership stays empty; set segment_membership_field, or "
-            "segment_membership to false"
+            "`segment_membership`: stream 'newsletter' has no field 'segments', so "
+            "user.CustomAttribute.SegmentMembership stays empty. Set "
+            "`segment_membership_field`, or `segment_membership` to false."
         )
     ]

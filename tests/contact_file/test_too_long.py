@@ -146,7 +146,7 @@ def test_default_is_never_cut() -> None:
     with pytest.raises(MappingError) as caught:
         settings_with_default("x" * 51)
 
-    assert "its default is refused (longer than 50 characters)" in str(caught.value.details)
+    assert "its default is not accepted (longer than 50 characters)" in str(caught.value.details)
 
 
 def settings_with_default(default: str) -> object:

@@ -139,43 +139,46 @@ def test_a_value_without_a_key_is_checked_as_ever(value: str, tmp_path: Path) ->
     [
         (
             {"header": "user.Title", "values": {"gold": 7}},
-            "values: what 'gold' becomes is refused (no title that Mapp knows); change it",
+            (
+                "values: the result of 'gold' is not accepted (not a title that Mapp knows). "
+                "Change it."
+            ),
         ),
         (
             {"header": "user.Title", "values": {"*": "Mr"}},
-            "values: what '*' becomes is refused (not a whole number); change it",
+            "values: the result of '*' is not accepted (not a whole number). Change it.",
         ),
         (
             {"header": CUSTOM, "values": {"a": "x" * 2001}},
-            "values: what 'a' becomes is refused (longer than 2000 characters); change it",
+            "values: the result of 'a' is not accepted (longer than 2000 characters). Change it.",
         ),
         (
             {"header": CUSTOM, "values": {"a": "b"}, "type": "json"},
-            "a column of type json has no single values; remove values or type",
+            "a column of type json has no single values. Remove values or type.",
         ),
         (
             {"header": CUSTOM, "values": {"a": ["b"]}},
-            "values: 'a' must become a single value; write text in quotes",
+            "values: 'a' must become a single value. Write text in quotes.",
         ),
         (
             {"header": CUSTOM, "values": {"a": float("nan")}},
-            "values: 'a' must become a single value; write text in quotes",
+            "values: 'a' must become a single value. Write text in quotes.",
         ),
         (
             {"header": CUSTOM, "values": {None: "b"}},
-            "a key of values is empty; use default for records without a value",
+            "a key of values is empty. Use default for records without a value.",
         ),
         (
             {"header": CUSTOM, "values": {1: "a", "1": "b"}},
-            "values: '1' is there twice; remove one of them",
+            "values: '1' is there twice. Remove one of them.",
         ),
         (
             {"header": CUSTOM, "values": ["a"]},
-            "values must be an object of value to text; write it as one",
+            "values must be an object of value to text. Write it as one.",
         ),
         (
             {"header": CUSTOM, "values": {}},
-            "values must be an object of value to text; write it as one",
+            "values must be an object of value to text. Write it as one.",
         ),
     ],
 )
@@ -184,7 +187,7 @@ def test_a_wrong_map_of_values(entry: dict[str, Any], problem: str) -> None:
     with pytest.raises(MappingError) as caught:
         settings_of(field_map=[{"email": "user.Email"}, {"field": "t", **entry}])
 
-    assert list(caught.value.details) == [f"field_map[2] ({entry['header']}): {problem}"]
+    assert list(caught.value.details) == [f"`field_map[2]` ({entry['header']}): {problem}"]
 
 
 @pytest.mark.parametrize(
@@ -193,13 +196,13 @@ def test_a_wrong_map_of_values(entry: dict[str, Any], problem: str) -> None:
         (
             {"field": "email", "header": "user.Email", "values": {"a": "b@example.org"}},
             (
-                "field_map[1] (user.Email): the identifier cannot have values, for two contacts "
-                "might become one; remove them"
+                "`field_map[1]` (user.Email): the identifier cannot have values, because "
+                "two contacts could become one. Remove them."
             ),
         ),
         (
             {"header": CUSTOM, "default": "x", "values": {"a": "b"}},
-            "field_map[1]: has values and no field whose values they are; add the Lytics field",
+            "`field_map[1]`: has values and no field whose values they are. Add the Lytics field.",
         ),
     ],
 )

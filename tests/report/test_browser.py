@@ -132,7 +132,7 @@ def test_the_numbers_are_there_to_see(tab: Tab, good: Path, width: int) -> None:
     for words in (
         f"{LONG_NAME}: 180 contacts",
         "Received 200 Rows 180 90.0 % Rejected 20 10.0 % Duplicates 0 0 %",
-        "user.Email: no valid e-mail address 20 10.0 %",
+        "user.Email: not a valid e-mail address 20 10.0 %",
         "user.FirstName 77.8 % 140",
         "24 deliveries since 2026-11-01, between 171 and 193 contacts. 13 fewer",
     ):

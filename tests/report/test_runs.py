@@ -53,8 +53,8 @@ def test_a_good_run_tells_what_became_of_everybody(tmp_path: Path) -> None:
         f"Delivered {TITLE}: 180 contacts",
         f"To {tmp_path}/out Run r1",
         "Received 201 Rows 180 89.6 % Rejected 20 10.0 % Duplicates 1 0.5 %",
-        "user.Email: no valid e-mail address 20 10.0 % Listed in ",
-        "user. ISOCountryCode no country that Mapp knows 20",
+        "user.Email: not a valid e-mail address 20 10.0 % Listed in ",
+        "user. ISOCountryCode not a country that Mapp knows 20",
         "user. Email 100 % 180 user. FirstName 77.8 % 140",
         f"{file.name} 180 {file.stat().st_size / 1000:.1f} kB {delivered['sha256'][0][:12]}",
         "The first delivery that the state knows of.",
@@ -103,8 +103,8 @@ def test_each_stream_has_a_section_with_its_own_failure(tmp_path: Path) -> None:
     reading = read(ending.reports[0])
     assert "Delivered in part 1 of 3 audiences, 5 contacts" in words_of(reading)
     a, b, c = (" ".join(each.split()) for each in reading.sections)
-    assert a.startswith("a Not delivered max_rejected: 2 of 20 records were rejected")
-    assert "user.Email: no valid e-mail address 2 10.0 %" in a
+    assert a.startswith("a Not delivered `max_rejected`: 2 of 20 records were rejected")
+    assert "user.Email: not a valid e-mail address 2 10.0 %" in a
     assert "Files" not in a
     assert b.startswith("b Delivered Received 5")
     assert c.startswith("c Not delivered Stream 'c': the tap did not declare it complete")

@@ -282,5 +282,5 @@ def test_a_list_of_rejects_that_fills_the_disk_ends_its_stream(tmp_path: Path) -
     messages = [schema("a", keys=["name"]), schema("b"), *bad, *records(2, "b")]
     ending = target(tmp_path, messages, before="ulimit -f 64; ", **NAME)
     assert ending.exit_code == 5, ending.log
-    assert "spool_dir: writing the list of rejects failed" in ending.errors[0]
+    assert "`spool_dir`: writing the list of rejects failed" in ending.errors[0]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.csv"]

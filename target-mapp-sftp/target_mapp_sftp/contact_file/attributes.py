@@ -120,11 +120,11 @@ def checks_of(rules: Mapping[str, Any]) -> list[tuple[Check, str]]:
     checks: list[tuple[Check, str]] = []
     if pattern := rules.get("pattern"):
         matches = re.compile(pattern, re.ASCII).fullmatch
-        checks.append((matches, f"no valid {_noun(rules)}"))
+        checks.append((matches, f"not a valid {_noun(rules)}"))
     if values := rules.get("enum"):
-        checks.append((frozenset(values).__contains__, f"no {_noun(rules)} that Mapp knows"))
+        checks.append((frozenset(values).__contains__, f"not a {_noun(rules)} that Mapp knows"))
     if name := rules.get("format"):
-        checks.append((FORMATS[name], f"no valid {_noun(rules)}"))
+        checks.append((FORMATS[name], f"not a valid {_noun(rules)}"))
     return checks
 
 

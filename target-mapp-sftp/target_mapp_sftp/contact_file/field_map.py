@@ -28,7 +28,7 @@ class Column:
         join: What stands between the values of a list, where not *list_separator*.
         default: What is written where there is nothing.
         values: What single values become.
-        entry: How a message names it: `field_map.email` or `field_map[2] (user.Email)`.
+        entry: How a message names it: "`field_map.email`" or "`field_map[2]` (user.Email)".
     """
 
     field: str
@@ -47,8 +47,8 @@ def read_field_map(field_map: Any, problems: list[str]) -> tuple[Column, ...]:
     if isinstance(field_map, (list, tuple)):
         return tuple(_from_list(field_map, problems))
     problems.append(
-        "field_map: must be Lytics field to Mapp header, as an object or as a list, or a list of "
-        f"{{{', '.join(LONG_FORM_KEYS)}}}; set it"
+        "`field_map`: must be Lytics field to Mapp header, as an object or as a list, or a list of "
+        f"{{{', '.join(LONG_FORM_KEYS)}}}. Set it."
     )
     return ()
 
@@ -60,20 +60,20 @@ def _from_object(fields: Mapping[Any, Any], prefix: str, problems: list[str]) ->
         path = f"{prefix}{name}"
         if not name.strip():
             place = f"field_map.{prefix}".rstrip(".")
-            problems.append(f"{place}: has an empty field name; write the Lytics field")
+            problems.append(f"`{place}`: has an empty field name. Write the Lytics field.")
         elif isinstance(header, Mapping):
             yield from _from_object(header, f"{path}.", problems)
         elif isinstance(header, str):
-            yield Column(path, header, entry=f"field_map.{path}")
+            yield Column(path, header, entry=f"`field_map.{path}`")
         else:
-            problems.append(f"field_map.{path}: has no header; write the Mapp header as text")
+            problems.append(f"`field_map.{path}`: has no header. Write the Mapp header as text.")
 
 
 def _from_list(entries: Any, problems: list[str]) -> Iterator[Column]:
     for number, facts in enumerate(entries, start=1):
         if is_short(facts):
             yield from _from_object(facts, "", problems)
-        elif (column := _from_long_form(facts, f"field_map[{number}]", problems)) is not None:
+        elif (column := _from_long_form(facts, f"`field_map[{number}]`", problems)) is not None:
             yield column
 
 
@@ -122,29 +122,30 @@ def _text(value: Any) -> str:
 
 def _problems_of(facts: Any, entry: str) -> Iterator[str]:
     if not isinstance(facts, Mapping):
-        yield f"{entry}: must be an object of {', '.join(LONG_FORM_KEYS)}; write it as one"
+        yield f"{entry}: must be an object of {', '.join(LONG_FORM_KEYS)}. Write it as one."
         return
     for key in facts:
         if key not in LONG_FORM_KEYS:
-            yield f"{entry}: '{key}' is no key of the list form; use {', '.join(LONG_FORM_KEYS)}"
+            keys = ", ".join(LONG_FORM_KEYS)
+            yield f"{entry}: '{key}' is not a key of the list form. Use {keys}."
     for key in ("field", "header", "type", "join"):
         if facts.get(key) is not None and not isinstance(facts[key], str):
-            yield f"{entry}: {key} must be text; write it in quotes"
+            yield f"{entry}: {key} must be text. Write it in quotes."
     yield from _missing_keys(facts, entry)
 
 
 def _missing_keys(facts: Mapping[str, Any], entry: str) -> Iterator[str]:
     if not facts.get("header"):
-        yield f"{entry}: has no header; add the Mapp header"
+        yield f"{entry}: has no header. Add the Mapp header."
     if facts.get("field"):
         return
     if facts.get("default") is None:
         yield (
-            f"{entry}: has no field; add the Lytics field, or a default to write everywhere; a "
-            "Lytics field that is called header is written as {field: header, header: …}"
+            f"{entry}: has no field. Add the Lytics field, or a default to write everywhere. Write "
+            "a Lytics field that is called header as {field: header, header: …}."
         )
     elif facts.get("values") is not None:
-        yield f"{entry}: has values and no field whose values they are; add the Lytics field"
+        yield f"{entry}: has values and no field whose values they are. Add the Lytics field."
 
 
 OTHERS = "*"
@@ -200,7 +201,7 @@ def read_value_map(values: Any, entry: str, problems: list[str]) -> ValueMap | N
     YAML makes numbers and booleans of keys such as `1` and `true`; they stand for their text.
     """
     if not isinstance(values, Mapping) or not values:
-        problems.append(f"{entry}: values must be an object of value to text; write it as one")
+        problems.append(f"{entry}: values must be an object of value to text. Write it as one.")
         return None
     texts: dict[str, str] = {}
     found = list(_value_map_problems(values, entry, texts))
@@ -223,11 +224,11 @@ def _value_map_problems(
     for key, result in values.items():
         name, text = _written_text(key), _written_text(result)
         if not name or not name.strip():
-            yield f"{entry}: a key of values is empty; use default for records without a value"
+            yield f"{entry}: a key of values is empty. Use default for records without a value."
         elif text is None:
-            yield f"{entry}: values: '{name}' must become a single value; write text in quotes"
+            yield f"{entry}: values: '{name}' must become a single value. Write text in quotes."
         elif texts.setdefault(name.strip(), text) != text:
-            yield f"{entry}: values: '{name}' is there twice; remove one of them"
+            yield f"{entry}: values: '{name}' is there twice. Remove one of them."
 
 
 def _written_text(written: Any) -> str | None:

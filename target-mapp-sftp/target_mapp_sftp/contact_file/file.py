@@ -190,8 +190,8 @@ class ContactFile:
         column = self._settings.columns[0].header
         if rule == "fail":
             raise InvalidRecordError(
-                f"invalid_records: record {self.counts.received} has a bad {column}: {reason}. "
-                "Mend it in Lytics, or set invalid_records to reject."
+                f"`invalid_records`: record {self.counts.received} has a bad {column}: {reason}. "
+                "Correct it in Lytics, or set `invalid_records` to reject."
             )
         self._rejects.add(self.counts.received, record, f"{column}: {reason}")
         bound = self._settings.max_rejected
@@ -204,9 +204,9 @@ class ContactFile:
     def _count_duplicate(self) -> None:
         if self._settings.duplicates == "fail":
             raise DuplicateError(
-                f"duplicates: record {self.counts.received} has the same "
+                f"`duplicates`: record {self.counts.received} has the same "
                 f"{self._settings.columns[0].header} as one before it. Choose an identifier that "
-                "is unique, or set duplicates to first or keep."
+                "is unique, or set `duplicates` to first or keep."
             )
         self.counts.duplicates += 1
 
@@ -339,8 +339,8 @@ class Rejects:
 
     def _refused(self, error: OSError) -> SpoolFullError:
         return SpoolFullError(
-            f"spool_dir: writing the list of rejects failed ({error.strerror}). Free some space, "
-            "or set spool_dir to a folder on a larger disk."
+            f"`spool_dir`: writing the list of rejects failed ({error.strerror}). Free some space, "
+            "or set `spool_dir` to a folder on a larger disk."
         )
 
 

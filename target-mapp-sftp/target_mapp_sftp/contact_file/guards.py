@@ -154,7 +154,7 @@ def too_many_rejected(settings: FileSettings, counts: Counts) -> TooManyRejected
     if bound is None or not bound.is_passed(counts.rejected, counts.received):
         return None
     return TooManyRejectedError(
-        f"max_rejected: {counts.rejected} of {counts.received} records were rejected, more than "
+        f"`max_rejected`: {counts.rejected} of {counts.received} records were rejected, more than "
         f"{bound}. The reasons are listed in {_list_of(counts.rejects_path)}."
     )
 
@@ -168,21 +168,21 @@ def _nobody_left(settings: FileSettings, counts: Counts) -> Iterator[DataError]:
     """People came and no row is left: a wrong map, or a token that may not see the identifier."""
     if settings.empty_audience == "fail":
         yield EmptyAudienceError(
-            f"empty_audience: {counts.received} records came and no row is in the file. Look at "
-            "the audience in Lytics, or set empty_audience to write or skip."
+            f"`empty_audience`: {counts.received} records came and no row is in the file. Look at "
+            "the audience in Lytics, or set `empty_audience` to write or skip."
         )
     elif counts.rejected and settings.max_rejected is None:
         yield AllRejectedError(
-            f"max_rejected: all {counts.received} records were left out, {counts.rejected} "
-            f"of them for a bad {settings.columns[0].header}. Check identifier, field_map and "
-            "whether the token may see that field; the reasons are listed in "
-            f"{_list_of(counts.rejects_path)}. To deliver a file without rows, set max_rejected "
-            "to 100%."
+            f"`max_rejected`: all {counts.received} records were left out, {counts.rejected} "
+            f"of them for a bad {settings.columns[0].header}. Check `identifier`, `field_map` "
+            "and whether the token may see that field; the reasons are listed in "
+            f"{_list_of(counts.rejects_path)}. To deliver a file without rows, set "
+            "`max_rejected` to 100%."
         )
     elif counts.filtered and not counts.rejected and settings.empty_audience == "write":
         yield EmptyAudienceError(
-            f"empty_audience: the filter in stream_maps left out all {counts.filtered} records. "
-            "Correct the filter, or set empty_audience to skip if nobody may pass it."
+            f"`empty_audience`: the filter in `stream_maps` left out all {counts.filtered} "
+            "records. Correct the filter, or set `empty_audience` to skip if nobody may pass it."
         )
 
 
@@ -191,9 +191,9 @@ def _too_many_emptied(settings: FileSettings, counts: Counts) -> Iterator[DataEr
     for header, (emptied, values) in _emptied_by_column(counts).items():
         if bound is not None and bound.is_passed(emptied, values):
             yield TooManyEmptiedError(
-                f"max_emptied: {emptied} of {values} values of {header} cannot be written and "
+                f"`max_emptied`: {emptied} of {values} values of {header} cannot be written and "
                 f"were left empty, more than {bound}. Correct them in Lytics, map another field, "
-                "or raise max_emptied."
+                "or raise `max_emptied`."
             )
 
 
@@ -214,9 +214,9 @@ def _lost_columns(
         before = previous.filled.get(header, 0)
         if filled == 0 and before >= MIN_ROWS_TO_COMPARE:
             yield ColumnLostError(
-                f"max_emptied: {header} is empty in all {counts.rows} rows; the last delivery "
+                f"`max_emptied`: {header} is empty in all {counts.rows} rows; the last delivery "
                 f"had {before} values in it. Check the field in Lytics and whether the token may "
-                "see it; if it is right, set max_emptied to 100% for one run."
+                "see it; if it is right, set `max_emptied` to 100% for one run."
             )
 
 
@@ -226,9 +226,9 @@ def _shrunk(
     bound = settings.max_shrink
     if bound is not None and bound.is_passed(previous.rows - counts.rows, previous.rows):
         yield ShrunkError(
-            f"max_shrink: {counts.rows} rows where the last delivery had {previous.rows}, more "
-            f"than {bound} fewer. Look at the audience in Lytics; if it is right, raise max_shrink "
-            "for one run."
+            f"`max_shrink`: {counts.rows} rows where the last delivery had {previous.rows}, more "
+            f"than {bound} fewer. Look at the audience in Lytics; if it is right, raise "
+            "`max_shrink` for one run."
         )
 
 
@@ -236,27 +236,27 @@ def warnings_about(settings: FileSettings, counts: Counts, files: int) -> Iterat
     """What no bound forbids and somebody should look at, one line each."""
     if settings.max_rejected is None and _is_much(counts.rejected, counts.received):
         yield (
-            f"max_rejected: {counts.rejected} of {counts.received} records were rejected; set "
-            "a bound to fail such a run"
+            f"`max_rejected`: {counts.rejected} of {counts.received} records were rejected. "
+            "Set a bound to fail such a run."
         )
     if _is_much(counts.duplicates, counts.received):
         yield (
-            f"duplicates: {counts.duplicates} of {counts.received} records have a "
-            f"{settings.columns[0].header} that another one has; check the identifier"
+            f"`duplicates`: {counts.duplicates} of {counts.received} records have a "
+            f"{settings.columns[0].header} that another one has. Check the identifier."
         )
     if files > 1:
         yield (
-            f"max_file_size_mb: the export is in {files} files, and Mapp imports one "
+            f"`max_file_size_mb`: the export is in {files} files, and Mapp imports one "
             "file into a group at a time: a second import that begins meanwhile fails "
             "(LOCK_IMPORT_SENDOUT). Let the import jobs follow each other, or raise the size if "
-            "yours takes bigger files"
+            "yours takes bigger files."
         )
     if settings.max_emptied is None:
         for header, (emptied, values) in _emptied_by_column(counts).items():
             if _is_much(emptied, values):
                 yield (
-                    f"max_emptied: {emptied} of {values} values of {header} cannot be written and "
-                    "were left empty; set a bound to fail such a run"
+                    f"`max_emptied`: {emptied} of {values} values of {header} cannot be written "
+                    "and were left empty. Set a bound to fail such a run."
                 )
 
 

@@ -20,7 +20,6 @@ from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
-    from typing import Any
 
     from target_mapp_sftp.contact_file.field_map import Column
 
@@ -41,27 +40,26 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_]+").fullmatch
 _BRACKETS = re.compile(r"user\.(\w+)Attribute\[['\"]?(.*?)['\"]?\]").fullmatch
 
 
-def extra_header_problems(extra_headers: Sequence[Any]) -> Iterator[str]:
+def extra_header_problems(extra_headers: Sequence[str]) -> Iterator[str]:
     """What is wrong with the setting *extra_headers*, one line each."""
     for number, header in enumerate(extra_headers, start=1):
-        problem = _extra_header_problem(header) if isinstance(header, str) else "must be text"
-        if problem:
-            yield f"extra_headers[{number}]: {problem}"
+        if problem := _extra_header_problem(header):
+            yield f"`extra_headers[{number}]`: {problem}"
 
 
 def _extra_header_problem(header: str) -> str | None:
     known = {name.lower(): name for name in standard_attributes()}.get(header.lower())
     if known is not None or attribute_of(header) is not None:
         return (
-            f"'{header}' is in the list of Mapp's attributes already; use '{known or header}' in "
-            "field_map and remove it here"
+            f"'{header}' is in the list of Mapp's attributes already. Use '{known or header}' in "
+            "`field_map` and remove it here."
         )
     if problem := _impossible_header_problem(header):
         return problem
     if not _EXTRA_HEADER(header):
         return (
-            f"'{header}' must be user. or member. and a name of letters, digits, _ and -; write it "
-            "as Mapp does"
+            f"'{header}' must be user. or member. and a name of letters, digits, _ and -. Write it "
+            "as Mapp does."
         )
     return None
 
@@ -83,9 +81,9 @@ def header_problem(header: str, extra_headers: Container[str] = ()) -> str | Non
         return problem
     if attribute_of(header) is not None or header in extra_headers:
         return None
-    way_out = "; if your Mapp account knows it, add it to extra_headers"
-    advice = f"{_advice(header)}{'' if _extra_header_problem(header) else way_out}"
-    return f"'{header}' is no header that Mapp knows; {advice}"
+    other = " If your Mapp account knows it, add it to `extra_headers`."
+    advice = f"{_advice(header)}{'' if _extra_header_problem(header) else other}"
+    return f"'{header}' is not a header that Mapp knows. {advice}"
 
 
 def _impossible_header_problem(header: str) -> str | None:
@@ -95,13 +93,13 @@ def _impossible_header_problem(header: str) -> str | None:
             return _free_header_problem(header, prefix)
     if brackets := _BRACKETS(header):
         kind, name = brackets.groups()
-        return f"'{header}' uses brackets; write 'user.{kind}Attribute.{name}'"
+        return f"'{header}' uses brackets. Write 'user.{kind}Attribute.{name}'."
     if header.lower().startswith("group."):
         return (
-            f"'{header}' is a group attribute, which Mapp reads from a file of its own; remove it"
+            f"'{header}' is a group attribute, which Mapp imports from a separate file. Remove it."
         )
     if header.lower() in _READ_ONLY:
-        return f"'{header}' is set by Mapp itself and cannot be imported; remove it"
+        return f"'{header}' is set by Mapp itself and cannot be imported. Remove it."
     return None
 
 
@@ -110,27 +108,27 @@ def _advice(header: str) -> str:
     own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "Name"
     for part in parts:
         if kind := nearest(part, ("CustomAttribute", "MemberAttribute")):
-            return f"write 'user.{kind}.{own}'"
+            return f"Write 'user.{kind}.{own}'."
     near = nearest(name, [known.rpartition(".")[2] for known in standard_attributes()])
     full = [known for known in standard_attributes() if known.rpartition(".")[2] == near]
-    meant = f"did you mean '{full[0]}'? Or " if full else ""
-    return f"{meant}write '{CUSTOM}{own}' for an attribute of your own"
+    meant = f"Did you mean '{full[0]}'? Or write" if full else "Write"
+    return f"{meant} '{CUSTOM}{own}' for an attribute of your own."
 
 
 def _free_header_problem(header: str, prefix: str) -> str | None:
     name = header[len(prefix) :]
     if not header.startswith(prefix):
-        return f"'{header}' is spelled otherwise by Mapp; write '{prefix}{name}'"
+        return f"'{header}' is spelled differently by Mapp. Write '{prefix}{name}'."
     if not name:
-        return f"'{header}' has no name after the last dot; add one"
+        return f"'{header}' has no name after the last dot. Add one."
     if not name.isascii() or not name.isprintable():
-        return f"'{header}' has characters that are not plain ASCII; rename the attribute"
+        return f"'{header}' has characters that are not plain ASCII. Rename the attribute."
     if any(sign in name for sign in "[]'\"") or name != name.strip():
-        return f"'{header}' has brackets, quotes or outer spaces in its name; leave them out"
+        return f"'{header}' has brackets, quotes or outer spaces in its name. Remove them."
     if len(name) > FREE_NAME_LENGTH:
         return (
-            f"'{header}' has a name of {len(name)} characters; "
-            f"shorten it to at most {FREE_NAME_LENGTH}"
+            f"'{header}' has a name of {len(name)} characters. "
+            f"Shorten it to at most {FREE_NAME_LENGTH}."
         )
     return None
 
@@ -138,18 +136,18 @@ def _free_header_problem(header: str, prefix: str) -> str | None:
 def _long_form_problems(column: Column) -> Iterator[str]:
     if column.type is not None and column.type not in TYPES:
         near = nearest(column.type, TYPES)
-        advice = f"did you mean '{near}'?" if near else f"use one of {', '.join(TYPES)}"
-        yield f"{column.entry}: '{column.type}' is no type; {advice}"
+        advice = f"Did you mean '{near}'?" if near else f"Use one of {', '.join(TYPES)}."
+        yield f"{column.entry}: '{column.type}' is not a type. {advice}"
         return
     own_type = rules_of(column.header).get("x-type")
     if own_type and column.type not in {None, own_type}:
-        yield f"{column.entry}: '{column.header}' is always of type {own_type}; remove the type"
+        yield f"{column.entry}: '{column.header}' is always of type {own_type}. Remove the type."
         return
     if column.default:
         try:
             compile_literal(column)(column.default)
         except BadValueError as error:
-            yield f"{column.entry}: its default is refused ({error.reason}); change it"
+            yield f"{column.entry}: its default is not accepted ({error.reason}). Change it."
     yield from _value_problems(column)
 
 
@@ -158,15 +156,15 @@ def _value_problems(column: Column) -> Iterator[str]:
     if column.values is None:
         return
     if column.type == "json":
-        yield f"{column.entry}: a column of type json has no single values; remove values or type"
+        yield f"{column.entry}: a column of type json has no single values. Remove values or type."
         return
     cell = compile_literal(column)
     for key, text in column.values.results:
         try:
             cell(text)
         except BadValueError as error:
-            refused = f"what '{key}' becomes is refused ({error.reason})"
-            yield f"{column.entry}: values: {refused}; change it"
+            result = f"the result of '{key}' is not accepted ({error.reason})"
+            yield f"{column.entry}: values: {result}. Change it."
 
 
 def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
@@ -176,17 +174,17 @@ def _repeated_headers(columns: Sequence[Column]) -> Iterator[str]:
         if other is column:
             continue
         if (column.field, column.entry) == (other.field, other.entry):
-            yield f"{column.entry}: is mapped to '{column.header}' twice; remove one"
+            yield f"{column.entry}: is mapped to '{column.header}' twice. Remove one."
             continue
         if MEMBERSHIP_HEADER in (column.header, other.header) and not column.entry:
             yield (
-                f"{other.entry}: '{other.header}' is the membership column already; "
-                "remove it, or set segment_membership to false"
+                f"{other.entry}: '{other.header}' is the membership column already. "
+                "Remove it, or set `segment_membership` to false."
             )
         else:
             yield (
                 f"{column.entry}: '{column.header}' is the header of {other.entry} already, and "
-                "Mapp does not tell letter case apart; give one of them another header"
+                "Mapp ignores letter case. Give one of them another header."
             )
 
 
@@ -206,22 +204,22 @@ def identifier_problems(
     """
     if column is None:
         advice = _identifier_advice(identifier, mapped)
-        yield f"identifier: '{identifier}' is not in field_map; {advice}"
+        yield f"`identifier`: '{identifier}' is not in `field_map`. {advice}"
         return
     attribute = attribute_of(column.header)
     is_known = attribute is not None or column.header in extra_headers
     if is_known and (attribute is None or not attribute.identifies):
         able = [name for name, each in standard_attributes().items() if each.identifies]
         yield (
-            f"identifier: '{identifier}' is mapped to '{column.header}', by which Mapp cannot "
-            f"identify; map it to one of {', '.join(able)}, or choose another identifier"
+            f"`identifier`: '{identifier}' is mapped to '{column.header}', by which Mapp cannot "
+            f"identify. Map it to one of {', '.join(able)}, or choose another identifier."
         )
     if column.default:
-        yield f"{column.entry}: the identifier cannot have a default; remove it"
+        yield f"{column.entry}: the identifier cannot have a default. Remove it."
     if column.values:
         yield (
-            f"{column.entry}: the identifier cannot have values, for two contacts might become "
-            "one; remove them"
+            f"{column.entry}: the identifier cannot have values, because two contacts could "
+            "become one. Remove them."
         )
 
 
@@ -229,9 +227,9 @@ def _identifier_advice(identifier: str, mapped: Sequence[Column]) -> str:
     for column in mapped:
         attribute = attribute_of(column.header)
         if column.field and attribute is not None and attribute.identifies:
-            return f"set it to '{column.field}', or map it"
+            return f"Set it to '{column.field}', or map it."
     near = nearest(identifier, [column.field for column in mapped if column.field])
-    return f"did you mean '{near}'?" if near else "map it to user.Email or another identifier"
+    return f"Did you mean '{near}'?" if near else "Map it to user.Email or another identifier."
 
 
 def notes_on(columns: Sequence[Column]) -> Iterator[str]:
@@ -239,8 +237,8 @@ def notes_on(columns: Sequence[Column]) -> Iterator[str]:
     own = sum(column.header.startswith(FREE_PREFIXES) for column in columns)
     if own:
         yield (
-            f"field_map: {own} of {len(columns)} columns are custom or member attributes; Mapp's "
-            "import creates those that are missing, and an account has a limited number of them"
+            f"`field_map`: {own} of {len(columns)} columns are custom or member attributes. Mapp's "
+            "import creates those that are missing, and an account has a limited number of them."
         )
 
 
@@ -251,30 +249,30 @@ def warnings_of(columns: Sequence[Column], default_country: str | None = None) -
         yield from _external_id_warnings(headers)
     if {_EMAIL, _MOBILE} <= headers and READ_MODE_HEADER not in headers:
         yield (
-            "field_map: a file with both user.Email and user.MobileNumber makes Mapp set the SMS "
-            f"channel to deny; add a column {READ_MODE_HEADER} of allow or prefer if that is not "
-            "wanted"
+            "`field_map`: a file with both user.Email and user.MobileNumber makes Mapp set the SMS "
+            f"channel to deny. Add a column {READ_MODE_HEADER} of allow or prefer if you do not "
+            "want that."
         )
     if default_country and _MOBILE not in headers:
-        yield f"default_country: no column is {_MOBILE}, so it changes nothing; remove it"
+        yield f"`default_country`: no column is {_MOBILE}, so it has no effect. Remove it."
     for column in columns:
         yield from _name_warnings(column)
 
 
 def _external_id_warnings(headers: set[str]) -> Iterator[str]:
     yield (
-        "identifier: user.Identifier identifies only when the import job in Mapp has 'Use External "
-        "Identifier' on; switch it on"
+        "`identifier`: user.Identifier identifies only when the import job in Mapp has 'Use "
+        "External Identifier' on. Switch it on."
     )
     if headers.isdisjoint((_EMAIL, _MOBILE, _ALIAS)):
         yield (
-            "identifier: a row that holds only user.Identifier updates a contact but never creates "
-            "one; map user.Email, user.MobileNumber or user.FaxNumber too to create contacts"
+            "`identifier`: a row with only user.Identifier updates a contact but never creates "
+            "one. Map user.Email, user.MobileNumber or user.FaxNumber too to create contacts."
         )
     else:
         yield (
-            "identifier: with user.Identifier an address in the file overwrites the one stored in "
-            "Mapp; map addresses only if that is wanted"
+            "`identifier`: with user.Identifier an address in the file overwrites the one stored "
+            "in Mapp. Map addresses only if you want that."
         )
 
 
@@ -287,15 +285,15 @@ def _name_warnings(column: Column) -> Iterator[str]:
     if column.header.startswith(FREE_PREFIXES) and not _SAFE_NAME(column.header.split(".", 2)[2]):
         yield (
             f"{column.entry}: '{column.header}' has more than letters, digits and _ in its name, "
-            "and Mapp advises against it; rename the attribute if its import fails"
+            "and Mapp advises against it. Rename the attribute if its import fails."
         )
 
 
 def _extra_header_warning(column: Column) -> str:
     near = get_close_matches(column.header, standard_attributes(), n=1, cutoff=_VERY_NEAR)
-    doubt = f"; did you mean '{near[0]}'?" if near else ""
+    doubt = f" Did you mean '{near[0]}'?" if near else ""
     return (
         f"{column.entry}: '{column.header}' is not in the list of Mapp's attributes and is written "
-        "because extra_headers has it; nothing but the length of its values is checked, so try it "
-        f"on a test group{doubt}"
+        "because `extra_headers` has it. Only the length of its values is checked, so try it on a "
+        f"test group.{doubt}"
     )

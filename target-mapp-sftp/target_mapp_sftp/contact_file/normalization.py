@@ -168,7 +168,7 @@ class MobileReader:
             raise BadValueError("a mobile number that can be read in two ways")
         # An international number may be of any kind, as with a plus.
         if not found or any(map(self._is_national, found.values())):
-            raise BadValueError("no valid mobile number")
+            raise BadValueError("not a valid mobile number")
         return next(iter(found))
 
     def _valid(self, text: str, country: str | None) -> PhoneNumber | None:

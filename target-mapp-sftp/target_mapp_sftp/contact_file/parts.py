@@ -88,8 +88,8 @@ class PartsWriter:
     def _turn(self, length: int) -> None:
         if len(self._header) + length >= self._max_bytes:
             raise RowTooLongError(
-                f"max_file_size_mb: row {self._rows_before + self._rows + 1} takes {length} bytes, "
-                "more than a file may have. Set a larger size, or map fewer fields."
+                f"`max_file_size_mb`: row {self._rows_before + self._rows + 1} takes {length} "
+                "bytes, more than a file may have. Set a larger size, or map fewer fields."
             )
         self._rows_before += self._rows
         self._close()
@@ -135,8 +135,8 @@ class PartsWriter:
 
 def _refused(error: OSError) -> SpoolFullError:
     return SpoolFullError(
-        f"spool_dir: writing the file failed ({error.strerror}). Free some space, or set spool_dir "
-        "to a folder on a larger disk."
+        f"`spool_dir`: writing the file failed ({error.strerror}). Free some space, or set "
+        "`spool_dir` to a folder on a larger disk."
     )
 
 

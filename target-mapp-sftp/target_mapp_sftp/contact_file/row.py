@@ -109,8 +109,8 @@ def _resolved(
         )
     for each in missing:
         LOGGER.warning(
-            "segment_membership: stream '%s' has no field '%s', so %s stays empty; set "
-            "segment_membership_field, or segment_membership to false",
+            "`segment_membership`: stream '%s' has no field '%s', so %s stays empty. Set "
+            "`segment_membership_field`, or `segment_membership` to false.",
             stream_name,
             each.column.field,
             each.column.header,
@@ -120,8 +120,8 @@ def _resolved(
 
 def _missing_field(column: Column, schema: Mapping[str, Any]) -> str:
     near = nearest(column.field, schema.get("properties") or ())
-    advice = f"did you mean '{printable(near)}'?" if near else "remove it, or select it in the tap"
-    return f"{column.entry}: the stream has no field '{column.field}'; {advice}"
+    advice = f"Did you mean '{printable(near)}'?" if near else "Remove it, or select it in the tap."
+    return f"{column.entry}: the stream has no field '{column.field}'. {advice}"
 
 
 def column_texts(cell: Cell, text_limit: int) -> ColumnTexts:

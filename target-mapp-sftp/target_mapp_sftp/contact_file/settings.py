@@ -266,5 +266,5 @@ def _identifier_column(identifier: str, mapped: tuple[Column, ...]) -> Column | 
         return own[0]
     taken = any(column.header == "user.Email" for column in mapped)
     if identifier == "email" and not taken:
-        return Column("email", "user.Email", entry="identifier")
+        return Column("email", "user.Email", entry="`identifier`")
     return None
