@@ -1,20 +1,20 @@
 """The schedules of meltano.yml as Airflow DAGs: a task per audience, or per share of a big one.
 
 Put this folder into Airflow's `dags_folder`, or set AIRFLOW__CORE__DAGS_FOLDER to it; the checkout
-must stand at the same place on every worker, set up once by `make setup` as the workers' user.
+must be at the same path on every worker, set up once by `make setup` as the workers' user.
 Airflow 3, any executor.
 
 - Each schedule becomes a DAG of its name, in its own zone, one run at a time, without catch-up.
 - `audiences` asks Lytics what there is to export; `export` is mapped over the answer.
-- A run by hand may name its `audiences`, or only say what it would export (`dry_run`).
-- LYTICS_AUDIENCES_AT_ONCE (4) exports of a DAG run side by side, each for LYTICS_EXPORT_HOURS (12)
-  at most.
+- A manual run may name its `audiences`, or only list what it would export (`dry_run`).
+- At most LYTICS_AUDIENCES_AT_ONCE (4) exports of a DAG run in parallel, each for at most
+  LYTICS_EXPORT_HOURS (12).
 - An audience of LYTICS_SHARE_PEOPLE (5 million) or more is read in LYTICS_SHARES (4) shares of its
   buckets, by as many tasks, each of which delivers files of its own.
-- A task may be repeated at any moment: an export is published whole or not at all. A task that is
-  stopped ends its export. What fails for a setting, a refused token or login is not repeated.
-- Each export returns its counts, and leaves its line in the scheduler's run log and at its webhook.
-- A schedule that is wrong becomes a DAG that fails with what is wrong.
+- A task may be retried at any moment: an export is published as a whole or not at all. A task that
+  is stopped stops its export. A failure by a setting, a refused token or login is not retried.
+- Each export returns its counts, adds its lines to the scheduler's run log, and alerts as it does.
+- An invalid schedule becomes a DAG that fails with what is wrong.
 - Secrets come from the connections `lytics` (password: the API token) and `mapp_sftp` (host, port,
   login, password; `private_key` and `host_key` in extra) where these exist, else from .env.
 """
@@ -26,14 +26,10 @@ import logging
 import os
 import re
 import shlex
-import signal
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
@@ -41,24 +37,26 @@ from airflow.sdk import DAG, Connection, CronTriggerTimetable, Param, get_curren
 from croniter import croniter
 
 ROOT = Path(__file__).resolve().parents[2]
-# The parts of the scheduler that need nothing but Python and a reader of YAML, which Airflow has.
+# Modules of the scheduler that need nothing but Python and PyYAML, which Airflow has.
 sys.path.append(str(ROOT / "orchestrate" / "scheduler"))
 
-from export_scheduler import delivered, project_file, run_log, schedule_entry, system_folder  # noqa: E402 found by the line above
-from export_scheduler.meltano_log import Failure, MeltanoLog  # noqa: E402 the same
+from export_scheduler import project_file, run_log  # noqa: E402 found by the line above
+from export_scheduler.alerts import Reporter  # noqa: E402 the same
+from export_scheduler.errors import SchedulerError  # noqa: E402 the same
+from export_scheduler.export_run import StoppedError, follow  # noqa: E402 the same
+from export_scheduler.meltano import CommandError, LogReader, Meltano  # noqa: E402 the same
+from export_scheduler.settings import Settings  # noqa: E402 the same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    from export_scheduler.meltano import Failure
 
-MELTANO = ROOT / ".venv" / "bin" / "meltano"
+MELTANO = Meltano(ROOT)
 SHARE_PEOPLE = int(os.environ.get("LYTICS_SHARE_PEOPLE", "5000000"))
 SHARES = int(os.environ.get("LYTICS_SHARES", "4"))
 AT_ONCE = int(os.environ.get("LYTICS_AUDIENCES_AT_ONCE", "4"))
 EXPORT_HOURS = float(os.environ.get("LYTICS_EXPORT_HOURS", "12"))
 BUCKETS = 100
-WRONG_SETTINGS = 2
-# Meltano's names for no hour of its own, and what Airflow calls them.
+# Meltano's intervals without an hour, and what Airflow calls them.
 NO_HOUR = {"@once": "@once", "@manual": None, "@none": None}
 PARAMS = {
     "audiences": Param([], type="array", description="Slugs; empty: all that the schedule exports"),
@@ -72,7 +70,7 @@ Schedule = dict[str, Any]
 
 def environment(schedule: Schedule) -> dict[str, str]:
     """The variables of a run: the worker's, the schedule's, and the secrets Airflow keeps."""
-    own = schedule_entry.variables_of(schedule)
+    own = project_file.variables_of(schedule)
     return {**os.environ, **own, **_lytics_secrets(), **_server_secrets()}
 
 
@@ -106,30 +104,24 @@ def output_of(*command: str, env: dict[str, str]) -> str:
     """What a Meltano command prints; its log goes to the task's.
 
     Raises:
-        AirflowFailException: A setting is wrong, or the token is refused: this stays so.
+        AirflowFailException: A setting is wrong, or the token is refused: a retry would fail too.
         AirflowException: It failed otherwise.
     """
-    with _own_system_folder() as folder:
-        done = subprocess.run(  # noqa: S603 Meltano's own command
-            [MELTANO, *command],
-            cwd=ROOT,
-            env={**env, system_folder.VARIABLE: str(folder)},
-            check=False,
-            text=True,
-            stdout=subprocess.PIPE,
-        )
-    if done.returncode == 0:
-        return done.stdout
-    said = f"`meltano {' '.join(command)}` failed with exit code {done.returncode}"
-    kind = AirflowFailException if done.returncode == WRONG_SETTINGS else AirflowException
-    raise kind(f"{said}; the first error above says why.")
+    try:
+        return MELTANO.output_of(*command, env=env, is_shown=True)
+    except CommandError as error:
+        kind = AirflowFailException if error.is_final else AirflowException
+        raise kind(str(error)) from None
+    except SchedulerError as error:
+        raise AirflowException(str(error)) from None
 
 
 def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
     """What to export with a tap, perhaps mappers, and a target: audiences, or shares of them.
 
     Returns:
-        What tells the exports apart: `plugins`, `state` (the suffix of the state's id) and `env`.
+        For each export: `plugins`, `state` (the suffix of the state's id), `env`, `audience`, and
+        `buckets` of a share.
     """
     if len(plugins) == 1:  # a command, such as `target-mapp-sftp:check`
         return [{"plugins": plugins, "state": plugins[0], "env": {}}]
@@ -158,24 +150,34 @@ def shares_of(plugins: list[str], env: dict[str, str]) -> list[Share]:
                 f"{_variable(tap)}_SPLITS": buckets,
                 f"{_variable(target)}_FILE_NAME": _name_of_share(file_name, number),
             }
-            shares.append({**whole, "state": f"{stream}-{buckets}", "env": {**selected, **own}})
+            shares.append(
+                {
+                    **whole,
+                    "state": f"{stream}-{buckets}",
+                    "buckets": buckets,
+                    "env": {**selected, **own},
+                }
+            )
     return shares
 
 
 def sizes_of(listing: str) -> dict[str, int]:
     """People by slug, in a listing of one JSON object per line.
 
-    The lines are not split at what else Python takes for the end of one: names may hold that.
+    Split at line feeds only: names may hold what else Python takes for the end of a line.
     """
     facts = [json.loads(line) for line in listing.split("\n") if line.strip()]
     return {each["slug"]: each["size"] or 0 for each in facts}
 
 
 def chosen(shares: list[Share], names: list[str], *, dry_run: bool) -> list[Share]:
-    """Those of the audiences that a run by hand names; none when it is only to be said."""
+    """Those of the audiences that a manual run names; none in a dry run."""
     unknown = set(names) - {each.get("audience") for each in shares}
     if unknown:
-        raise AirflowFailException(f"`audiences`: not among them: {', '.join(sorted(unknown))}.")
+        names_of_unknown = ", ".join(sorted(unknown))
+        raise AirflowFailException(
+            f"`audiences`: not in this schedule: {names_of_unknown}. Correct the slugs."
+        )
     found = [each for each in shares if not names or each.get("audience") in names]
     for each in found:
         LOGGER.info("%s %s", "Would export" if dry_run else "To export:", each["state"])
@@ -193,7 +195,7 @@ def _buckets(number: int) -> str:
 
 
 def _name_of_share(file_name: Path, number: int) -> str:
-    """The user's own pattern, told apart: two shares would take the same name."""
+    """The user's own pattern, made unique: two shares would take the same name."""
     return f"{file_name.stem}-share-{number + 1}-of-{SHARES}{file_name.suffix}"
 
 
@@ -208,29 +210,25 @@ def run(share: Share, env: dict[str, str]) -> list[dict[str, Any]]:
         Audience, rows, rejected, bytes and files of what was delivered.
 
     Raises:
-        AirflowFailException: It failed for a setting, a refused token or login: this stays so.
+        AirflowFailException: It failed for a setting, a refused token or login: so would a retry.
         AirflowException: It failed otherwise, or was stopped.
     """
     started_at = datetime.now(UTC)
-    # A session of its own: Airflow kills what is left of a task's group after seconds, and an
-    # export that is ended tidies up behind itself.
-    with _own_system_folder() as folder:
-        log = MeltanoLog(folder, ROOT)
-        with subprocess.Popen(  # noqa: S603 Meltano's own command
-            [MELTANO, "run", *share["plugins"], f"--state-id-suffix={share['state']}"],
-            cwd=ROOT,
-            env={**env, **share["env"], system_folder.VARIABLE: str(folder), **log.variables()},
-            start_new_session=True,
-        ) as process:
-            _stop_with_the_task()
-            try:
-                exit_code = process.wait()
-            except BaseException:
-                os.killpg(process.pid, signal.SIGTERM)
-                raise
-        failure = log.failure()
-    if exit_code:
-        _fail(exit_code, failure)
+    command = ["run", *share["plugins"], f"--state-id-suffix={share['state']}"]
+    reader = LogReader()
+    with (
+        MELTANO.private_folder() as folder,
+        MELTANO.start(command, folder, {**env, **share["env"]}) as process,
+    ):
+        # In a process group of its own: Airflow kills what is left of a task's after seconds, and
+        # an export that is stopped removes its files.
+        try:
+            follow(process, reader)
+        except StoppedError:
+            message = "The task was stopped, and its export; the log says whether it was published."
+            raise AirflowException(message) from None
+    if process.returncode:
+        _fail(process.returncode, reader.failure)
     return _counts(share, env, started_at)
 
 
@@ -240,50 +238,47 @@ def _fail(exit_code: int, failure: Failure) -> NoReturn:
 
 
 def _counts(share: Share, env: dict[str, str], since: datetime) -> list[dict[str, Any]]:
-    """What was delivered, by the state; nothing where that cannot be told, for it is delivered."""
+    """What was delivered, by the state; nothing where it cannot be read, for it is delivered."""
     if len(share["plugins"]) == 1:
         return []
     tap, target = share["plugins"][0], share["plugins"][-1]
-    place = env.get(schedule_entry.ENVIRONMENT_VARIABLE) or PROJECT["default_environment"]
-    name = f"{place}:{tap}-to-{target}:{share['state']}"
+    environment = env.get(project_file.ENVIRONMENT_VARIABLE) or PROJECT["default_environment"]
+    name = f"{environment}:{tap}-to-{target}:{share['state']}"
     try:
         state = json.loads(output_of("state", "get", name, env=env)).get("singer_state") or {}
     except (AirflowException, ValueError):
-        LOGGER.warning("What was delivered cannot be told: the state %s cannot be read", name)
+        LOGGER.warning("The counts of the run are unknown: the state %s cannot be read", name)
         return []
-    found = delivered.delivered([state], since)
+    found = run_log.delivered([state], since)
     return [{**each, "files": list(each["files"])} for each in found]
 
 
-def told(schedule: Schedule, share: Share, env: dict[str, str]) -> list[dict[str, Any]]:
-    """Run one export, with its lines in the run log of the scheduler and at its webhook."""
-    begun = time.monotonic()
+def run_and_report(schedule: Schedule, share: Share, env: dict[str, str]) -> list[dict[str, Any]]:
+    """Run one export, with its lines in the scheduler's run log and its alerts."""
+    started = time.monotonic()
 
-    def tell(found: list[dict[str, Any]], **more: Any) -> None:
+    def report(found: list[dict[str, Any]], **more: Any) -> None:
         facts = {
             "at": run_log.utc(datetime.now(UTC)),
             "schedule": schedule["name"],
             "due": _due(),
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(time.monotonic() - started, 1),
+            "share": share.get("buckets"),
+            "ok": not more,
         }
-        folder = env.get("SCHEDULER_STATE_DIR") or ROOT / "output" / "scheduler"
         lines = [
-            run_log.Line(
-                **{**facts, **more, **each, "ok": not more, "files": tuple(each.get("files", ()))}
-            )
-            for each in found
+            run_log.Line(**{**facts, **more, **each, "files": tuple(each.get("files", ()))})
+            for each in found or [{"audience": share.get("audience")}]
         ]
-        log = run_log.RunLog(Path(folder) / "runs.jsonl")
-        run_log.tell(lines, log, env.get("SCHEDULER_WEBHOOK_URL"))
+        Reporter(Settings.of(env, ROOT)).report(lines, task=share["state"])
 
     try:
         found = run(share, env)
     except BaseException as error:
         final = isinstance(error, AirflowFailException)
-        said = str(error) or type(error).__name__
-        tell([{"audience": share.get("audience")}], error=said, final=final)
+        report([], error=str(error) or type(error).__name__, final=final)
         raise
-    tell(found or [{"audience": share.get("audience")}])
+    report(found)
     return found
 
 
@@ -293,38 +288,19 @@ def _due() -> str:
     return moment.isoformat()
 
 
-@contextmanager
-def _own_system_folder() -> Iterator[Path]:
-    """The checkout's system folder with a `run` of its own, closed to other users."""
-    with TemporaryDirectory(prefix="lytics-to-mapp-") as folder:
-        own = Path(folder) / "system"
-        system_folder.fill(own, ROOT)
-        yield own
-
-
-def _stop_with_the_task() -> None:
-    """Airflow's own handler of SIGTERM would let the wait go on, and the export with it."""
-
-    def stop(_: int, __: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise AirflowException("The task was stopped; its export was ended, nothing is published.")
-
-    signal.signal(signal.SIGTERM, stop)
-
-
-def hour_of(schedule: Schedule) -> CronTriggerTimetable | str | None:
+def timetable_of(schedule: Schedule) -> CronTriggerTimetable | str | None:
     """When Airflow starts the schedule.
 
     Raises:
-        ValueError: Its interval is no cron expression.
+        ValueError: Its interval is not a valid cron expression.
     """
     interval = schedule["interval"]
     if interval in NO_HOUR:
         return NO_HOUR[interval]
-    expression = schedule_entry.HOURS.get(interval, interval)
+    expression = project_file.CRON_OF_NAME.get(interval, interval)
     # Airflow itself looks only later, and then drops every DAG of this file.
     croniter(expression)
-    return CronTriggerTimetable(expression, timezone=schedule_entry.zone_of(schedule))
+    return CronTriggerTimetable(expression, timezone=project_file.timezone_of(schedule))
 
 
 def dag_of(schedule: Schedule, tasks: tuple[str, ...], problem: str = "") -> DAG:
@@ -332,7 +308,7 @@ def dag_of(schedule: Schedule, tasks: tuple[str, ...], problem: str = "") -> DAG
     with DAG(
         # Airflow takes no other signs.
         dag_id=re.sub(r"[^\w.-]+", "-", schedule["name"], flags=re.ASCII),
-        schedule=hour_of(schedule),
+        schedule=timetable_of(schedule),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
@@ -361,24 +337,24 @@ def dag_of(schedule: Schedule, tasks: tuple[str, ...], problem: str = "") -> DAG
             execution_timeout=timedelta(hours=EXPORT_HOURS),
         )
         def export(share: Share) -> list[dict[str, Any]]:
-            return told(schedule, share, environment(schedule))
+            return run_and_report(schedule, share, environment(schedule))
 
         export.expand(share=audiences())
     return dag
 
 
 def dag_of_entry(entry: Schedule) -> DAG:
-    """The DAG of an entry of meltano.yml, be it right or wrong."""
+    """The DAG of an entry of meltano.yml, valid or not."""
     jobs = PROJECT["jobs"]
-    problem = next(schedule_entry.problems_of(entry, jobs), "")
+    problem = next(project_file.problems_of(entry, jobs), "")
     try:
         if not problem:
-            return dag_of(entry, schedule_entry.tasks_of(entry, jobs))
+            return dag_of(entry, project_file.tasks_of(entry, jobs))
     except ValueError as error:
-        problem = f"interval is no cron expression ({error})."
-    # Once a day, so that somebody hears of it.
-    wrong = {"name": entry["name"], "interval": "@daily"}
-    return dag_of(wrong, (), f"Schedule '{entry['name']}': {problem}")
+        problem = f"`interval`: not a valid cron expression ({error})."
+    # Once a day, so that it is noticed.
+    invalid = {"name": entry["name"], "interval": "@daily"}
+    return dag_of(invalid, (), f"Schedule '{entry['name']}': {problem}")
 
 
 PROJECT = project_file.read(ROOT)

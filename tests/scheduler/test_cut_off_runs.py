@@ -114,7 +114,7 @@ def test_a_run_that_cannot_start_is_told_once_and_made_when_it_can(
         project.wait_for(lambda: len(project.lines()) == 2)
     failed, made = project.lines()
     line_number = right.count("\n") + 2
-    assert f"meltano.yml, line {line_number}, column 1: found character" in failed["error"]
+    assert f"meltano.yml, line {line_number}, column 1: a tab" in failed["error"]
     assert made["ok"]
-    assert bodies == [failed, made]
+    assert bodies == [failed | {"state": "failed"}, made | {"state": "ok"}]
     assert len(project.delivered()) == 1

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export_scheduler import project_file
 from export_scheduler.errors import SchedulerError
 from export_scheduler.ledger import Ledger
-from export_scheduler.schedules import Schedule, Schedules, schedules_from
+from export_scheduler.schedules import Schedule, Schedules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +97,7 @@ def test_every_day_of_a_year_has_one_run_at_the_time_on_the_wall(
         ("Asia/Kolkata", "30 6 * * *", "2026-06-01T00:00+00:00", "2026-06-01T06:30:00+05:30"),
     ],
 )
-def test_next_run_is_told_with_the_offset_of_its_day(
+def test_the_next_run_has_the_offset_of_its_day(
     zone: str, interval: str, after: str, expected: str
 ) -> None:
     """The text is what `meltano invoke scheduler next` prints."""
@@ -199,10 +198,10 @@ def test_a_broken_ledger_file_begins_anew(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("interval", "zone", "message"),
     [
-        ("0 25 * * *", "UTC", "'nightly': interval is no cron expression"),
-        ("midnight", "UTC", "'nightly': interval is no cron expression"),
-        ("0 0 * * *", "Berlin", "'nightly': EXPORT_TIMEZONE names no time zone"),
-        ("0 0 * * *", "../etc/passwd", "'nightly': EXPORT_TIMEZONE names no time zone"),
+        ("0 25 * * *", "UTC", "'nightly': `interval`: not a valid cron expression"),
+        ("midnight", "UTC", "'nightly': `interval`: not a valid cron expression"),
+        ("0 0 * * *", "Berlin", "'nightly': `EXPORT_TIMEZONE`: not a valid time zone"),
+        ("0 0 * * *", "../etc/passwd", "'nightly': `EXPORT_TIMEZONE`: not a valid time zone"),
     ],
 )
 def test_a_wrong_schedule_is_named(interval: str, zone: str, message: str) -> None:
@@ -214,7 +213,7 @@ def test_a_wrong_schedule_is_named(interval: str, zone: str, message: str) -> No
 def write_project(folder: Path, text: str) -> Schedules:
     """The schedules of a meltano.yml of *text*."""
     (folder / "meltano.yml").write_text(text)
-    return schedules_from(project_file.read(folder))
+    return Schedules.read(folder)
 
 
 def test_schedules_are_read_as_meltano_reads_them(tmp_path: Path) -> None:
@@ -239,8 +238,8 @@ schedules:
 - {name: c, interval: "@manual", job: j}
 """,
     )
-    assert schedules.wrong == ()
-    first, second, third = schedules.right
+    assert schedules.invalid == ()
+    first, second, third = schedules.valid
     assert (first.interval, first.timezone) == ("0 0 * * *", "UTC")
     assert (second.interval, second.timezone) == ("@once", "Asia/Kolkata")
     assert first.tasks == ("tap-a target-b", "tap-c mapper target-b")
@@ -251,22 +250,22 @@ schedules:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ('interval: "61 6 * * *", job: j', "interval is no cron expression"),
-        ('interval: "0 0 30 2 *", job: j', "interval is no cron expression"),
-        ("interval: 5, job: j", "interval is no text"),
-        ("job: j", "interval is no text"),
-        ('interval: "@daily"', "it names no job"),
+        ('interval: "61 6 * * *", job: j', "`interval`: not a valid cron expression"),
+        ('interval: "0 0 30 2 *", job: j', "`interval`: not a valid cron expression"),
+        ("interval: 5, job: j", "`interval`: not a text"),
+        ("job: j", "`interval`: not a text"),
+        ('interval: "@daily"', "`job`: missing"),
         ('interval: "@daily", job: jj', "there is no job 'jj', the nearest is 'j'"),
-        ('interval: "@daily", job: j, env: [A]', "env is no list of `NAME: value`"),
-        ('interval: "@daily", job: j, env: {EXPORT_TIMEZONE: 5}', "names no time zone"),
+        ('interval: "@daily", job: j, env: [A]', "`env`: not a list of `NAME: value`"),
+        ('interval: "@daily", job: j, env: {EXPORT_TIMEZONE: 5}', "not a valid time zone"),
         ('interval: "@daily", job: j, env: {EXPORT_TIMEZON: UTC}', "nearest is 'EXPORT_TIMEZONE'"),
         ('interval: "@daily", job: j, env: {TIMEZONE: UTC}', "the nearest is 'EXPORT_TIMEZONE'"),
         (
             'interval: "@daily", job: j, env: {MELTANO_ENVIROMENT: prod}',
             "unknown setting 'MELTANO_ENVIROMENT', the nearest is 'MELTANO_ENVIRONMENT'",
         ),
-        ('interval: "@daily", job: j, timezone: UTC', "the zone is EXPORT_TIMEZONE in `env`"),
-        ('interval: "@daily", job: j, envs: {}', "`envs` is not a key of a schedule, the nearest"),
+        ('interval: "@daily", job: j, timezone: UTC', "Set EXPORT_TIMEZONE in `env`"),
+        ('interval: "@daily", job: j, envs: {}', "`envs`: not a key of a schedule, the nearest"),
     ],
 )
 def test_one_wrong_schedule_leaves_the_others(tmp_path: Path, entry: str, problem: str) -> None:
@@ -280,10 +279,10 @@ schedules:
 - {{name: other, interval: "@daily", job: j, env: {{TARGET_MAPP_SFTP_TIMEZONE: UTC, TZ: UTC}}}}
 """,
     )
-    assert [each.name for each in schedules.right] == ["other"]
-    (wrong,) = schedules.wrong
-    assert wrong.problem.startswith("Schedule 'nightly': ")
-    assert problem in wrong.problem
+    assert [each.name for each in schedules.valid] == ["other"]
+    (invalid,) = schedules.invalid
+    assert invalid.problem.startswith("Schedule 'nightly': ")
+    assert problem in invalid.problem
     assert schedules.named("other").name == "other"
     with pytest.raises(SchedulerError, match="nightly"):
         schedules.named("nightly")
@@ -300,21 +299,21 @@ schedules:
 - {name: twice, interval: "@hourly", job: j}
 """,
     )
-    assert schedules.right == ()
-    assert "two of that name" in schedules.wrong[0].problem
+    assert schedules.valid == ()
+    assert "two of that name" in schedules.invalid[0].problem
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("a: 1\nschedules:\n\t- x", "meltano.yml, line 3, column 1: found character '\\t'"),
+        ("a: 1\nschedules:\n\t- x", "meltano.yml, line 3, column 1: a tab. Indent with blanks."),
         ("a: {b: 1\nc: 2", "meltano.yml, line 2"),
-        ("- a list", "meltano.yml does not have the form"),
-        ("schedules: {a: b}", "`schedules` must be a list"),
+        ("- a list", "meltano.yml: does not have the form"),
+        ("schedules: {a: b}", "`schedules`: not a list of entries"),
     ],
 )
-def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, place: str) -> None:
-    """Not with what Meltano says last, which is where to find its community."""
+def test_a_broken_file_is_explained_with_its_line(tmp_path: Path, text: str, place: str) -> None:
+    """In words for whoever edited it."""
     with pytest.raises(SchedulerError) as caught:
         write_project(tmp_path, text)
     assert place in str(caught.value)

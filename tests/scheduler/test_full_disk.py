@@ -56,7 +56,7 @@ def test_a_run_on_a_full_disk_is_told_at_the_webhook(tmp_path: Path) -> None:
             with webhook() as (url, bodies):
                 assert project.call("run", DAILY, SCHEDULER_WEBHOOK_URL=url)[0] == 2
             (body,) = bodies
-            assert body["error"].startswith("not started: `state_dir`: nothing can be written to")
+            assert body["error"].startswith("not started: `state_dir`: cannot write to")
             assert "No space left on device" in body["error"]
             assert "Traceback" not in project.log
             assert project.delivered() == []
@@ -87,7 +87,5 @@ def test_a_disk_that_fills_up_meanwhile_repeats_no_delivery(tmp_path: Path) -> N
 def test_a_folder_that_takes_nothing_is_one_line(tmp_path: Path) -> None:
     """Whatever the reason: here a file stands in its place."""
     (tmp_path / "state").write_text("")
-    with pytest.raises(
-        SchedulerError, match=r"`state_dir`: nothing can be written to .*File exists"
-    ):
+    with pytest.raises(SchedulerError, match=r"`state_dir`: cannot write to .*File exists"):
         Ledger(tmp_path / "state")

@@ -1,23 +1,22 @@
-"""What becomes of a line of the run log: at a webhook, and in the table."""
+"""The run log: lines that are cut off, files that are full, old files that go."""
 
 from __future__ import annotations
 
 import json
-import logging
-import socket
+import os
 import threading
-from contextlib import contextmanager
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
-from export_scheduler.run_log import Line, RunLog, send, table
+from export_scheduler import run_log
+from export_scheduler.run_log import Line, RunLog, change, with_previous
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-SECRET = "a-secret-path"
+    import pytest
+
 LINE = Line(
     at="2026-11-24T05:30:09Z",
     schedule="daily",
@@ -27,59 +26,10 @@ LINE = Line(
     audience="vip",
     rows=1234,
 )
+DAY_SECONDS = 86_400
 
 
-@contextmanager
-def answering(what: bytes) -> Iterator[str]:
-    """A server that answers one connection with *what* and hangs up: its address."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(what)
-
-        threading.Thread(target=answer, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
-
-
-def unused_address() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
-
-
-@pytest.mark.parametrize("answer", [b"", b"this is no HTTP\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n"])
-def test_a_webhook_that_answers_badly_is_a_warning(
-    answer: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The run is not touched, and the secret in the address is not told."""
-    with caplog.at_level(logging.WARNING), answering(answer) as url:
-        send(LINE, url)
-    assert "webhook_url" in caplog.text
-    assert SECRET not in caplog.text
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        pytest.param(unused_address(), id="nobody there"),
-        pytest.param(f"http://127.0.0.1/{SECRET} with a space", id="a space"),
-        pytest.param(f"http://[{SECRET}", id="a bracket"),
-    ],
-)
-def test_a_webhook_that_cannot_be_reached_is_a_warning(
-    url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """So is an address that is none."""
-    with caplog.at_level(logging.WARNING):
-        send(LINE, url)
-    assert "webhook_url did not answer" in caplog.text
-    assert SECRET not in caplog.text
-
-
-def test_what_is_no_line_is_passed_over(tmp_path: Path) -> None:
+def test_text_that_is_no_line_is_skipped(tmp_path: Path) -> None:
     """A line cut off by a power failure does not hide the others."""
     log = RunLog(tmp_path / "runs.jsonl")
     log.add([LINE])
@@ -91,11 +41,63 @@ def test_what_is_no_line_is_passed_over(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "runs.jsonl").read_text().splitlines()[0])["files"] == []
 
 
-def test_the_table_shows_counts_and_errors() -> None:
-    """A failed run shows its message where the others say ok."""
-    failed = Line(
-        at="2026-11-25T05:30:09Z", schedule="daily", due="", seconds=1, ok=False, error="no"
-    )
-    first, second = table([LINE, failed]).splitlines()[1:]
-    assert first.split() == [LINE.at, "daily", "vip", "1,234", "-", "8.9", "ok"]
-    assert second.split() == [failed.at, "daily", "-", "-", "-", "1.0", "failed:", "no"]
+def test_a_full_file_is_kept_beside_and_removed_when_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history spans the files; days later only the old one is gone."""
+    monkeypatch.setattr(run_log, "_LARGEST_FILE_BYTES", 600)
+    log = RunLog(tmp_path / "runs.jsonl", keep_days=30)
+    for rows in range(6):
+        log.add([replace(LINE, rows=rows)])
+    assert [line.rows for line in log.all()] == [0, 1, 2, 3, 4, 5]
+    oldest, *others = sorted(tmp_path.glob("runs-*.jsonl"))
+    assert others
+    assert oldest.stat().st_mode & 0o777 == 0o600
+    past = time.time() - 31 * DAY_SECONDS
+    os.utime(oldest, (past, past))
+    gone = [line.rows for line in RunLog(oldest).all()]
+    log.add([replace(LINE, rows=6)])
+    assert [line.rows for line in log.all()] == [r for r in range(7) if r not in gone]
+
+
+def test_old_files_stay_where_all_are_kept(tmp_path: Path) -> None:
+    """`history_days: 0`."""
+    old = tmp_path / "runs-20200101T000000.jsonl"
+    RunLog(old).add([LINE])
+    os.utime(old, (0, 0))
+    log = RunLog(tmp_path / "runs.jsonl", keep_days=0)
+    log.add([LINE])
+    assert len(log.all()) == 2
+
+
+def test_no_line_is_lost_where_runs_end_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight writers, and a file that is full after every third line."""
+    monkeypatch.setattr(run_log, "_LARGEST_FILE_BYTES", 700)
+
+    def write(number: int) -> None:
+        for rows in range(25):
+            RunLog(tmp_path / "runs.jsonl").add([replace(LINE, audience=str(number), rows=rows)])
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = {(line.audience, line.rows) for line in RunLog(tmp_path / "runs.jsonl").all()}
+    assert found == {(str(number), rows) for number in range(8) for rows in range(25)}
+
+
+def test_rows_are_compared_with_the_delivery_before_of_the_same_audience() -> None:
+    """Failed runs, other audiences and other shares lie between."""
+    lines = [
+        LINE,
+        replace(LINE, audience="other", rows=7),
+        replace(LINE, share="0-49", rows=600),
+        replace(LINE, ok=False, rows=None, error="no"),
+        replace(LINE, rows=1200),
+        replace(LINE, share="0-49", rows=650),
+    ]
+    changes = [change(line, previous) for line, previous in with_previous(lines)]
+    assert changes == [None, None, None, None, -34, 50]

@@ -64,13 +64,13 @@ def test_a_wrong_schedule_is_named_and_the_others_run(project: ScheduledProject)
     project.write({DAILY: "@once", "wrong": "30 6 * * *"}, wrong={"EXPORT_TIMEZON": "Europe/Berln"})
     exit_code, said = project.call("next")
     assert (exit_code, said) == (2, f"{DAILY}\tonce\tEurope/Berlin\n")
-    assert "Schedule 'wrong': env: unknown setting 'EXPORT_TIMEZON'" in project.log
+    assert "Schedule 'wrong': `env`: unknown setting 'EXPORT_TIMEZON'" in project.log
     with webhook() as (url, bodies):
         assert project.call("run", "wrong", SCHEDULER_WEBHOOK_URL=url)[0] == 2
         (line,) = project.lines()
-        assert bodies == [line]
+        assert bodies == [line | {"state": "failed"}]
     assert (line["schedule"], line["ok"]) == ("wrong", False)
-    assert line["error"].startswith("not started: Schedule 'wrong': env: unknown setting")
+    assert line["error"].startswith("not started: Schedule 'wrong': `env`: unknown setting")
     with project.serving():
         project.wait_for(lambda: len(project.lines()) == 2)
     assert (project.lines()[1]["schedule"], project.lines()[1]["ok"]) == (DAILY, True)
@@ -93,22 +93,18 @@ def test_a_run_is_noted_told_and_shown(project: ScheduledProject) -> None:
     assert line["rows"] + line["rejected"] == 13
     assert line["run_id"]
     assert line["error"] is None
-    assert bodies == [line]
+    assert bodies == [line | {"state": "ok"}]
     assert (project.state_dir / "runs.jsonl").stat().st_mode & 0o777 == 0o600
     _, table = project.call("history")
-    assert "No scheduler is running on this machine" in project.log
-    heading, row = table.splitlines()
-    assert heading.split() == [
-        "at",
-        "schedule",
-        "audience",
-        "rows",
-        "rejected",
-        "seconds",
-        "result",
-    ]
-    assert row.split()[1:4] == [DAILY, "lucky_thirteen", str(line["rows"])]
-    assert row.split()[-1] == "ok"
+    lines = table.splitlines()
+    assert lines[0].startswith(f"{DAILY}: ok. Last run {line['at']}. Next run ")
+    people = (
+        f"  lucky_thirteen: {line['rows']} people, the first delivery, {line['rejected']} rejected"
+    )
+    assert lines[1] == f"{people}, in {file.name}"
+    assert lines[2] == "No scheduler is running on this machine."
+    assert lines[5].split()[1:4] == [DAILY, "lucky_thirteen", str(line["rows"])]
+    assert lines[5].split()[-2:] == [file.name, "ok"]
 
 
 def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
@@ -125,8 +121,8 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
     # Meltano's own id, by which its log is found.
     assert f"run ID '{line['run_id']}'" in project.log
     assert "api_token" in line["error"]
-    assert bodies == [line]
-    assert "webhook_url answered 500" in project.log
+    assert bodies == [line | {"state": "failed"}]
+    assert "`webhook_url`: answered 500" in project.log
     assert project.delivered() == []
     for secret in ("wrong-token", box.password, "a-secret-path"):
         assert secret not in project.log
@@ -135,12 +131,12 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
 def test_what_is_wrong_is_said_in_one_line(project: ScheduledProject) -> None:
     """An unknown schedule, and an interval that is none: exit code 2."""
     assert project.call("next", "--at", "tomorrow")[0] == 2
-    assert "'tomorrow' is no time such as" in project.log
+    assert "'tomorrow' is not a valid time" in project.log
     assert project.call("run", "weekly")[0] == 2
-    assert f"no schedule 'weekly'; it has: {DAILY}" in project.log
+    assert f"Schedule 'weekly': not in meltano.yml. It has: {DAILY}." in project.log
     project.write({DAILY: "61 6 * * *"})
     assert project.call()[0] == 2
-    assert "No schedule is right" in project.log
+    assert "`schedules`: none is valid" in project.log
     project.write({DAILY: NEVER})
     assert project.call("next", SCHEDULER_WEBHOK_URL="http://x.test")[0] == 2
     assert "`webhok_url`: unknown setting, the nearest is `webhook_url`" in project.log
@@ -188,9 +184,9 @@ def test_there_is_one_scheduler_and_it_sees_a_changed_meltano_yml(
     with project.serving():
         project.wait_for(lambda: "Next: " in project.log)
         assert project.call()[0] == 2
-        assert "Another scheduler serves this project" in project.log
+        assert "Another scheduler runs for this project" in project.log
         project.write({DAILY: "nonsense"})
-        project.wait_for(lambda: f"Schedule '{DAILY}': interval is no cron" in project.log)
+        project.wait_for(lambda: f"Schedule '{DAILY}': `interval`: not a valid cron" in project.log)
         project.write({DAILY: "@once"})
         project.wait_for(lambda: len(project.lines()) == 1)
     assert len(project.delivered()) == 1

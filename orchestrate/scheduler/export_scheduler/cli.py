@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
-import re
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from export_scheduler.alerts import Reporter
 from export_scheduler.errors import AlreadyRunningError, SchedulerError
 from export_scheduler.export_run import StoppedError
 from export_scheduler.export_run import run as run_export
-from export_scheduler.foreground import Foreground, is_served, next_lines
+from export_scheduler.history import History, last_deliveries, next_lines, status_of
 from export_scheduler.ledger import Ledger
-from export_scheduler.project import Project
-from export_scheduler.run_log import Line, RunLog, table, tell, utc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from export_scheduler.meltano import Meltano
+from export_scheduler.run_log import Line, utc
+from export_scheduler.scheduler import Scheduler, is_running
+from export_scheduler.schedules import Schedules
+from export_scheduler.settings import Settings, is_started_by_meltano
 
 LOGGER = logging.getLogger("scheduler")
-_SETTINGS = ("state_dir", "webhook_url")
-_PREFIX = "SCHEDULER_"
-_OURS = "MELTANO_UTILIZE_"
-_ADDRESS = re.compile(r"https?://[^/]")
 
 
 def moment_of(text: str) -> datetime:
@@ -37,84 +31,72 @@ def moment_of(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"'{text}' is no time such as 2027-03-28T06:30+01:00.") from None
+        raise click.BadParameter(
+            f"'{text}' is not a valid time. Write one such as 2027-03-28T06:30+01:00."
+        ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The plugin's settings, as `meltano invoke` puts them into the environment.
+class Context:
+    """What every command works with.
 
     Attributes:
-        state_dir: Where the ledger and the run log are.
-        webhook_url: Where each line of the run log is sent, if anywhere.
+        meltano: The project.
+        settings: The scheduler's.
+        ledger: Which runs were made.
+        reporter: The run log, and who hears of it.
     """
 
-    state_dir: Path
-    webhook_url: str | None
+    meltano: Meltano
+    settings: Settings
+    ledger: Ledger
+    reporter: Reporter
 
     @classmethod
-    def of(cls, env: Mapping[str, str], project: Project) -> Settings:
-        """Take what there is; `check` says whether that is all right."""
-        folder = env.get("SCHEDULER_STATE_DIR") or project.root / "output" / "scheduler"
-        return cls(Path(folder), env.get("SCHEDULER_WEBHOOK_URL") or None)
-
-    @property
-    def run_log(self) -> RunLog:
-        """What became of the runs."""
-        return RunLog(self.state_dir / "runs.jsonl")
-
-    def check(self, env: Mapping[str, str], project: Project) -> None:
-        """Refuse what cannot be right.
+    def here(cls) -> Context:
+        """By the environment and the working directory.
 
         Raises:
-            SchedulerError: A setting is unknown or wrong, or there is no project.
+            SchedulerError: A setting is wrong, or there is no project.
         """
-        if not project.exists:
-            raise SchedulerError(
-                f"There is no meltano.yml in {project.root}. Start the scheduler with "
-                "`meltano invoke scheduler`, or in the folder of meltano.yml."
-            )
-        for name in _unknown(env):
-            near = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.4)
-            nearest = f", the nearest is `{near[0]}`" if near else ""
-            known = " and ".join(f"`{each}`" for each in _SETTINGS)
-            raise SchedulerError(f"`{name}`: unknown setting{nearest}; the scheduler has {known}.")
-        if self.webhook_url and not _ADDRESS.match(self.webhook_url):
-            raise SchedulerError("`webhook_url` must begin with https:// or http://")
+        root = _root()
+        settings = Settings.of(os.environ, root)
+        settings.check(os.environ, root)
+        return cls(Meltano(root), settings, Ledger(settings.folder), Reporter(settings))
+
+    @property
+    def late_after(self) -> timedelta:
+        """How long after its hour a schedule without a run is late."""
+        return timedelta(minutes=self.settings.late_after_minutes)
+
+    def history(self, last: int) -> History:
+        """How the schedules are doing now."""
+        run_log, now = self.reporter.run_log, datetime.now(UTC)
+        schedules = Schedules.read(self.meltano.root)
+        statuses = status_of(schedules, self.ledger, run_log, now, self.late_after)
+        return History(statuses, last_deliveries(run_log, last), is_running(self.ledger))
 
 
-def _unknown(env: Mapping[str, str]) -> list[str]:
-    """Settings in meltano.yml that there are not, and variables that almost have a name."""
-    # Meltano gives each setting under two names; of all variables only these two are surely ours.
-    given = [name.removeprefix(_OURS) for name in env if name.startswith(_OURS)]
-    both = {each.lower() for each in given if f"{_PREFIX}{each}" in env}
-    variables = [name.removeprefix(_PREFIX).lower() for name in env if name.startswith(_PREFIX)]
-    alike = {n for n in variables if difflib.get_close_matches(n, _SETTINGS, cutoff=0.75)}
-    return sorted((both | alike) - set(_SETTINGS))
+def _root() -> Path:
+    """The project that `meltano invoke` names in the environment, or the working directory."""
+    return Path(os.environ.get("MELTANO_PROJECT_ROOT") or ".").resolve()
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where everything is.
+class LineFormatter(logging.Formatter):
+    """One line, with time and level unless Meltano writes them before it."""
 
-    Attributes:
-        project: The Meltano project.
-        ledger: What has been run.
-        run_log: What became of it.
-    """
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        self._is_nested = is_started_by_meltano()
 
-    project: Project
-    ledger: Ledger
-    run_log: RunLog
-
-    @classmethod
-    def here(cls) -> Places:
-        """By the environment and the working directory."""
-        project = Project.here()
-        settings = Settings.of(os.environ, project)
-        settings.check(os.environ, project)
-        return cls(project, Ledger(settings.state_dir), settings.run_log)
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        if not self._is_nested:
+            return super().format(record)
+        # Meltano shows each line of a utility as info.
+        level = f"{record.levelname} " if record.levelno >= logging.WARNING else ""
+        return f"{level}{record.name}: {record.getMessage()}"
 
 
 class Command(click.Group):
@@ -133,12 +115,12 @@ class Command(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Run the schedules of meltano.yml at their hours, in the foreground, until stopped."""
-    logging.basicConfig(
-        stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level="INFO", handlers=[handler])
     if ctx.invoked_subcommand is None:
-        places = Places.here()
-        Foreground(places.project, places.ledger, places.run_log).serve()
+        here = Context.here()
+        Scheduler(here.meltano, here.ledger, here.reporter, here.late_after).run()
 
 
 @main.command("next")
@@ -149,15 +131,15 @@ def main(ctx: click.Context) -> None:
     help="Answer for this moment (ISO 8601) instead of now.",
 )
 def next_(at: datetime | None) -> None:
-    """Print when each schedule runs next: name, time, zone."""
-    places = Places.here()
+    """Print when each schedule runs next: name, time, time zone."""
+    here = Context.here()
     moment = at or datetime.now(UTC)
-    schedules = places.project.schedules()
-    for line in next_lines(schedules, places.ledger, places.run_log, moment):
+    schedules = Schedules.read(here.meltano.root)
+    for line in next_lines(schedules, here.ledger, here.reporter.run_log, moment):
         click.echo(line)
-    for wrong in schedules.wrong:
-        LOGGER.error("%s", wrong.problem)
-    sys.exit(2 if schedules.wrong else 0)
+    for invalid in schedules.invalid:
+        LOGGER.error("%s", invalid.problem)
+    sys.exit(2 if schedules.invalid else 0)
 
 
 @main.command()
@@ -165,36 +147,30 @@ def next_(at: datetime | None) -> None:
 @click.option(
     "--due", type=moment_of, metavar="TIME", help="The moment the run is for, instead of now."
 )
-@click.option("--again", is_flag=True, hidden=True, help="That it cannot start is told already.")
-def run(name: str, due: datetime | None, *, again: bool) -> None:
-    """Run one schedule now, with run log and webhook; for cron, systemd and Kubernetes."""
+@click.option("--already-reported", is_flag=True, hidden=True, help="Do not report a failed start.")
+def run(name: str, due: datetime | None, *, already_reported: bool) -> None:
+    """Run one schedule now, with run log and alerts; for cron, systemd and Kubernetes."""
     moment = due or datetime.now(UTC)
-    project = Project.here()
-    settings = Settings.of(os.environ, project)
-
-    def tell_all(lines: Iterable[Line]) -> None:
-        tell(lines, settings.run_log, settings.webhook_url)
-
+    root = _root()
+    settings = Settings.of(os.environ, root)
+    reporter = Reporter(settings)
     try:
-        lines = _run(project, settings, name, moment)
+        settings.check(os.environ, root)
+        schedule = Schedules.read(root).named(name)
+        lines = run_export(Meltano(root), Ledger(settings.folder), schedule, moment)
     except StoppedError as stopped:
-        tell_all(stopped.lines)
+        reporter.report(stopped.lines)
         sys.exit(stopped.exit_code)
     except AlreadyRunningError:
         raise
     except SchedulerError as error:
         # Where there is neither project nor state folder, somebody has only typed it elsewhere.
-        if not again and (project.exists or settings.state_dir.exists()):
-            tell_all([_not_started(name, moment, error)])
+        is_project = (root / "meltano.yml").exists() or settings.folder.exists()
+        if is_project and not already_reported:
+            reporter.report([_not_started(name, moment, error)])
         raise
-    tell_all(lines)
+    reporter.report(lines)
     sys.exit(max(_exit_code(line) for line in lines))
-
-
-def _run(project: Project, settings: Settings, name: str, due: datetime) -> list[Line]:
-    settings.check(os.environ, project)
-    schedule = project.schedules().named(name)
-    return run_export(project, Ledger(settings.state_dir), schedule, due)
 
 
 def _not_started(name: str, due: datetime, error: SchedulerError) -> Line:
@@ -216,10 +192,49 @@ def _exit_code(line: Line) -> int:
 
 
 @main.command()
-@click.option("--last", default=20, show_default=True, help="How many lines.")
-def history(last: int) -> None:
-    """Print what became of the last runs, and say whether a scheduler is at work."""
-    places = Places.here()
-    click.echo(table(places.run_log.last(last)))
-    served = is_served(places.ledger)
-    LOGGER.info("%s scheduler is running on this machine", "A" if served else "No")
+@click.option("--last", default=20, show_default=True, help="How many lines of the run log.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "prometheus"]),
+    default="table",
+    show_default=True,
+    help="For people, for programs, or metrics for a monitor.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to this file, which is replaced as a whole, instead of printing.",
+)
+def history(last: int, form: str, output: Path | None) -> None:
+    """Print how the schedules are doing: last run, people, change, file, next run."""
+    found = Context.here().history(last)
+    text = getattr(found, form)()
+    if output is None:
+        click.echo(text.rstrip("\n"))
+        return
+    new = output.with_name(f".{output.name}.new")
+    try:
+        new.write_text(f"{text.rstrip()}\n", "utf-8")
+        # node_exporter runs as another user, and there is no person's data in it.
+        new.chmod(0o644)
+        new.replace(output)
+    except OSError as error:
+        raise SchedulerError(
+            f"`--output`: cannot write {output} ({error.strerror}). Name a folder that exists."
+        ) from error
+
+
+@main.command()
+def check() -> None:
+    """Alert if a schedule is late, and say which ones are not well; for cron or a monitor."""
+    here = Context.here()
+    statuses = here.history(0).statuses
+    unwell = [each for each in statuses if each.state in ("failed", "late", "invalid")]
+    for status in statuses:
+        if status.late_since is not None:
+            here.reporter.report_late(status.name, status.late_since)
+        problem = f": {status.problem}" if status.problem else ""
+        click.echo(f"{status.name}\t{status.state}{problem}")
+    sys.exit(1 if unwell else 0)

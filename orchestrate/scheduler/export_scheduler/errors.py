@@ -1,4 +1,4 @@
-"""What can go wrong, in words for the user."""
+"""The scheduler's errors, in words for the user."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ if TYPE_CHECKING:
 
 
 class SchedulerError(Exception):
-    """One line: what is wrong and what to do about it."""
+    """One line: "`setting`: what is wrong. What to do."."""
 
 
 class AlreadyRunningError(SchedulerError):
-    """Another process runs this schedule, and will tell how it ends."""
+    """Another process runs this schedule, and reports how the run ends."""
 
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Say of a full disk, or of a folder without rights, what to do."""
+    """Explain a full disk or missing rights.
+
+    Raises:
+        SchedulerError: Instead of an `OSError`.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SchedulerError(
-            f"`state_dir`: nothing can be written to {folder} ({reason}). Free some space there, "
-            "correct its rights, or set state_dir to another folder."
+            f"`state_dir`: cannot write to {folder} ({reason}). Free some space there, "
+            "correct its rights, or set `state_dir` to another folder."
         ) from error

@@ -1,42 +1,39 @@
-"""One run of one schedule: `meltano schedule run NAME`, and what became of it."""
+"""One run of one schedule: `meltano schedule run NAME`, and its result."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import re
+import shlex
 import signal
-import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from export_scheduler import system_folder
-from export_scheduler.delivered import delivered, is_all_delivered
 from export_scheduler.errors import SchedulerError
-from export_scheduler.meltano_log import Failure, MeltanoLog
-from export_scheduler.run_log import Line, utc
+from export_scheduler.meltano import LogReader, remove_secrets
+from export_scheduler.project_file import ENVIRONMENT_VARIABLE
+from export_scheduler.run_log import Line, delivered, is_all_delivered, utc
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import FrameType
 
     from export_scheduler.ledger import Ledger
-    from export_scheduler.project import Project
+    from export_scheduler.meltano import Failure, Meltano
     from export_scheduler.schedules import Schedule
 
 LOGGER = logging.getLogger("scheduler")
 _STOPPING_SECONDS = 60
-_ERROR = re.compile(r"\[error +\] +(\S+) +(.*)")
-_RUN_ID = re.compile(r"run ID '([0-9a-f-]+)'")
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_STATE_TIMEOUT_SECONDS = 120
 
 
 class StoppedError(BaseException):
-    """A signal ended the run before the export was through; it stays due.
+    """A signal ended the run before everything was delivered; it stays due.
 
     Args:
         number: The signal.
@@ -67,7 +64,7 @@ class _End:
     stopped_by: int | None = None
 
 
-def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> list[Line]:
+def run(meltano: Meltano, ledger: Ledger, schedule: Schedule, due: datetime) -> list[Line]:
     """Run *schedule* for the moment *due*, to its end.
 
     Returns:
@@ -76,9 +73,10 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
     Raises:
         AlreadyRunningError: Another process runs it.
         SchedulerError: It could not start.
-        StoppedError: SIGTERM or SIGINT came before all was delivered; nothing half is published.
+        StoppedError: SIGTERM or SIGINT came before all was delivered; nothing incomplete is
+            published.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     started_at = datetime.now(UTC)
 
     def lines(end: _End, states: list[dict[str, Any]]) -> list[Line]:
@@ -86,7 +84,7 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
             "at": utc(datetime.now(UTC)),
             "schedule": schedule.name,
             "due": due.isoformat(),
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(time.monotonic() - started, 1),
         }
         found = [Line(**facts, ok=True, **each) for each in delivered(states, started_at)]
         if end.exit_code == 0 or end.stopped_by:
@@ -96,59 +94,68 @@ def run(project: Project, ledger: Ledger, schedule: Schedule, due: datetime) -> 
         return [*found, failed]
 
     with ledger.running(schedule, due) as lock:
-        end = _export(project, schedule, lock, ledger.folder_of(schedule))
+        end = _export(meltano, schedule, lock, ledger.folder_of(schedule))
         if end.stopped_by and end.exit_code != 0:
-            states = _states_of(project, schedule)
+            states = _states_of(meltano, schedule)
             if not is_all_delivered(states, started_at):
                 found = list(delivered(states, started_at))
-                LOGGER.warning("Schedule '%s' stays due; %s", schedule.name, _told(found))
+                LOGGER.warning("Schedule '%s': stays due. %s.", schedule.name, _delivered(found))
                 raise StoppedError(end.stopped_by, lines(end, states) if found else ())
-            LOGGER.info("Schedule '%s': all was delivered; it counts as run", schedule.name)
+            LOGGER.info("Schedule '%s': all was delivered. It counts as run.", schedule.name)
             return lines(end, states)
-    return lines(end, _states_of(project, schedule))
+    return lines(end, _states_of(meltano, schedule))
 
 
-def _told(found: list[dict[str, Any]]) -> str:
+def _delivered(found: list[dict[str, Any]]) -> str:
     if not found:
-        return "nothing was delivered"
+        return "Nothing was delivered"
     names = ", ".join(each["audience"] for each in found)
-    return f"delivered all the same, and to be delivered again: {names}"
+    return f"Already delivered, and to be delivered again: {names}"
 
 
-def _export(project: Project, schedule: Schedule, lock: int, folder: Path) -> _End:
-    stopped_by = run_id = error = None
-    with project.run(schedule, lock, folder) as process:
+def _export(meltano: Meltano, schedule: Schedule, lock: int, folder: Path) -> _End:
+    # Meltano's record of a run that a power failure cut off would refuse this one for minutes. The
+    # lock, and the target's own, see to it that nothing runs twice.
+    command = ["schedule", "run", schedule.name, "--force"]
+    reader = LogReader()
+    stopped_by = None
+    with meltano.start(command, folder, {**os.environ, **schedule.env}, (lock,)) as process:
         try:
-            run_id, error = _follow(process)
+            follow(process, reader)
         except StoppedError as stopped:
             stopped_by = stopped.number
-    failure = MeltanoLog(folder, project.root).failure()
-    system_folder.sweep(folder, older_than_seconds=0)
-    failure = replace(failure, error=failure.error or error)
-    return _End(process.returncode, run_id, failure, stopped_by)
+    remove_secrets(folder, older_than_seconds=0)
+    return _End(process.returncode, reader.run_id, reader.failure, stopped_by)
 
 
-def _follow(process: subprocess.Popen[str]) -> tuple[str | None, str | None]:
-    """Pass the export's log on until it ends.
+def follow(process: subprocess.Popen[str], reader: LogReader) -> None:
+    """Read the export's log until it ends; whatever interrupts this ends the export first.
 
-    Returns:
-        Meltano's id of the run, and the first error a plugin spoke of.
+    Raises:
+        StoppedError: SIGTERM or SIGINT came.
     """
-    _stop_with(process)
-    run_id = error = None
     if process.stdout is None:
         raise AssertionError("the log is always a pipe")
-    for line in process.stdout:
-        sys.stderr.write(line)
-        plain = _COLOURS.sub("", line)
-        if run_id is None and (found := _RUN_ID.search(plain)):
-            run_id = found[1]
-        if error is None and (found := _ERROR.search(plain)):
-            error = f"{found[1]}: {found[2].strip()}"
-    # Its end is a fact from here on: a signal must not keep it from being noted.
-    _ignore_signals()
-    process.wait()
-    return run_id, error
+    try:
+        _raise_on_signals()
+        for line in process.stdout:
+            reader.read(line)
+        # Its end is a fact from here on: a signal must not keep it from being noted.
+        _ignore_signals()
+        process.wait()
+    except BaseException:
+        LOGGER.warning("Stopping the export")
+        _stop_group(process)
+        raise
+
+
+def _raise_on_signals() -> None:
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        _ignore_signals()
+        raise StoppedError(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
 
 
 def _ignore_signals() -> None:
@@ -156,37 +163,44 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _stop_with(process: subprocess.Popen[str]) -> None:
-    """End the export when this process is told to end."""
-
-    def stop(number: int, _: FrameType | None) -> NoReturn:
-        _ignore_signals()
-        LOGGER.warning("Stopped: ending the export")
-        os.killpg(process.pid, signal.SIGTERM)
-        _wait_for_group(process)
-        raise StoppedError(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-
-def _wait_for_group(process: subprocess.Popen[str]) -> None:
-    """Wait until Meltano, tap and target are gone, for they clean up behind themselves."""
+def _stop_group(process: subprocess.Popen[str]) -> None:
+    """End Meltano, tap and target, and wait until they have removed their files."""
     deadline = time.monotonic() + _STOPPING_SECONDS
-    while time.monotonic() < deadline:
-        process.poll()
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-
-
-def _states_of(project: Project, schedule: Schedule) -> list[dict[str, Any]]:
-    """The state of each pair of plugins; none where that cannot be told."""
     try:
-        return list(project.states_of(schedule))
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _states_of(meltano: Meltano, schedule: Schedule) -> list[dict[str, Any]]:
+    """The Singer state of each pair of tap and target; none where it cannot be read."""
+
+    def output_of(*command: str) -> str:
+        return meltano.output_of(*command, env=os.environ, timeout_seconds=_STATE_TIMEOUT_SECONDS)
+
+    try:
+        known = set(output_of("state", "list").split())
+        states = []
+        for ids in _state_ids(schedule):
+            state_id = next((each for each in ids if each in known), None)
+            state = json.loads(output_of("state", "get", state_id)) if state_id else {}
+            states.append(state.get("singer_state") or {})
     except (SchedulerError, ValueError) as error:
-        LOGGER.warning("What was delivered cannot be told: %s", error)
+        LOGGER.warning("The counts of the run are unknown: %s", error)
         return []
+    return states
+
+
+def _state_ids(schedule: Schedule) -> Iterator[tuple[str, ...]]:
+    """For each pair of tap and target, the ids that its state may have."""
+    environment = schedule.env.get(ENVIRONMENT_VARIABLE) or os.environ.get(ENVIRONMENT_VARIABLE)
+    for task in schedule.tasks:
+        tap, *others = shlex.split(task)
+        for other in others:
+            # The second is that of a schedule with extractor and loader instead of a job.
+            yield f"{environment}:{tap}-to-{other}", schedule.name

@@ -1,4 +1,4 @@
-"""What has been started and what has ended, on disk, so that a restart neither loses nor repeats.
+"""Which runs were started and ended, on disk, so that a restart neither loses nor repeats one.
 
 One file per schedule in the state folder::
 
@@ -6,7 +6,7 @@ One file per schedule in the state folder::
                  "before": …, "running": false}
     NAME.ended  what NAME.json will say when the run has ended; written before the run, so that a
                 disk that is full by then does not make it run twice
-    NAME.lock   held by the process that runs the schedule, whatever becomes of the scheduler
+    NAME.lock   held by the processes of the run, also when the scheduler is killed
     NAME.run/   Meltano's system folder for that run
 
 *handled* is the last due moment that a run was started for; *before* the one before it, to which
@@ -22,12 +22,12 @@ import logging
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from export_scheduler.errors import AlreadyRunningError, SchedulerError, writing_to
-from export_scheduler.schedule_entry import ONCE
+from export_scheduler.project_file import ONCE
 from export_scheduler.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -76,11 +76,19 @@ class Ledger:
         A schedule seen for the first time, or under a changed rule, is due from now on.
         """
         entry = self._entry(schedule, now)
+        if self.is_running(schedule):
+            return None
         if schedule.interval == ONCE:
-            return None if entry.once_done or self.is_running(schedule) else now
+            return None if entry.once_done else now
         after = entry.before if entry.running else entry.handled
-        due = schedule.latest_due(datetime.fromisoformat(after), now)
-        return None if due is None or self.is_running(schedule) else due
+        return schedule.latest_due(datetime.fromisoformat(after), now)
+
+    def late_since(self, schedule: Schedule, now: datetime, after: timedelta) -> datetime | None:
+        """The moment *schedule* was due, if it is past by *after* and no run was started for it."""
+        entry = self._entry(schedule, now)
+        is_cut_off = entry.running and not self.is_running(schedule)
+        handled = entry.before if is_cut_off else entry.handled
+        return schedule.latest_due(datetime.fromisoformat(handled), now - after)
 
     def next_due(self, schedule: Schedule, now: datetime) -> datetime | None:
         """When *schedule* will be due next, from *now* on."""
@@ -92,9 +100,8 @@ class Ledger:
         return entry is not None and entry.rule == schedule.rule and entry.once_done
 
     def last_known(self, name: str) -> tuple[Schedule, datetime] | None:
-        """The schedule of that name as it was when it was last right, and what was handled."""
-        guess = Schedule(name, ONCE)
-        entry = self._read(guess)
+        """The schedule of that name as it was when it was last valid, and what was handled."""
+        entry = self._read(Schedule(name, ONCE))
         if entry is None:
             return None
         interval, _, zone = entry.rule.rpartition(" ")
@@ -142,7 +149,7 @@ class Ledger:
         except OSError as error:
             os.close(lock)
             raise AlreadyRunningError(
-                f"Schedule '{schedule.name}' is running already; nothing was done."
+                f"Schedule '{schedule.name}': is running already. Nothing was done."
             ) from error
         try:
             yield lock
@@ -155,13 +162,13 @@ class Ledger:
             self._path(schedule, "ended").replace(self._path(schedule, "json"))
         except OSError as error:
             LOGGER.error(  # noqa: TRY400 the line says it all
-                "`state_dir`: the end of '%s' cannot be noted (%s); it may be run again",
+                "`state_dir`: cannot note the end of '%s' (%s). It may be run again.",
                 schedule.name,
                 error.strerror,
             )
 
     def folder_of(self, schedule: Schedule) -> Path:
-        """A place for a run's own files; whoever holds *schedule* may do as it likes there."""
+        """The system folder for a run; only the holder of *schedule* uses it."""
         return self._path(schedule, "run")
 
     def is_running(self, schedule: Schedule) -> bool:

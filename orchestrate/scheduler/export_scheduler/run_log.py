@@ -1,31 +1,30 @@
-"""What became of each run: a JSON line per audience, and the same to a webhook."""
+"""The run log: a JSON line for each audience delivered, and one for each failed run."""
 
 from __future__ import annotations
 
 import errno
-import http.client
+import fcntl
 import json
 import logging
 import os
-import urllib.error
-import urllib.request
+import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
 LOGGER = logging.getLogger("scheduler")
-_WEBHOOK_TIMEOUT_SECONDS = 15
-_COLUMNS = ("at", "schedule", "audience", "rows", "rejected", "seconds", "result")
+_LARGEST_FILE_BYTES = 1_000_000
+_SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What became of one audience in one run.
+    """The result of one audience in one run.
 
     Attributes:
         at: ISO 8601: when the run ended.
@@ -34,13 +33,14 @@ class Line:
         seconds: From start to end.
         ok: Whether the run succeeded.
         run_id: The tap's id of the run; of a failed run Meltano's, by which its log is found.
-        audience: The stream; nothing when the run failed before one was delivered.
+        audience: The stream; None when the run failed before one was delivered.
         rows: People in the files.
         rejected: People left out.
         bytes: Size of the files.
         files: Their names.
         error: The first error of the failed run, or why it could not start.
-        final: Whether a repetition would fail the same: settings, a refused token or login.
+        final: Whether a retry would fail the same way: settings, a refused token or login.
+        share: The buckets that were read, where several tasks of Airflow share an audience.
     """
 
     at: str
@@ -56,16 +56,137 @@ class Line:
     files: tuple[str, ...] = ()
     error: str | None = None
     final: bool = False
+    share: str | None = None
 
     @property
-    def text(self) -> str:
-        """The line as a sentence, for what shows messages to people."""
-        if not self.ok:
-            return f"{self.schedule}: failed: {self.error}"
-        if self.audience is None:
-            return f"{self.schedule}: ended well"
-        counts = f"{self.rows} rows, {self.rejected} rejected"
-        return f"{self.schedule}: {self.audience} delivered, {counts}"
+    def series(self) -> tuple[str, str | None, str | None]:
+        """What is delivered again and again: the lines whose rows can be compared."""
+        return self.schedule, self.audience, self.share
+
+
+_NAMES = {field.name for field in fields(Line)}
+
+
+class RunLog:
+    """The lines of all runs, newest last.
+
+    A file that has grown to a megabyte becomes `runs-TIME.jsonl` beside it.
+
+    Args:
+        path: A file, made when it is missing.
+        keep_days: Such older files are removed after so many days; 0 keeps all.
+    """
+
+    def __init__(self, path: Path, keep_days: float = 0) -> None:
+        self._path = path
+        self._keep_days = keep_days
+
+    def add(self, lines: Iterable[Line]) -> None:
+        """Append *lines*; those that cannot be written are logged instead."""
+        lines = list(lines)
+        try:
+            with self._locked() as descriptor:
+                _append(descriptor, lines)
+                self._rotate(os.fstat(descriptor).st_size)
+        except OSError as error:
+            for line in lines:
+                LOGGER.error(  # noqa: TRY400 the line says it all
+                    "`state_dir`: cannot add a line to the run log (%s). It would be: %s",
+                    error.strerror,
+                    json.dumps(asdict(line)),
+                )
+
+    def last_of(self, schedule: str) -> Line | None:
+        """The newest line of a schedule."""
+        lines = [line for line in self.all() if line.schedule == schedule]
+        return lines[-1] if lines else None
+
+    def last(self, count: int) -> list[Line]:
+        """The newest *count* lines."""
+        return self.all()[-count:]
+
+    def all(self) -> list[Line]:
+        """Every line, oldest first; text that is not one is skipped."""
+        return [line for path in (*self._rotated(), self._path) for line in _lines_of(path)]
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The descriptor of the file, which no other run rotates meanwhile."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if self._is_current(descriptor):
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
+
+    def _is_current(self, descriptor: int) -> bool:
+        """Whether the file was not rotated before it could be locked."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _rotate(self, size: int) -> None:
+        if size >= _LARGEST_FILE_BYTES:
+            now = datetime.now(UTC)
+            self._path.rename(self._path.with_stem(f"{self._path.stem}-{now:%Y%m%dT%H%M%S%f}"))
+        oldest = time.time() - self._keep_days * _SECONDS_PER_DAY
+        for path in self._rotated() if self._keep_days else ():
+            if path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+
+    def _rotated(self) -> list[Path]:
+        return sorted(self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}"))
+
+
+def with_previous(lines: Iterable[Line]) -> Iterator[tuple[Line, Line | None]]:
+    """Each line, oldest first, and the delivery of the same audience before it."""
+    last: dict[tuple[str, str | None, str | None], Line] = {}
+    for line in lines:
+        yield line, last.get(line.series)
+        if line.ok and line.rows is not None:
+            last[line.series] = line
+
+
+def change(line: Line, previous: Line | None) -> int | None:
+    """By how many rows a delivery differs from the one before it."""
+    if line.rows is None or previous is None or previous.rows is None:
+        return None
+    return line.rows - previous.rows
+
+
+def delivered(states: list[dict[str, Any]], since: datetime) -> Iterator[dict[str, Any]]:
+    """What a run delivered, by the Singer states that its targets printed.
+
+    Args:
+        states: One for each pair of tap and target.
+        since: When the run started; what was delivered before is another's.
+
+    Yields:
+        `audience`, `run_id`, `rows`, `rejected`, `bytes`, `files` of a `Line`.
+    """
+    for state in states:
+        for stream, bookmark in _bookmarks(state).items():
+            facts = _delivery(bookmark, since)
+            if facts:
+                yield {
+                    "audience": stream,
+                    "run_id": _scan_id(bookmark),
+                    **{name: facts.get(name) for name in ("rows", "rejected", "bytes")},
+                    "files": tuple(facts.get("files") or ()),
+                }
+
+
+def is_all_delivered(states: list[dict[str, Any]], since: datetime) -> bool:
+    """Whether each pair of tap and target has delivered each stream of its run.
+
+    The streams of a run are those whose marks have its id; without marks it is not known.
+    """
+    return bool(states) and all(_is_delivered(_bookmarks(state), since) for state in states)
 
 
 def utc(moment: datetime) -> str:
@@ -73,116 +194,53 @@ def utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def tell(lines: Iterable[Line], run_log: RunLog, webhook_url: str | None) -> None:
-    """Add *lines* to the run log and send them; what cannot be written stands in the log."""
-    lines = list(lines)
+def _append(descriptor: int, lines: Iterable[Line]) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        # A full disk or a power failure has cut the last line off.
+        os.write(descriptor, b"\n")
+    for line in lines:
+        text = f"{json.dumps(asdict(line))}\n".encode()
+        if os.write(descriptor, text) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _lines_of(path: Path) -> Iterator[Line]:
     try:
-        run_log.add(lines)
-    except OSError as error:
-        for line in lines:
-            LOGGER.error(  # noqa: TRY400 the line says it all
-                "`state_dir`: no line could be added to the run log (%s); it would be: %s",
-                error.strerror,
-                json.dumps(asdict(line)),
-            )
-    for line in lines if webhook_url else ():
-        send(line, webhook_url or "")
+        with path.open(encoding="utf-8", errors="replace") as texts:
+            yield from filter(None, map(_line_of, texts))
+    except FileNotFoundError:
+        return
 
 
-class RunLog:
-    """The lines of all runs, newest last.
-
-    Args:
-        path: A file, made when it is missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def add(self, lines: Iterable[Line]) -> None:
-        """Append *lines*, each in one write, so that runs at the same time do not mix."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                # A full disk or a power failure has cut the last line off.
-                os.write(descriptor, b"\n")
-            for line in lines:
-                text = f"{json.dumps(asdict(line))}\n".encode()
-                if os.write(descriptor, text) < len(text):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(descriptor)
-
-    def last_of(self, schedule: str) -> Line | None:
-        """The newest line of a schedule."""
-        lines = [line for line in self._all() if line.schedule == schedule]
-        return lines[-1] if lines else None
-
-    def last(self, count: int) -> list[Line]:
-        """The newest *count* lines."""
-        return self._all()[-count:]
-
-    def _all(self) -> list[Line]:
-        """What is no line is passed over."""
-        if not self._path.exists():
-            return []
-        with self._path.open(encoding="utf-8", errors="replace") as lines:
-            return list(_lines(lines))
-
-
-def _lines(texts: Iterable[str]) -> Iterator[Line]:
-    names = {field.name for field in fields(Line)}
-    for text in texts:
-        try:
-            facts = json.loads(text)
-            yield Line(**{name: facts[name] for name in names & facts.keys()})
-        except (ValueError, TypeError, AttributeError):
-            continue
-
-
-def table(lines: Iterable[Line]) -> str:
-    """The lines as a table for people."""
-    rows = [_COLUMNS, *(_cells(line) for line in lines)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def _cells(line: Line) -> tuple[str, ...]:
-    def text(value: Any) -> str:
-        return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-    return (
-        line.at,
-        line.schedule,
-        text(line.audience),
-        text(line.rows),
-        text(line.rejected),
-        f"{line.seconds:.1f}",
-        "ok" if line.ok else f"failed: {text(line.error)}",
-    )
-
-
-def send(line: Line, url: str) -> None:
-    """Post *line* to a webhook; a webhook that does not take it is logged and no more.
-
-    The address is never logged, for it often holds a secret.
-    """
+def _line_of(text: str) -> Line | None:
     try:
-        request = urllib.request.Request(  # noqa: S310 the user's own address, checked on start
-            url,
-            # Slack, Teams and Mattermost show `text`.
-            data=json.dumps({**asdict(line), "text": line.text}).encode(),
-            headers={"Content-Type": "application/json"},
-            method="POST",
-        )
-        with urllib.request.urlopen(request, timeout=_WEBHOOK_TIMEOUT_SECONDS):  # noqa: S310
-            pass
-    except urllib.error.HTTPError as error:
-        LOGGER.warning("webhook_url answered %s; the run itself is not touched", error.code)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        LOGGER.warning("webhook_url did not answer (%s)", type(error).__name__)
+        facts = json.loads(text)
+        return Line(**{name: facts[name] for name in _NAMES & facts.keys()})
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _is_delivered(bookmarks: dict[str, dict[str, Any]], since: datetime) -> bool:
+    done = {name for name, each in bookmarks.items() if _delivery(each, since)}
+    runs = {_scan_id(bookmarks[name]) for name in done}
+    announced = {name for name, each in bookmarks.items() if _scan_id(each) in runs}
+    return bool(done) and None not in runs and announced == done
+
+
+def _bookmarks(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    bookmarks = state.get("bookmarks")
+    entries = bookmarks.items() if isinstance(bookmarks, dict) else ()
+    return {name: each for name, each in entries if isinstance(each, dict)}
+
+
+def _delivery(bookmark: dict[str, Any], since: datetime) -> dict[str, Any] | None:
+    delivered = bookmark.get("delivered")
+    if not isinstance(delivered, dict) or str(delivered.get("at", "")) < utc(since):
+        return None
+    return delivered
+
+
+def _scan_id(bookmark: dict[str, Any]) -> str | None:
+    scan = bookmark.get("scan")
+    return scan.get("run_id") if isinstance(scan, dict) else None

@@ -6,27 +6,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from export_scheduler import project_file
 from export_scheduler.errors import SchedulerError
-from export_scheduler.schedule_entry import (
-    BY_HAND,
-    HOURS,
-    ONCE,
-    problems_of,
-    tasks_of,
-    variables_of,
-    zone_of,
-    zone_problems,
-)
+from export_scheduler.project_file import CRON_OF_NAME, MANUAL, ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from export_scheduler.schedule_entry import Entry, Jobs
+    from export_scheduler.project_file import Entry, Jobs
 
 # CronSim may answer with a moment that lies behind one within a repeated hour.
 _LONGEST_REPEATED_TIME = timedelta(hours=3)
@@ -51,7 +44,7 @@ class Schedule:
     tasks: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        for problem in zone_problems(self.timezone):
+        for problem in project_file.timezone_problems(self.timezone):
             raise SchedulerError(f"Schedule '{self.name}': {problem}")
         if self.interval == ONCE:
             return
@@ -59,8 +52,8 @@ class Schedule:
             CronSim(self.interval, datetime.now(UTC))
         except CronSimError as error:
             raise SchedulerError(
-                f"Schedule '{self.name}': interval is no cron expression ({error}); write "
-                'one such as "30 6 * * *" for half past six.'
+                f"Schedule '{self.name}': `interval`: not a valid cron expression ({error}). "
+                'Write one such as "30 6 * * *" for 06:30.'
             ) from error
 
     @property
@@ -93,94 +86,101 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class WrongSchedule:
-    """An entry of `schedules` that cannot be run as it stands.
+class InvalidSchedule:
+    """An entry of `schedules` that cannot be run.
 
     Attributes:
         name: Its name.
         problem: One line: what is wrong and what to write.
-        guess: Is due when a run of it is missed: at its own interval, as far as that can be read.
+        assumed: When a run of it is missed: at its own interval, as far as that can be read.
     """
 
     name: str
     problem: str
-    guess: Schedule
+    assumed: Schedule
 
 
 @dataclass(frozen=True, slots=True)
 class Schedules:
-    """All entries of `schedules` in meltano.yml; those without an hour are left out.
+    """All entries of `schedules` in meltano.yml, without those that only run by hand.
 
     Attributes:
-        right: What can be run.
-        wrong: What cannot.
+        valid: Those that can be run.
+        invalid: Those that cannot.
     """
 
-    right: tuple[Schedule, ...]
-    wrong: tuple[WrongSchedule, ...]
+    valid: tuple[Schedule, ...]
+    invalid: tuple[InvalidSchedule, ...]
+
+    @classmethod
+    def read(cls, root: Path) -> Schedules:
+        """Read them anew.
+
+        Raises:
+            SchedulerError: meltano.yml as a whole cannot be read.
+        """
+        project = project_file.read(root)
+        entries = [each for each in project["schedules"] if each.get("interval") not in MANUAL]
+        names = Counter(_name(entry) for entry in entries)
+        valid: list[Schedule] = []
+        invalid: dict[str, InvalidSchedule] = {}
+        for entry in entries:
+            name = _name(entry)
+            try:
+                valid.append(_schedule(name, entry, project["jobs"], is_unique=names[name] == 1))
+            except SchedulerError as error:
+                invalid[name] = InvalidSchedule(name, str(error), _assumed(name, entry))
+        return cls(tuple(valid), tuple(invalid.values()))
 
     def named(self, name: str) -> Schedule:
         """The one of that name.
 
         Raises:
-            SchedulerError: There is none, or it is wrong.
+            SchedulerError: There is none, or it is invalid.
         """
-        for wrong in self.wrong:
-            if wrong.name == name:
-                raise SchedulerError(wrong.problem)
-        for schedule in self.right:
+        for invalid in self.invalid:
+            if invalid.name == name:
+                raise SchedulerError(invalid.problem)
+        for schedule in self.valid:
             if schedule.name == name:
                 return schedule
-        known = [schedule.name for schedule in self.right] + [wrong.name for wrong in self.wrong]
+        known = [each.name for each in self.valid] + [each.name for each in self.invalid]
         names = ", ".join(known) or "none"
-        raise SchedulerError(f"meltano.yml has no schedule '{name}'; it has: {names}.")
-
-
-def schedules_from(project: Mapping[str, Any]) -> Schedules:
-    """The schedules in what `project_file.read` returns."""
-    entries = [each for each in project["schedules"] if each.get("interval") not in BY_HAND]
-    names = Counter(_name(entry) for entry in entries)
-    right: list[Schedule] = []
-    wrong: dict[str, WrongSchedule] = {}
-    for entry in entries:
-        name = _name(entry)
-        try:
-            right.append(_schedule(name, entry, project["jobs"], is_only=names[name] == 1))
-        except SchedulerError as error:
-            wrong[name] = WrongSchedule(name, str(error), _guess(name, entry))
-    return Schedules(tuple(right), tuple(wrong.values()))
+        raise SchedulerError(f"Schedule '{name}': not in meltano.yml. It has: {names}.")
 
 
 def _name(entry: Entry) -> str:
     return str(entry.get("name") or "without a name")
 
 
-def _schedule(name: str, entry: Entry, jobs: Jobs, *, is_only: bool) -> Schedule:
-    if not is_only:
-        raise SchedulerError(f"Schedule '{name}': there are two of that name; rename one.")
-    for problem in problems_of(entry, jobs):
+def _schedule(name: str, entry: Entry, jobs: Jobs, *, is_unique: bool) -> Schedule:
+    if not is_unique:
+        raise SchedulerError(f"Schedule '{name}': there are two of that name. Rename one.")
+    for problem in project_file.problems_of(entry, jobs):
         raise SchedulerError(f"Schedule '{name}': {problem}")
     return Schedule(
         name=name,
         interval=_interval(entry),
-        timezone=zone_of(entry),
-        env=variables_of(entry),
-        tasks=tasks_of(entry, jobs),
+        timezone=project_file.timezone_of(entry),
+        env=project_file.variables_of(entry),
+        tasks=project_file.tasks_of(entry, jobs),
     )
 
 
 def _interval(entry: Entry) -> str:
     written = str(entry.get("interval"))
-    return HOURS.get(written, written)
+    return CRON_OF_NAME.get(written, written)
 
 
-def _guess(name: str, entry: Entry) -> Schedule:
-    """When a wrong schedule is taken to be due, only to say that it did not run."""
+def _assumed(name: str, entry: Entry) -> Schedule:
+    """When an invalid schedule is taken to be due, only to report that it did not run."""
     interval = _interval(entry)
-    zone = zone_of(entry) if isinstance(entry.get("env"), Mapping) else "UTC"
-    for candidate in ((interval, zone), (interval, "UTC")):
+    timezone = "UTC"
+    if isinstance(entry.get("env"), Mapping):
+        timezone = project_file.timezone_of(entry)
+    for candidate in ((interval, timezone), (interval, "UTC")):
         try:
             return Schedule(name, *candidate)
         except SchedulerError:
             continue
-    return Schedule(name, HOURS["@daily"])
+    return Schedule(name, CRON_OF_NAME["@daily"])
