@@ -1,4 +1,5 @@
 # make setup  what it takes to run: Meltano, the tap, the target, the scheduler
+# make check  whether meltano.yml can be read; if not, the line that is wrong
 # make demo   an audience from the sandbox's Lytics to the sandbox's SFTP folder, through meltano run
 # make test   every test
 # make test-fast  those of the tap, the target, the file and the hours: under a minute
@@ -17,11 +18,13 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 # Also for `meltano install`, which gives tap, target and scheduler an environment each: what runs is
 # what was tested. uv compares the hashes.
-.venv/demo .venv/dev .venv/plugins .venv/site: export UV_CONSTRAINT := $(CURDIR)/constraints.txt
-.venv/demo .venv/dev .venv/plugins .venv/site: export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+.venv/meltano .venv/demo .venv/dev .venv/plugins .venv/site: export UV_CONSTRAINT := $(CURDIR)/constraints.txt
+.venv/meltano .venv/demo .venv/dev .venv/plugins .venv/site: export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+# Meltano itself answers a slip in meltano.yml with fifty lines.
+CHECK = @PYTHONPATH=orchestrate/scheduler $(BIN)/python -m export_scheduler.project_file
 UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: setup private docs site demo test test-fast lint format bench constraints clean
+.PHONY: setup plugins check private docs site demo test test-fast lint format bench constraints clean
 
 .venv/uv:
 	$(PYTHON) -m venv .venv
@@ -30,12 +33,17 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement .venv/uv.txt
 	touch $@
 
-# What the demo needs: Meltano and the sandbox; Meltano gives tap and target an environment each.
-.venv/demo: .venv/uv constraints.txt $(PYPROJECTS)
-	$(UV_INSTALL) --group demo --editable ./sandbox
+.venv/meltano: .venv/uv constraints.txt pyproject.toml
+	$(UV_INSTALL) --group demo
 	touch $@
 
-.venv/plugins: .venv/demo constraints.txt
+.venv/demo: .venv/meltano $(PYPROJECTS)
+	$(UV_INSTALL) --editable ./sandbox
+	touch $@
+
+# Meltano gives tap, target and scheduler an environment each.
+.venv/plugins: .venv/meltano constraints.txt
+	$(CHECK)
 	mkdir -p -m 700 .meltano
 	$(BIN)/meltano --log-level=warning install
 	touch $@
@@ -48,7 +56,14 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 	$(UV_INSTALL) --group site
 	touch $@
 
-setup: .venv/plugins private
+setup: .venv/demo plugins
+
+# What an export needs, without the sandbox: for the image.
+plugins: .venv/plugins private
+
+check: .venv/meltano
+	$(CHECK)
+	@echo "meltano.yml can be read."
 
 # Meltano writes the settings of a running plugin, secrets among them, into files that everybody may
 # read, and leaves them when it is killed: nobody else gets into its folder, and no such file stays.
@@ -57,7 +72,7 @@ private:
 	chmod 700 .meltano
 	[ ! -d .meltano/run ] || find .meltano/run -name '*.config.json' -delete
 
-demo: .venv/plugins
+demo: .venv/demo .venv/plugins
 	$(BIN)/python sandbox/demo.py
 
 test: .venv/dev .venv/plugins

@@ -35,6 +35,11 @@ INSTEAD = {
         r"SECRET=https://example.com/runs; \1",
         "the same",
     ),
+    r"read -rs SECRET; (.*--from-file - scheduler smtp_password)": (
+        r"SECRET=YOUR_PASSWORD; \1",
+        "the same",
+    ),
+    r"make check": ("make --old-file=.venv/meltano check", "what it would install is installed"),
     r"make ([\w-]+)": (r"make --dry-run \1", "too long for a test, or this test is a part of it"),
     r"(\.venv/bin/pytest tests/\S+)": (r"\1 --collect-only", "these tests are run by themselves"),
     r"pip install (\S+)": (r"test -f \1/pyproject.toml", "test_reuse.py installs the wheels"),

@@ -147,8 +147,11 @@ def next_(at: datetime | None) -> None:
 @click.option(
     "--due", type=moment_of, metavar="TIME", help="The moment the run is for, instead of now."
 )
+@click.option(
+    "--if-due", is_flag=True, help="Do nothing if the run of the schedule's last hour was made."
+)
 @click.option("--already-reported", is_flag=True, hidden=True, help="Do not report a failed start.")
-def run(name: str, due: datetime | None, *, already_reported: bool) -> None:
+def run(name: str, due: datetime | None, *, if_due: bool, already_reported: bool) -> None:
     """Run one schedule now, with run log and alerts; for cron, systemd and Kubernetes."""
     moment = due or datetime.now(UTC)
     root = _root()
@@ -156,8 +159,11 @@ def run(name: str, due: datetime | None, *, already_reported: bool) -> None:
     reporter = Reporter(settings)
     try:
         settings.check(os.environ, root)
-        schedule = Schedules.read(root).named(name)
-        lines = run_export(Meltano(root), Ledger(settings.folder), schedule, moment)
+        schedule, ledger = Schedules.read(root).named(name), Ledger(settings.folder)
+        if if_due and ledger.is_handled(schedule, moment):
+            LOGGER.info("Schedule '%s': not due. Nothing was done.", name)
+            return
+        lines = run_export(Meltano(root), ledger, schedule, moment)
     except StoppedError as stopped:
         reporter.report(stopped.lines)
         sys.exit(stopped.exit_code)

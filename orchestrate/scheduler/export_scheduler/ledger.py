@@ -90,6 +90,18 @@ class Ledger:
         handled = entry.before if is_cut_off else entry.handled
         return schedule.latest_due(datetime.fromisoformat(handled), now - after)
 
+    def is_handled(self, schedule: Schedule, now: datetime) -> bool:
+        """Whether the last due moment of *schedule* has had its run, or has one."""
+        entry = self._read(schedule)
+        if entry is None or entry.rule != schedule.rule:
+            return False
+        if self.is_running(schedule):
+            return True
+        if schedule.interval == ONCE:
+            return entry.once_done
+        handled = datetime.fromisoformat(entry.before if entry.running else entry.handled)
+        return schedule.latest_due(handled, now) is None
+
     def next_due(self, schedule: Schedule, now: datetime) -> datetime | None:
         """When *schedule* will be due next, from *now* on."""
         return next(schedule.due_after(now), None)
