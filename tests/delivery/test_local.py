@@ -137,5 +137,5 @@ def test_a_spooled_file_that_is_gone_is_not_blamed_on_the_folder(
     file = outgoing()
     file.path.unlink()
 
-    with pytest.raises(LocalFolderError, match=r"^spool_dir: "):
+    with pytest.raises(LocalFolderError, match=r"^`spool_dir`: "):
         LocalDestination(folder, run_id="r").publish([file])

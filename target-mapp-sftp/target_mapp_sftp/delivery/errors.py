@@ -127,7 +127,7 @@ class UnsafeNameError(RefusedError):
     def of(cls, address: str, name: str) -> UnsafeNameError:
         """The error about a file, or about the setting *file_name*."""
         return cls(
-            f"file_name: {address} does not show which names in the folder are taken, so {name} "
+            f"`file_name`: {address} does not show which names are taken in the folder, so {name} "
             "could replace an earlier file. Put {timestamp} with its seconds, or {run_id}, into "
             "file_name."
         )

@@ -118,7 +118,7 @@ class RemoteFolder:
             # A server that forbids stat may still allow writing; the upload finds out.
             return
         if mode is not None and not stat.S_ISDIR(mode):
-            raise FolderError(f"folder: {folder} on {self._settings.address} is not a folder.")
+            raise FolderError(f"`folder`: {folder} on {self._settings.address} is not a folder.")
 
     def is_there(self) -> bool:
         """Whether the folder still exists, as far as the server shows it."""

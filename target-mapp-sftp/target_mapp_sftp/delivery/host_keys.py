@@ -180,7 +180,7 @@ def read_known_hosts(path: Path, host: str, port: int) -> KnownKeys:
         lines = []
     except OSError as error:
         raise ServerSettingsError(
-            f"known_hosts_file: the file cannot be read ({error.strerror}); correct the path or "
+            f"`known_hosts_file`: the file cannot be read ({error.strerror}). Correct the path or "
             "its permissions, or set host_key."
         ) from error
     entries = [entry for line in lines if (entry := _read_line(line))]

@@ -56,7 +56,7 @@ class OutgoingFile:
                     yield data
         except OSError as error:
             raise LocalFolderError(
-                f"spool_dir: the finished file cannot be read ({error.strerror})."
+                f"`spool_dir`: the finished file cannot be read ({error.strerror})."
             ) from error
 
     def final_names(self) -> Iterator[str]:
