@@ -13,10 +13,16 @@ from target_mapp_sftp.errors import DataError, DeliveryError, TargetError
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import Protocol
 
-    from target_mapp_sftp.contact_file import ContactFile, Counts, FinishedFile, PreviousDelivery
+    from target_mapp_sftp.contact_file import (
+        ContactFile,
+        Counts,
+        FinishedFile,
+        NamePattern,
+        PreviousDelivery,
+    )
 
     class Destination(Protocol):
         """Where finished files go: a folder on a server, or a local one."""
@@ -31,6 +37,16 @@ if TYPE_CHECKING:
             Args:
                 files: What is to appear.
                 on_published: Called as the last step in which an exception still takes all back.
+            """
+
+        def remove_old(
+            self, made_at: Callable[[str], datetime | None], kept: Collection[str]
+        ) -> None:
+            """Remove own files that are too old; a failure is a warning.
+
+            Args:
+                made_at: When the file of a name was made; None where the name is not one of ours.
+                kept: Names that are not removed at any age.
             """
 
         def close(self) -> None:
@@ -87,6 +103,11 @@ class Export:
     def is_waiting(self) -> bool:
         """Whether it may still be published."""
         return self._is_open
+
+    @property
+    def name_pattern(self) -> NamePattern:
+        """The names that its files get at any time."""
+        return self._file.name_pattern
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Go on with a changed schema."""

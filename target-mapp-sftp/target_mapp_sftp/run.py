@@ -364,6 +364,29 @@ class Run:
             self._note(export)
         finally:
             self.interruption.release()
+        self._remove_old_files(export)
+
+    def _remove_old_files(self, export: Export) -> None:
+        """Remove older files of the same audience, where that is wanted and the names are its own.
+
+        Nothing can fail the run here: what was delivered is noted.
+        """
+        place, delivered = self.settings.destination, export.delivered
+        if isinstance(place, Path) or not place.remove_after_days or delivered is None:
+            return
+        pattern = export.name_pattern
+        others = (each for each in self.exports.values() if each is not export)
+        names = {each.name_pattern.example for each in others}
+        names.update(self.state.names_besides(self.bookmark(export)))
+        if shared := next(filter(pattern.made_at, names), None):
+            LOGGER.warning(
+                "`remove_after_days`: nothing was removed for stream '%s', because another stream "
+                "has files of such names (%s). Put `{stream_name}` into `file_name`.",
+                printable(export.stream),
+                printable(shared),
+            )
+        elif self._destination is not None:
+            self._destination.remove_old(pattern.made_at, delivered["files"])
 
     def _note(self, export: Export) -> None:
         required = self.required_marks(export)

@@ -320,6 +320,15 @@ DELIVERY = (
         "servers that encrypt or convert files.",
         ["strict", "off"],
     ),
+    integer(
+        "remove_after_days",
+        "Days after which a delivery removes older files of the same audience from the folder on "
+        "the server; 0 removes none. Needs `{audience_name}` or `{stream_name}` before "
+        "`{timestamp}` in `file_name`, and no `{run_id}`.",
+        default=0,
+        minimum=0,
+        maximum=3650,
+    ),
     text(
         "output_dir",
         "Write the files to this local folder and send nothing: a preview.",

@@ -21,7 +21,7 @@ from singer_sdk.singerlib.json import serialize_json
 from target_mapp_sftp.errors import DeliveryError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -89,6 +89,14 @@ class DeliveredState:
     def told(self, stream: str) -> dict[str, Any]:
         """What the states of the input tell of deliveries of *stream*, as a bookmark."""
         return self._told.get(stream, {})
+
+    def names_besides(self, stream: str) -> Iterator[str]:
+        """The names of the files delivered for other streams, as far as the states tell."""
+        told = {name: bookmark.get("delivered") for name, bookmark in self._told.items()}
+        for name, facts in (*told.items(), *self._delivered.items()):
+            files = facts.get("files") if isinstance(facts, dict) else None
+            if name != stream and isinstance(files, list):
+                yield from (each for each in files if isinstance(each, str))
 
     def settle(
         self, streams: Iterable[str], name: str, delivered: Mapping[str, Any] | None

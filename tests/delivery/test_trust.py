@@ -236,5 +236,7 @@ class TestKnownHostsFile:
 
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         """It is a matter of settings, not a crash."""
-        with pytest.raises(ServerSettingsError, match="`known_hosts_file`: the file cannot be read"):
+        with pytest.raises(
+            ServerSettingsError, match="`known_hosts_file`: the file cannot be read"
+        ):
             read_known_hosts(tmp_path, "sftp.example", 22)

@@ -67,6 +67,7 @@ name_taken string, default "new_name", enum ["new_name", "fail"]
 create_folder boolean, default false
 temporary_name string, default ".{name}.{run_id}.part", maxLength 100
 size_check string, default "strict", enum ["strict", "off"]
+remove_after_days integer, default 0, minimum 0, maximum 3650
 output_dir string
 preview_rows integer, minimum 1
 spool_dir string

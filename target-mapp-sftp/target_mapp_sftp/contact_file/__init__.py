@@ -7,7 +7,7 @@ Mapp's rules (`attributes`), from a value to text (`columns`, `values`, `normali
 
 from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile
 from target_mapp_sftp.contact_file.guards import Counts, PreviousDelivery
-from target_mapp_sftp.contact_file.parts import FilePart
+from target_mapp_sftp.contact_file.parts import FilePart, NamePattern
 from target_mapp_sftp.contact_file.settings import FileSettings
 from target_mapp_sftp.errors import MappingError
 
@@ -18,5 +18,6 @@ __all__ = [
     "FileSettings",
     "FinishedFile",
     "MappingError",
+    "NamePattern",
     "PreviousDelivery",
 ]

@@ -6,6 +6,7 @@ import csv
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +18,7 @@ from target_mapp_sftp.contact_file.guards import (
     warnings_about,
 )
 from target_mapp_sftp.contact_file.parts import (
+    NamePattern,
     PartsWriter,
     audience_name,
     file_name,
@@ -107,13 +109,19 @@ class ContactFile:
         self._waiting: list[list[Any]] = []
         self._stream_name = stream_name
         self._compile(schema)
-        self._name = _file_name(settings, stream_name, schema, run_id, started_at)
+        self._name_at = partial(_file_name, settings, stream_name, schema, run_id)
+        self._name = self._name_at(started_at)
         self._taken_names = taken_names if taken_names is not None else set()
         self._encoder = RowEncoder(settings, self.counts)
         self._parts = PartsWriter(folder, self._encoder.header, settings.max_file_bytes)
         self._rejects = Rejects(rejects_folder, self._name, key_properties, self.counts)
         self._seen = None if settings.duplicates == "keep" else SeenIdentifiers()
         self._rows_left = settings.preview_rows
+
+    @property
+    def name_pattern(self) -> NamePattern:
+        """The names that files of this export get at any time."""
+        return NamePattern(self._name_at, self._settings.timestamp_format, self._settings.zone)
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Go on with a changed schema; columns and file name stay.

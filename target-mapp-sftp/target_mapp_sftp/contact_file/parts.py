@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from target_mapp_sftp.contact_file.normalization import fold
 from target_mapp_sftp.errors import RowTooLongError, SpoolFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,12 @@ PLACEHOLDERS = ("audience_name", "timestamp", "stream_name", "date", "run_id")
 MAX_NAME_LENGTH = 200
 """Characters of a whole name: file systems take 255 bytes, and the delivery adds to it."""
 
+# Moments that differ in every part of a date and a time.
+_SAMPLES = (
+    datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    datetime(2027, 12, 31, 23, 59, 58, tzinfo=UTC),
+    datetime(2034, 9, 20, 12, 30, 10, tzinfo=UTC),
+)
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PACKED = re.compile(
@@ -201,6 +209,103 @@ def file_name(template: str, values: Mapping[str, str]) -> str:
     filled = _PLACEHOLDER.sub(lambda found: safe_name(values[found[1]]), template)
     stem, suffix = split_suffix(safe_name(filled))
     return f"{stem[: MAX_NAME_LENGTH - len(suffix)] or 'export'}{suffix}"
+
+
+class NamePattern:
+    """The names that the files of one export get at any time, exactly.
+
+    Args:
+        name_at: Makes the name of a moment, as *file_name* does.
+        timestamp_format: The setting of that name, one that *removal_problem* accepts.
+        zone: The zone of the timestamps.
+    """
+
+    def __init__(
+        self, name_at: Callable[[datetime], str], timestamp_format: str, zone: tzinfo
+    ) -> None:
+        self._name_at = name_at
+        self._zone = zone
+        self._format = _safe_format(timestamp_format)
+        samples = [each.replace(tzinfo=zone) for each in _SAMPLES]
+        stamps = [safe_name(each.strftime(timestamp_format)) for each in samples]
+        self._length = len(stamps[0])
+        names = [name_at(each) for each in samples]
+        starts = range(len(names[0]) - self._length + 1)
+        pairs = list(zip(names, stamps, strict=True))
+        self._start = next(
+            (n for n in starts if all(name.startswith(stamp, n) for name, stamp in pairs)), None
+        )
+
+    @property
+    def example(self) -> str:
+        """One of the names."""
+        return self._name_at(_SAMPLES[0])
+
+    def made_at(self, name: str) -> datetime | None:
+        """When a run began that gave a file this name; `None` when none can have given it."""
+        stem, suffix = split_suffix(name)
+        made = (self._moment_of(plain, suffix) for plain in _without_numbers(stem))
+        return next(filter(None, made), None)
+
+    def _moment_of(self, stem: str, suffix: str) -> datetime | None:
+        if self._start is None:
+            return None
+        stamp = stem[self._start : self._start + self._length]
+        try:
+            # Of an hour that comes twice, the later one: the file is then not older than it is.
+            moment = datetime.strptime(stamp, self._format).replace(tzinfo=self._zone, fold=1)
+            return moment if self._name_at(moment) == f"{stem}{suffix}" else None
+        except (ValueError, OverflowError):
+            return None
+
+
+def _without_numbers(stem: str) -> list[str]:
+    """A stem, and what it may have been before it was numbered: `a_2-01_3` was `a`."""
+    stems = [stem]
+    # What the delivery adds for a taken name, what parts get, and what a run adds.
+    for number in (r"_\d{1,2}$", r"-\d{1,3}$", r"_\d{1,3}$"):
+        stems += [shorter for each in stems if (shorter := re.sub(number, "", each)) != each]
+    return list(dict.fromkeys(stems))
+
+
+def _safe_format(timestamp_format: str) -> str:
+    """The format that reads what *safe_name* has made of a timestamp."""
+    return "".join(
+        each if each.startswith("%") else safe_name(f"a{each}")[1:]
+        for each in re.findall(r"%.|[^%]+", timestamp_format)
+    )
+
+
+def removal_problem(template: str, timestamp_format: str) -> str | None:
+    """Why files of these names cannot be removed by their age, if they cannot.
+
+    A name must tell when its file was made and, without doubt, of which audience it is.
+    """
+    names = placeholders_of(template)
+    audiences = [each for each in names if each in ("audience_name", "stream_name")]
+    if not audiences or names.count("timestamp") != 1:
+        return "needs `{audience_name}` or `{stream_name}`, and one `{timestamp}`, in `file_name`"
+    if "run_id" in names:
+        return "does not work with `{run_id}` in `file_name`: files of another audience could match"
+    if set(names[names.index("timestamp") :]) & {*audiences}:
+        return "needs the audience before `{timestamp}` in `file_name`, or others could match"
+    if not _is_readable(timestamp_format):
+        return "needs a `timestamp_format` of digits with the whole date, such as `%Y%m%dT%H%M%S`"
+    return None
+
+
+def _is_readable(timestamp_format: str) -> bool:
+    """Whether a timestamp tells its day, and is as long at any time."""
+    stamps = [safe_name(each.strftime(timestamp_format)) for each in _SAMPLES]
+    try:
+        read = [
+            datetime.strptime(each, _safe_format(timestamp_format)).replace(tzinfo=UTC)
+            for each in stamps
+        ]
+    except ValueError:
+        return False
+    is_right = all(r.date() == s.date() for r, s in zip(read, _SAMPLES, strict=True))
+    return is_right and len({*map(len, stamps)}) == 1
 
 
 def split_suffix(name: str) -> tuple[str, str]:

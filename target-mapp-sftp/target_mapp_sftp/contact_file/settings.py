@@ -22,7 +22,12 @@ from target_mapp_sftp.contact_file.lint import (
     warnings_of,
 )
 from target_mapp_sftp.contact_file.normalization import EXTRA, countries, is_installed
-from target_mapp_sftp.contact_file.parts import PLACEHOLDERS, placeholders_of, promised_format
+from target_mapp_sftp.contact_file.parts import (
+    PLACEHOLDERS,
+    placeholders_of,
+    promised_format,
+    removal_problem,
+)
 from target_mapp_sftp.contact_file.values import holds
 from target_mapp_sftp.errors import MappingError
 
@@ -115,6 +120,7 @@ class FileSettings:
         zone = _zone(config["timezone"], problems)
         default_country = _default_country(config["default_country"], problems)
         problems += [*_name_problems(config["file_name"]), *_format_problems(config)]
+        problems += _removal_problems(config)
         if config["preview_rows"] is not None and config["output_dir"] is None:
             problems.append(
                 "`preview_rows`: would send the first rows to the server as if they were all. Set "
@@ -177,6 +183,12 @@ def _columns(config: Mapping[str, Any], problems: list[str]) -> tuple[Column, ..
         columns.append(Column(field, MEMBERSHIP_HEADER))
     problems += column_problems(columns, extra_headers)
     return tuple(columns)
+
+
+def _removal_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    problem = removal_problem(config["file_name"], config["timestamp_format"])
+    if config["remove_after_days"] and problem:
+        yield f"`remove_after_days`: {problem}. Change it, or remove this setting."
 
 
 def _name_problems(template: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.errors import (
@@ -18,13 +19,14 @@ from target_mapp_sftp.delivery.errors import (
     UnsafeNameError,
 )
 from target_mapp_sftp.delivery.folder import opened
+from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.delivery.publication import Publication
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from target_mapp_sftp.delivery.folder import RemoteFolder
+    from target_mapp_sftp.delivery.folder import RemoteFolder, RemoteStat
     from target_mapp_sftp.delivery.local import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
 
@@ -133,6 +135,40 @@ class SftpDestination:
         self._warn_unchecked(publication)
         return publication.names
 
+    def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
+        """Remove own files that are older than `remove_after_days`, after a delivery.
+
+        A failure is a warning: what was delivered stays delivered.
+
+        Args:
+            made_at: When the file of a name was made; `None` where the name is not one of ours.
+            kept: Names that are not removed at any age.
+        """
+        days = self._settings.remove_after_days
+        limit = datetime.now(UTC) - timedelta(days=days)
+        removed: list[str] = []
+        refused: list[str] = []
+        try:
+            with self._connection() as folder:
+                for name, seen in folder.entries().items():
+                    made = None if name in kept else made_at(name)
+                    if made is None or made >= limit or not _is_old_file(seen, limit):
+                        continue
+                    # Noted before the request: if its answer is lost, the file may be gone.
+                    removed.append(name)
+                    try:
+                        folder.remove(name)
+                    except StatusError:
+                        refused.append(removed.pop())
+        except StatusError as error:
+            LOGGER.warning("`remove_after_days`: the server lists no files: %s", error.text)
+        except DeliveryError as error:
+            LOGGER.warning("`remove_after_days`: not all old files were removed: %s", error)
+        if refused:
+            LOGGER.warning("`remove_after_days`: not allowed to remove %s", ", ".join(refused))
+        if removed:
+            LOGGER.info("Removed files that are older than %d days: %s", days, ", ".join(removed))
+
     def _roll_back(self, publication: Publication, error: BaseException) -> None:
         """Remove what is there of it, over a new connection: the old one may be out of step."""
         if not publication.is_begun or isinstance(error, _FATAL):
@@ -236,6 +272,12 @@ class SftpDestination:
             "%s Trying again in %.0f s (%d of %d)", error, seconds, retries + 1, max_retries
         )
         time.sleep(seconds)
+
+
+def _is_old_file(seen: RemoteStat, limit: datetime) -> bool:
+    """Whether the server shows a regular file, and none that was written since."""
+    written_at = seen.modified_at
+    return bool(seen.is_file) and (written_at is None or written_at < limit.timestamp())
 
 
 def _retries_exhausted(error: RetryableError, retries: int) -> RetryableError:

@@ -47,16 +47,20 @@ class RemoteStat:
         exists: Whether there is something of that name.
         size_bytes: Its size.
         modified_at: When it was last written, in seconds by the server's clock.
+        is_file: Whether it is a regular file, not a folder and not a link.
     """
 
     exists: bool | None = None
     size_bytes: int | None = None
     modified_at: int | None = None
+    is_file: bool | None = None
 
     @classmethod
     def of(cls, attributes: SFTPAttributes) -> RemoteStat:
         """Read the attributes of an answer."""
-        return cls(True, attributes.st_size, attributes.st_mtime)
+        mode = attributes.st_mode
+        is_file = None if mode is None else stat.S_ISREG(mode)
+        return cls(True, attributes.st_size, attributes.st_mtime, is_file)
 
     def may_be(self, earlier: RemoteStat) -> bool:
         """Whether it can be the same, unchanged file as *earlier*."""
@@ -185,6 +189,20 @@ class RemoteFolder:
                     return RemoteStat()
         # Many servers leave names with a dot out of their lists.
         return RemoteStat(None if name.startswith(".") and not shows_hidden else False)
+
+    def entries(self) -> dict[str, RemoteStat]:
+        """What is in the folder, by name; of an endless list, what comes in the first seconds."""
+        deadline = time.monotonic() + min(_MAX_LIST_SECONDS, self._settings.transfer_timeout)
+        found: dict[bytes, RemoteStat] = {}
+        with (
+            self._connection_errors(),
+            closing(self._client.entries(self._settings.folder)) as batches,
+        ):
+            for batch in batches:
+                found |= {name: RemoteStat.of(attributes) for name, attributes in batch}
+                if time.monotonic() > deadline:
+                    break
+        return {name.decode(errors="replace"): seen for name, seen in found.items()}
 
     def stat_until(self, name: str, is_expected: Callable[[RemoteStat], bool]) -> RemoteStat:
         """Look for *name* until it is as expected, or for a few seconds."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from target_mapp_sftp.delivery.errors import LocalFolderError, add_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
 _TEMPORARY_NAME = ".{name}.{run_id}.part"
@@ -158,6 +159,9 @@ class LocalDestination:
                     LOGGER.warning(line)
             raise
         return names
+
+    def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
+        """Nothing is removed: the folder is its user's."""
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -76,6 +76,7 @@ class ServerSettings:
         timestamp_format: What `{timestamp}` is in it.
         jump_host: `user@host:port` of a bastion, through which the server is reached.
         jump_host_key: The bastion's, as *host_key*.
+        remove_after_days: Age of own files in days at which they are removed; 0 for never.
         login_key: The key that *private_key* or *private_key_file* has led to.
     """
 
@@ -104,6 +105,7 @@ class ServerSettings:
     timestamp_format: str
     jump_host: str | None
     jump_host_key: str | None
+    remove_after_days: int
     login_key: LoginKey | None = field(repr=False)
 
     @classmethod
