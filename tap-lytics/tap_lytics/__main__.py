@@ -1,4 +1,4 @@
-"""``python -m tap_lytics``."""
+"""`python -m tap_lytics`."""
 
 from tap_lytics.tap import TapLytics
 

@@ -1,4 +1,4 @@
-"""The command ``tap-lytics``: what the SDK gives, with errors a user can act on."""
+"""The command `tap-lytics`: what the SDK gives, with errors a user can act on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 from simplejson import JSONDecodeError  # type: ignore[import-untyped]  # the SDK reads with it
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.helpers._util import read_json_file
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_lytics.errors import LyticsError, SettingsError
 from tap_lytics.printable import printable
 from tap_lytics.run_id import RUN_STAMP
+from tap_lytics.settings import VARIABLE_PREFIX
 from tap_lytics.stream_maps import failed_map
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ class LyticsCommand(SingerCommand):
 
         Args:
             command: The SDK's command.
-            list_segments: The callback of the option ``--list-segments``.
+            list_segments: The callback of the option `--list-segments`.
         """
         option = click.Option(
             ["--list-segments"],
@@ -48,8 +51,8 @@ class LyticsCommand(SingerCommand):
         for each in command.params:
             if isinstance(each, click.Option) and each.name == "test":
                 each.help = (
-                    "Tell whether token, account, audiences and fields are right; nothing is read "
-                    "but one page of each audience. --test=schema shows the schemas."
+                    "Check the token, the account, the audiences and the fields. Only one page of "
+                    "each audience is read. --test=schema prints the schemas."
                 )
         return cls(
             name=command.name,
@@ -79,44 +82,76 @@ class LyticsCommand(SingerCommand):
                 raise SystemExit(explained.exit_code) from error
 
 
+def read_config(sources: tuple[str, ...], schema: dict[str, Any], given: Any) -> Any:
+    """Read what `--config` names, later sources over earlier ones, and variables over files.
+
+    The SDK would do the same, but its errors name neither the file nor the variable.
+
+    Args:
+        sources: Paths, and `ENV` for the environment.
+        schema: Declares all settings.
+        given: The SDK's object for the command, still empty.
+
+    Raises:
+        SettingsError: A file or a variable cannot be read.
+    """
+    for source in sources:
+        if source != "ENV":
+            given.config |= _settings_of_file(source)
+    if "ENV" in sources:
+        given.config |= _settings_of_environment(schema)
+    return given
+
+
+def _settings_of_file(path: str) -> dict[str, Any]:
+    try:
+        config = read_json_file(path)
+    except OSError as error:
+        raise SettingsError(f"`--config`: {path} cannot be read. Check the path.") from error
+    except ValueError as error:
+        reason = getattr(error, "msg", "not UTF-8")
+        raise SettingsError(f"`--config`: {path} is not JSON: {reason}. Correct it.") from error
+    if not isinstance(config, dict):
+        raise SettingsError(f"`--config`: {path} is not a JSON object. Correct it.")
+    return config
+
+
+def _settings_of_environment(schema: dict[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    for name, setting in schema["properties"].items():
+        try:
+            # Private in the SDK: it also knows a `.env` file, and lists without brackets.
+            config |= parse_environment_config({"properties": {name: setting}}, VARIABLE_PREFIX)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                f"`{VARIABLE_PREFIX}{name.upper()}`: must be a number, or JSON. Correct it."
+            ) from error
+    return config
+
+
 def _explained(error: Exception) -> LyticsError:
     """The error as one line for the user, without the text of unforeseen ones."""
     if isinstance(error, LyticsError):
         return error
     if failed := failed_map(error):
         return SettingsError(f"`stream_maps`: {failed}")
-    if variable := _variable_at_fault(error):
-        return SettingsError(f"{variable} is not in the form of its setting: a number, or JSON")
-    kind, place = type(error).__name__, _place(error)
-    is_no_object = place.startswith("plugin_base.py") and isinstance(error, (TypeError, ValueError))
-    if is_no_object or isinstance(error, (OSError, JSONDecodeError)):
-        return SettingsError(_unreadable(error))
-    return LyticsError(f"internal error {kind} at {place}; please report it with this line")
+    if isinstance(error, (OSError, JSONDecodeError)):
+        return _unreadable(error)
+    raised_at = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(raised_at.filename).name}:{raised_at.lineno}"
+    return LyticsError(
+        f"Internal error {type(error).__name__} at {place}. Please report it with this line."
+    )
 
 
-def _unreadable(error: Exception) -> str:
-    """A file given by --config, --catalog or --state that is missing or broken."""
-    if not isinstance(error, (OSError, JSONDecodeError)):
-        return "a file given by --config holds no JSON object"
-    if isinstance(error, JSONDecodeError):
-        return f"a file given by --config, --catalog or --state is no JSON: {error.msg}"
-    return f"{error.filename} cannot be read: {error.strerror}" if error.filename else str(error)
-
-
-def _variable_at_fault(error: Exception) -> str | None:
-    """The variable that the SDK could not read for ``--config ENV``; its error does not say."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "parse_environment_config":
-            return frame.f_locals.get("env_var_name")
-    return None
-
-
-def _place(error: Exception) -> str:
-    """File and line where it was raised."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+def _unreadable(error: OSError | JSONDecodeError) -> SettingsError:
+    """A file that is missing or broken, such as that of `--catalog` or `--state`."""
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return SettingsError(f"{place}cannot be read: {error.strerror or error}. Check the path.")
+    return SettingsError(
+        f"A file given by --catalog or --state is not JSON: {error.msg}. Correct it."
+    )
 
 
 _LONGEST_TEXT = 4000

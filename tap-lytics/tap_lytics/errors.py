@@ -178,14 +178,14 @@ class PageTooLargeError(RetryableError):
 
     Args:
         message: One line for the user.
-        weight: Its bytes, as far as known; at least that many.
-        bearable: What it might have weighed.
+        size_bytes: Its size, or at least that much.
+        limit_bytes: The size it should have had at most.
     """
 
-    def __init__(self, message: str, weight: int, bearable: int) -> None:
+    def __init__(self, message: str, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(message)
-        self.weight = weight
-        self.bearable = bearable
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
 
 
 class CursorRefusedError(RetryableError):

@@ -80,8 +80,8 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
             # Python would try to write the rest once more when it ends, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise OutputError(
-                "the target stopped reading, or the output cannot be written "
-                f"({error.strerror}); see the target's own messages"
+                "The target stopped reading, or the output cannot be written "
+                f"({error.strerror}). See the target's own messages."
             ) from error
         self._lines.clear()
         self._held_bytes = 0

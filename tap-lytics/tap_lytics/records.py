@@ -1,7 +1,7 @@
-"""Brings the values of records to the types that the account's schema declares.
+"""Converts pages of records to the stream's schema.
 
-Every value that goes out fits the stream's own schema. What cannot be read with certainty as its
-declared type goes out as its JSON text, which every type allows, and is counted.
+Every value that is emitted fits the schema. A value that cannot be read with certainty as its
+declared type becomes its JSON text, which every type allows, and is counted.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,8 +24,97 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
     Converter = Callable[[Any], Any]
-    """A value other than null to its declared type; raises ValueError where it cannot be read."""
+    """A value other than null to its declared type; raises ValueError if it cannot be read."""
     Schema = dict[str, Any]
+
+MEMBERSHIP = "segments"
+MEMBERSHIP_TYPE = "[]string"
+OTHER_MEMBERSHIP = "_segments"
+"""The name of the membership in some answers."""
+
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+class RecordConverter:
+    """Converts the pages of one stream, in place.
+
+    Args:
+        types: Declared type by name of all fields of the stream.
+        selected: The fields to emit.
+        keys: The fields that identify a profile, the key first. A typed page has their values as
+            they came.
+        keeps_undeclared: Whether fields that are not in the schema are emitted too.
+
+    Attributes:
+        missing: Those of the selected fields and the key that no record has had so far.
+        failures: Values that could not be read as their declared type, by field.
+    """
+
+    def __init__(
+        self,
+        types: Mapping[str, str],
+        selected: Sequence[str],
+        *,
+        keys: Sequence[str] = (),
+        keeps_undeclared: bool = False,
+    ) -> None:
+        self._types = types
+        self._selected = frozenset(selected)
+        self._droppable = frozenset(types) if keeps_undeclared else None
+        self.missing = self._selected | set(keys[:1])
+        self.failures: Counter[str] = Counter()
+        parsed_types = {name: parsed(types[name]) for name in selected}
+        self._columns = [
+            (_DateColumn if (kind, inner) == ("scalar", "date") else _Column)(name, kind, inner)
+            for name, (kind, inner) in parsed_types.items()
+            if (kind, inner) != ("scalar", "value")
+        ]
+        self._columns_of_typed_page = [
+            column
+            for column in self._columns
+            if column.name in keys or parsed_types[column.name][1] == "date"
+        ]
+
+    def convert(self, page: Sequence[Record]) -> None:
+        """Convert all records of a page."""
+        names: set[str] = set().union(*page)
+        if MEMBERSHIP not in names:
+            _set_membership(page)
+            names = set().union(*page)
+        if self.missing:
+            self.missing -= _found(page, self.missing & names)
+        unwanted = names - self._selected
+        if self._droppable is not None:
+            unwanted &= self._droppable
+        for name in unwanted:
+            for record in page:
+                record.pop(name, None)
+        is_typed = isinstance(page, TypedPage)
+        for column in self._columns_of_typed_page if is_typed else self._columns:
+            if failures := column.convert(page):
+                self.failures[column.name] += failures
+
+    def log_failures(self, logger: logging.Logger) -> None:
+        """Log once per field what was not as declared, without any value."""
+        for name, count in self.failures.items():
+            logger.warning(
+                "field %s: %d values are not of the declared type %s and went out as JSON text",
+                name,
+                count,
+                self._types[name],
+            )
+
+
+def _found(page: Sequence[Record], names: frozenset[str]) -> set[str]:
+    """Those of *names* that some record has a value of; an empty text or list is none."""
+    return {name for name in names if any(record.get(name) not in _NOTHING for record in page)}
+
+
+def _set_membership(page: Sequence[Record]) -> None:
+    for record in page:
+        if OTHER_MEMBERSHIP in record:
+            record[MEMBERSHIP] = record.pop(OTHER_MEMBERSHIP)
+
 
 _ALIASES = {
     "integer": "int",
@@ -41,7 +129,7 @@ _ALIASES = {
 }
 _ANYTHING = ["string", "number", "integer", "boolean", "object", "array", "null"]
 
-# Where coercion fails the JSON text goes out, so every type allows a string.
+# What cannot be converted becomes its JSON text, so every type allows a string.
 _SCALARS: dict[str, Schema] = {
     "string": {"type": ["string", "null"]},
     "int": {"type": ["integer", "string", "null"]},
@@ -77,12 +165,12 @@ def json_schema(declared: str) -> Schema:
 
 
 def decoded_types(types: Mapping[str, str], keys: Collection[str] = ()) -> dict[str, Any]:
-    """What a decoder should read the fields as, so that few are left to be coerced.
+    """The types for a decoder, so that few fields are left to convert: dates and keys.
 
     Args:
         types: Declared type by field name.
-        keys: The fields that identify a profile. Their values are read as they come, for a page
-            that is read in another way must give the same key.
+        keys: The fields that identify a profile. Their values are decoded as they come, so that
+            a page that is decoded without types gives the same keys.
     """
     return {
         name: _decoded_type(*parsed(declared), is_key=name in keys)
@@ -95,17 +183,12 @@ def _decoded_type(kind: str, inner: str, *, is_key: bool) -> Any:
         return Any
     if is_key and kind == "scalar" and inner == "string":
         return str | int | None
-    # A date goes out letter by letter as it came, or comes as a number of milliseconds.
+    # A date is emitted as the text that came, or comes as a number of milliseconds.
     item = str | int | float if inner == "date" else COLUMN_TYPES.get(inner, Any)
-    return cell_type(kind, item)
+    return _cell_type(kind, item)
 
 
-def has_final_type(inner: str, *, is_key: bool) -> bool:
-    """Whether a decoder that reads a field as above leaves nothing to be coerced in it."""
-    return not is_key and inner != "date"
-
-
-def cell_type(kind: str, item: Any) -> Any:
+def _cell_type(kind: str, item: Any) -> Any:
     """The type of a value of a column, which may be null, and so may the items in it."""
     cell: Any = item | None if item is not Any else Any
     if kind == "list":
@@ -152,57 +235,22 @@ _GO_ZERO_DAYS = ("0001-01-01", "0000-12-31")
 _DATE_TIMES = list[Moment]
 
 
-class Coercion:
-    """Brings the fields of records to their declared types, in place.
-
-    Args:
-        types: Declared type by field name; fields that are not named stay as they are.
-        keys: The fields that a typed page holds as they came, as far as their type allows it.
-
-    Attributes:
-        failures: Values that could not be read as their declared type, by field.
-    """
-
-    def __init__(self, types: Mapping[str, str], keys: Collection[str] = ()) -> None:
-        self.failures: Counter[str] = Counter()
-        typed = {name: parsed(declared) for name, declared in types.items()}
-        self._columns = [
-            (_DateColumn if (kind, inner) == ("scalar", "date") else _Column)(name, kind, inner)
-            for name, (kind, inner) in typed.items()
-            if (kind, inner) != ("scalar", "value")
-        ]
-        self._left_by_decoder = [
-            column
-            for column in self._columns
-            if not has_final_type(typed[column.name][1], is_key=column.name in keys)
-        ]
-
-    def apply(self, records: Sequence[Record], *, are_typed: bool = False) -> None:
-        """Coerce all records of a page.
-
-        Args:
-            records: The page.
-            are_typed: Whether they were read as `decoded_types` has it.
-        """
-        for column in self._left_by_decoder if are_typed else self._columns:
-            if failures := column.apply(records):
-                self.failures[column.name] += failures
-
-
 class _Column:
     """One field of all records of a page."""
 
     def __init__(self, name: str, kind: str, inner: str) -> None:
         self.name = name
-        self._convert = _CONVERTERS[inner] if kind == "scalar" else None
-        self._coerce = partial(_coerce_list if kind == "list" else _coerce_map, _CONVERTERS[inner])
+        self._convert_one = _CONVERTERS[inner] if kind == "scalar" else None
+        self._convert_collection = partial(
+            _convert_list if kind == "list" else _convert_map, _CONVERTERS[inner]
+        )
 
-    def apply(self, records: Sequence[Record]) -> int:
-        """Convert the values one by one; count those that cannot be read."""
-        if self._convert is None:
-            return self._collections(records)
-        name, convert_one, failures = self.name, self._convert, 0
-        for record in records:
+    def convert(self, page: Sequence[Record]) -> int:
+        """Convert the values one by one; the number of those that cannot be read."""
+        if self._convert_one is None:
+            return self._convert_collections(page)
+        name, convert_one, failures = self.name, self._convert_one, 0
+        for record in page:
             value = record.get(name)
             if value is not None:
                 try:
@@ -212,31 +260,31 @@ class _Column:
                     failures += 1
         return failures
 
-    def _collections(self, records: Sequence[Record]) -> int:
+    def _convert_collections(self, page: Sequence[Record]) -> int:
         failures = 0
-        for record in records:
+        for record in page:
             value = record.get(self.name)
             if value is not None:
-                record[self.name], is_done = self._coerce(value)
+                record[self.name], is_done = self._convert_collection(value)
                 failures += not is_done
         return failures
 
 
 class _DateColumn(_Column):
-    """One field of single dates, most of them texts of one form."""
+    """One field of single dates, most of which are texts of the same form."""
 
-    def apply(self, records: Sequence[Record]) -> int:
-        """Look at all texts of a page in one step; where one is odd, go one by one."""
-        values = [record.get(self.name) for record in records]
+    def convert(self, page: Sequence[Record]) -> int:
+        """Check all texts of a page in one step; if one of them is odd, convert one by one."""
+        values = [record.get(self.name) for record in page]
         texts = [value for value in values if value.__class__ is str]
         is_tidy = len(texts) + values.count(None) == len(values)
         joined = "\n".join(texts)
         if not is_tidy or any(day in joined for day in _GO_ZERO_DAYS):
-            return super().apply(records)
+            return super().convert(page)
         try:
             convert(texts, _DATE_TIMES)
         except ValidationError:
-            return super().apply(records)
+            return super().convert(page)
         return 0
 
 
@@ -245,7 +293,7 @@ def json_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _coerce_list(convert_one: Converter, value: Any) -> tuple[list[Any] | None, bool]:
+def _convert_list(convert_one: Converter, value: Any) -> tuple[list[Any] | None, bool]:
     """Bring a list to its type, and tell whether every item could be read.
 
     One bad item does not spoil the rest; a single value stands for a list of it.
@@ -253,21 +301,21 @@ def _coerce_list(convert_one: Converter, value: Any) -> tuple[list[Any] | None, 
     if _is_null(value):
         return None, True
     value = value if isinstance(value, list) else [value]
-    items = [_coerce_item(convert_one, item) for item in value]
+    items = [_convert_item(convert_one, item) for item in value]
     return [item for item, _ in items], all(is_done for _, is_done in items)
 
 
-def _coerce_map(convert_one: Converter, value: Any) -> tuple[dict[str, Any] | str | None, bool]:
+def _convert_map(convert_one: Converter, value: Any) -> tuple[dict[str, Any] | str | None, bool]:
     """Bring a map to its type, and tell whether every item could be read."""
     if _is_null(value):
         return None, True
     if not isinstance(value, dict):
         return json_text(value), False
-    pairs = {key: _coerce_item(convert_one, item) for key, item in value.items()}
+    pairs = {key: _convert_item(convert_one, item) for key, item in value.items()}
     return {key: item for key, (item, _) in pairs.items()}, all(done for _, done in pairs.values())
 
 
-def _coerce_item(convert_one: Converter, value: Any) -> tuple[Any, bool]:
+def _convert_item(convert_one: Converter, value: Any) -> tuple[Any, bool]:
     if value is None:
         return None, True
     try:
@@ -375,79 +423,3 @@ _CONVERTERS: dict[str, Converter] = {
     "date": _to_date,
     "value": lambda value: value,
 }
-
-MEMBERSHIP = "segments"
-MEMBERSHIP_TYPE = "[]string"
-OTHER_MEMBERSHIP = "_segments"
-"""What some answers call the membership."""
-
-_NOTHING: tuple[Any, ...] = (None, "", [], {})
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What records should look like.
-
-    Args:
-        types: Declared type by name of all fields of the stream.
-        selected: The fields to emit.
-        keeps_undeclared: Whether fields that no schema lists go out too.
-        keys: The fields that identify a profile.
-    """
-
-    types: Mapping[str, str]
-    selected: Sequence[str]
-    keeps_undeclared: bool = False
-    keys: Collection[str] = ()
-
-
-class Shaping:
-    """Shapes the pages of one stream.
-
-    Attributes:
-        missing: The selected fields, and of the keys the first, that no record has carried yet.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        self._types = shape.types
-        self._selected = frozenset(shape.selected)
-        self._droppable = frozenset(shape.types) if shape.keeps_undeclared else None
-        self.missing = self._selected | set(list(shape.keys)[:1])
-        self._coercion = Coercion({name: shape.types[name] for name in shape.selected}, shape.keys)
-
-    def apply(self, page: Sequence[Record]) -> None:
-        """Shape all records of a page in place."""
-        names: set[str] = set().union(*page)
-        if MEMBERSHIP not in names:
-            _set_membership(page)
-            names = set().union(*page)
-        if self.missing:
-            self.missing -= _carried(page, self.missing & names)
-        unwanted = names - self._selected
-        if self._droppable is not None:
-            unwanted &= self._droppable
-        for name in unwanted:
-            for record in page:
-                record.pop(name, None)
-        self._coercion.apply(page, are_typed=isinstance(page, TypedPage))
-
-    def report(self, logger: logging.Logger) -> None:
-        """Say once per field what was not as declared, without any value."""
-        for name, count in self._coercion.failures.items():
-            logger.warning(
-                "field %s: %d values are not of the declared type %s and went out as JSON text",
-                name,
-                count,
-                self._types[name],
-            )
-
-
-def _carried(page: Sequence[Record], names: frozenset[str]) -> set[str]:
-    """Those of *names* that somebody has a value of; an empty text or list is none."""
-    return {name for name in names if any(record.get(name) not in _NOTHING for record in page)}
-
-
-def _set_membership(page: Sequence[Record]) -> None:
-    for record in page:
-        if OTHER_MEMBERSHIP in record:
-            record[MEMBERSHIP] = record.pop(OTHER_MEMBERSHIP)

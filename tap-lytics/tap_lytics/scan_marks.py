@@ -1,17 +1,17 @@
 """The marks in Singer's state by which a target knows whether a scan is complete.
 
 Singer has no end of stream: when a tap dies, its target sees a normal end of input. So this tap
-writes into ``bookmarks.<stream>.scan`` of its state how far each stream is::
+writes into `bookmarks.<stream>.scan` of its state how far each stream is::
 
     {"status": "pending" | "running" | "complete", "run_id": …, "records": n, "started_at": …}
 
-The first state of a run makes every selected stream ``pending``. A mark of another ``run_id``
+The first state of a run makes every selected stream `pending`. A mark of another `run_id`
 belongs to another run, for state is handed back from run to run. A run that reads only a share of
-each audience says which, by ``"splits": "0-49"``.
+each audience says which, by `"splits": "0-49"`.
 
 The name is that of the messages, which is all a target knows: where the tap's own stream maps give
 a stream an alias, the mark is the alias's. Several streams under one name are complete together.
-``records`` is the number of RECORD messages under that name.
+`records` is the number of RECORD messages under that name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The settings of the tap: their declaration, and the forms they may be written in."""
+"""The settings of the tap: each declared once, checked, and made into typed objects.
+
+Whatever else is said about a setting is made from the table: the README, `meltano.yml`, and the
+messages about wrong values. The objects that the API client takes have no defaults of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
-from tap_lytics.api.partition import ALL_BUCKETS
+from tap_lytics.api.connection import Backoff, ClientOptions, Credentials
+from tap_lytics.api.scan import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
 from tap_lytics.stream_maps import problems_of
 
@@ -20,137 +25,143 @@ if TYPE_CHECKING:
 
     from jsonschema import ValidationError
 
-
 VARIABLE_PREFIX = "TAP_LYTICS_"
 DEFAULT_KEY_FIELD = "_id"
-AUTO = "auto"
-MOST_SCANS = 100
-_CONCURRENCY: dict[str, Any] = {
-    # A text alone: of a setting that may also be a number, the SDK reads every variable as one.
-    "type": ["string"],
-    "pattern": "^(auto|[1-9][0-9]?|100)$",
-}
-_FIELD_NAMES = {
-    "type": ["array", "object"],
-    "items": {"type": ["string", "object"]},
-}
+MAX_SCANS = 100
+_AUTO = "auto"
+
+
+def text(name: str, description: str, *, min_length: int = 0, **facts: Any) -> th.Property[str]:
+    """A text; with a *min_length* it must not be empty."""
+    return _setting(name, description, th.StringType(min_length=min_length or None), **facts)
+
+
+def choice(name: str, description: str, choices: list[str], **facts: Any) -> th.Property[str]:
+    """One of several words. The first is the default."""
+    kind = th.StringType(allowed_values=choices)
+    return _setting(name, description, kind, default=choices[0], **facts)
+
+
+def integer(
+    name: str, description: str, *, minimum: int, maximum: int | None = None, **facts: Any
+) -> th.Property[int]:
+    """A whole number."""
+    return _setting(name, description, th.IntegerType(minimum=minimum, maximum=maximum), **facts)
+
+
+def custom(name: str, description: str, schema: dict[str, Any], **facts: Any) -> th.Property[Any]:
+    """A setting of any JSON schema."""
+    return _setting(name, description, th.CustomType(schema), **facts)
+
+
+def _setting(
+    name: str, description: str, kind: Any, *, title: str | None = None, **facts: Any
+) -> th.Property[Any]:
+    title = title or name.replace("_", " ").capitalize()
+    return th.Property(name, kind, title=title, description=description, **facts)
+
 
 PROPERTIES = th.PropertiesList(
-    th.Property(
+    text(
         "api_token",
-        th.StringType(min_length=1),
+        "Access token of Lytics, without `Bearer`.",
+        title="API token",
+        min_length=1,
         required=True,
         secret=True,
-        title="API token",
-        description="Access token of Lytics, as it is: without `Bearer`",
     ),
-    th.Property(
+    text(
         "api_url",
-        th.StringType,
-        default="https://api.lytics.io",
+        "Address of the Lytics API.",
         title="API URL",
-        description="Where the Lytics API is",
+        default="https://api.lytics.io",
     ),
-    th.Property(
-        "account_id",
-        th.StringType,
-        title="Account ID",
-        description="The account, when the token reaches several",
-    ),
-    th.Property(
+    text("account_id", "Account, if the token reaches several.", title="Account ID"),
+    _setting(
         "segments",
+        "Ids, slugs or names of the audiences. Empty: every valid audience of `table`.",
         th.ArrayType(th.StringType),
-        default=[],
         title="Audiences",
-        description="Ids, slugs or names of the audiences; empty: every valid one of the table",
-    ),
-    th.Property(
-        "ad_hoc_segments",
-        th.ObjectType(additional_properties=th.StringType),
-        default={},
-        title="Ad-hoc audiences",
-        description="Name to FilterQL; each is a stream of that name, not saved in Lytics",
-    ),
-    th.Property(
-        "table",
-        th.StringType(min_length=1),
-        default="user",
-        title="Table",
-        description="The table the audiences are of, `user` or `content`",
-    ),
-    th.Property(
-        "page_size",
-        th.IntegerType(minimum=1, maximum=100),
-        default=100,
-        title="Page size",
-        description="People per request, 1 to 100",
-    ),
-    th.Property(
-        "concurrency",
-        th.CustomType(_CONCURRENCY),
-        default=AUTO,
-        title="Concurrency",
-        description="Scans of one audience in flight: `auto` finds what the API bears, a number "
-        "from 1 to 100 is a fixed ceiling, 1 a single cursor",
-    ),
-    th.Property(
-        "splits",
-        th.StringType,
-        default="0-99",
-        title="Buckets",
-        description="The buckets to read, such as `0-49` or `3,7,9`; lets several machines share "
-        "an audience",
-    ),
-    th.Property(
-        "fields",
-        th.CustomType(_FIELD_NAMES),
         default=[],
-        title="Fields",
-        description="Fields to ask for, as a list or as the field map of the target; empty: the "
-        "selection of the catalog decides",
     ),
-    th.Property(
+    _setting(
+        "ad_hoc_segments",
+        "Name to FilterQL. Each is a stream of that name, and is not saved in Lytics.",
+        th.ObjectType(additional_properties=th.StringType),
+        title="Ad-hoc audiences",
+        default={},
+    ),
+    text("table", "Table of the audiences: `user` or `content`.", default="user", min_length=1),
+    integer("page_size", "Profiles per request.", default=100, minimum=1, maximum=100),
+    custom(
+        "concurrency",
+        "Scans of one audience in flight. `auto` finds the best number, 1 to 100 is a fixed "
+        "maximum, 1 is a single cursor.",
+        # A text only: if it could be a number too, the SDK would read every variable as one.
+        {"type": ["string"], "pattern": "^(auto|[1-9][0-9]?|100)$"},
+        default=_AUTO,
+    ),
+    text(
+        "splits",
+        "Buckets to read, such as `0-49` or `3,7,9`, to share an audience between machines.",
+        title="Buckets",
+        default=f"{ALL_BUCKETS[0]}-{ALL_BUCKETS[-1]}",
+    ),
+    custom(
+        "fields",
+        "Fields to request, as a list or as the `field_map` of the target. Empty: those that the "
+        "catalog selects.",
+        {"type": ["array", "object"], "items": {"type": ["string", "object"]}},
+        default=[],
+    ),
+    choice(
         "missing_fields",
-        th.StringType(allowed_values=["fail", "warn"]),
-        default="fail",
-        title="Missing fields",
-        description="What a run does when it asked for the key, an identifier or, from 100 people "
-        "on, a personal field, and no record carries it: `fail` or `warn`",
+        "No record has a requested field that is the key, an identifier or, from 100 people on, "
+        "personal: `fail` or `warn`.",
+        ["fail", "warn"],
     ),
-    th.Property(
+    choice(
         "undeclared_fields",
-        th.StringType(allowed_values=["drop", "keep"]),
-        default="drop",
-        title="Undeclared fields",
-        description="What becomes of fields that records have and the schema does not list",
+        "Fields that are not in the schema: `drop` or `keep`.",
+        ["drop", "keep"],
     ),
-    th.Property(
+    text(
         "key_field",
-        th.StringType(min_length=1),
+        "Field that uniquely identifies a profile; used to deduplicate.",
         default=DEFAULT_KEY_FIELD,
-        title="Key field",
-        description="The field that tells people apart",
+        min_length=1,
     ),
-    th.Property(
+    _setting(
         "request_timeout",
+        "Read timeout in seconds.",
         th.NumberType(exclusive_minimum=0),
         default=120,
-        title="Request timeout",
-        description="Seconds of silence after which an answer counts as lost",
     ),
-    th.Property(
+    integer(
         "max_retries",
-        th.IntegerType(minimum=0),
-        default=8,
+        "Retries of one request, and restarts of one scan.",
         title="Retries",
-        description="Repetitions of one request, and restarts of one scan",
+        default=8,
+        minimum=0,
     ),
 )
 
 
-def ceiling_of(concurrency: str) -> int:
-    """The most scans of one audience in flight."""
-    return MOST_SCANS if concurrency == AUTO else int(concurrency)
+def credentials(config: Mapping[str, Any]) -> Credentials:
+    """Token and address of the account."""
+    return Credentials(config["api_token"], config["api_url"], config.get("account_id"))
+
+
+def client_options(config: Mapping[str, Any], backoff: Backoff) -> ClientOptions:
+    """How the client sends requests."""
+    concurrency = config["concurrency"]
+    return ClientOptions(
+        timeout_seconds=config["request_timeout"],
+        max_retries=config["max_retries"],
+        concurrency=MAX_SCANS if concurrency == _AUTO else int(concurrency),
+        is_adaptive=concurrency == _AUTO,
+        backoff=backoff,
+    )
 
 
 def _plain_number(value: Any, types: Iterable[str]) -> Any:
@@ -164,7 +175,7 @@ def _plain_number(value: Any, types: Iterable[str]) -> Any:
 
 
 def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
-    """Check *config* against its JSON schema and fill in the defaults; null is as good as absent.
+    """Check *config* against its JSON schema and fill in the defaults; null counts as not set.
 
     Args:
         config: The settings as given, changed in place.
@@ -181,14 +192,16 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
             config[name] = _plain_number(value, declared.get(name, {}).get("type", ()))
     if type(config.get("concurrency")) is int:
         config["concurrency"] = str(config["concurrency"])
-    problems = [*unknown_settings(config, declared)]
-    problems += unknown_variables(os.environ, VARIABLE_PREFIX, declared)
-    map_problems = [f"`{place}`: {what}" for place, what in problems_of(config.get("stream_maps"))]
+    problems = [
+        *unknown_settings(config, declared),
+        *unknown_variables(os.environ, VARIABLE_PREFIX, declared),
+    ]
+    map_problems = [f"`{name}`: {what}" for name, what in problems_of(config.get("stream_maps"))]
     if map_problems:
-        # The SDK's schema would say no more than "anyOf", or fail on it.
+        # The SDK's schema would only say "anyOf", or fail on it.
         del config["stream_maps"]
     errors = list(JSONSchemaValidator(schema).iter_errors(config))
-    problems += map(_problem, errors)
+    problems += [line for error in errors for line in _problems_of(error)]
     wrong = {error.absolute_path[0] for error in errors if error.absolute_path}
     problems += _further_problems({n: v for n, v in config.items() if n not in wrong})
     problems += map_problems
@@ -197,7 +210,7 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
 
 
 def parse_splits(splits: str) -> tuple[int, ...]:
-    """Read bucket numbers such as ``0-49`` or ``3,7,9``.
+    """Read bucket numbers such as `0-49` or `3,7,9`.
 
     Raises:
         ValueError: It is neither, or outside of 0 to 99.
@@ -217,7 +230,7 @@ def field_names(fields: Any) -> list[str]:
 
     Args:
         fields: An object whose keys are the names, as the field map of the target is; or a list of
-            names, of such objects, or of objects with ``field`` and what else belongs to a column.
+            names, of such objects, or of objects with `field` and what else belongs to a column.
     """
     entries = [fields] if isinstance(fields, dict) else fields or ()
     names = (name for entry in entries for name in _names_of(entry))
@@ -239,46 +252,48 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """What a JSON schema cannot say, of the settings that it finds right."""
+    """What a JSON schema cannot say, for the settings that it accepts."""
     try:
         parse_splits(config.get("splits", "0"))
     except ValueError:
-        yield "`splits` must be bucket numbers from 0 to 99, such as 0-49 or 3,7,9"
+        yield "`splits`: must be bucket numbers from 0 to 99, such as 0-49 or 3,7,9."
     fields = config.get("fields")
     if isinstance(fields, list) and not all(map(_is_entry, fields)):
-        yield "`fields`: every entry must be a name, or an entry of the target's field map"
+        yield "`fields`: every entry must be a name, or an entry of the target's field map."
     for name, filter_ql in config.get("ad_hoc_segments", {}).items():
         if not name.strip() or not filter_ql.strip():
-            yield f"`ad_hoc_segments.{name}` must be FilterQL, such as FILTER INCLUDE vip FROM user"
-    token = config.get("api_token", "")
+            example = "FILTER INCLUDE vip FROM user"
+            yield f"`ad_hoc_segments.{name}`: must be FilterQL, such as {example}."
+    yield from _token_problems(config.get("api_token", ""))
+
+
+def _token_problems(token: str) -> Iterator[str]:
     if not token.isascii() or not token.isprintable() or token != token.strip():
-        yield "`api_token` holds spaces or other characters that no token has"
+        yield "`api_token`: has spaces or other characters that no token has. Remove them."
     if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'`":
         yield (
-            "`api_token` stands in quotes; take them away (`docker run --env-file` and Kubernetes "
-            "keep those of a .env file)"
+            "`api_token`: is in quotes. Remove them (`docker run --env-file` and Kubernetes keep "
+            "those of a .env file)."
         )
     if token.lower().strip("\"'").startswith("bearer "):
-        yield "`api_token` must be the token alone, without `Bearer`"
+        yield "`api_token`: must be the token only. Remove `Bearer`."
 
 
-def _problem(error: ValidationError) -> str:
-    """One line for a violation; the SDK's own would quote the value."""
+def _problems_of(error: ValidationError) -> Iterator[str]:
+    """A line for each setting that is wrong; the SDK's own lines would quote the value."""
     expected: Any = error.validator_value
     if error.validator == "required":
-        missing = [name for name in expected if name not in _instance(error)]
-        return f"`{'`, `'.join(missing)}` must be set"
+        instance: Any = error.instance
+        for name in expected:
+            if name not in instance:
+                yield f"`{name}`: missing. This setting is required."
+        return
     setting = ".".join(str(step) for step in error.absolute_path) or "the configuration"
-    return f"`{setting}` {_expectation(error)}"
+    yield f"`{setting}`: {_expectation(str(error.validator), expected)}."
 
 
-def _instance(error: ValidationError) -> Any:
-    return error.instance
-
-
-def _expectation(error: ValidationError) -> str:
-    expected: Any = error.validator_value
-    if error.validator == "type":
+def _expectation(rule: str, expected: Any) -> str:
+    if rule == "type":
         kinds = [expected] if isinstance(expected, str) else expected
         return f"must be of type {' or '.join(kind for kind in kinds if kind != 'null')}"
     words = {
@@ -287,48 +302,52 @@ def _expectation(error: ValidationError) -> str:
         "exclusiveMinimum": f"must be more than {expected}",
         "minLength": "must not be empty",
         "enum": f"must be one of {expected}",
-        "pattern": "must be `auto` or a number from 1 to 100",
+        "pattern": f"must be `{_AUTO}` or a number from 1 to {MAX_SCANS}",
     }
-    return words.get(str(error.validator), "does not have the right form")
+    return words.get(rule, "does not have the right form")
 
 
-OF_THE_SDK = {"batch_config", "emit_activate_version_messages"}
-"""What SDK taps may be given and this one declares not, for it writes neither message."""
+SDK_SETTINGS = {"batch_config", "emit_activate_version_messages"}
+"""Settings of other SDK taps that this one does not declare, as it writes neither message."""
 
-OF_A_COLUMN = {"field", "header", "type", "join", "default", "values"}
-"""What an entry of the target's field map has in its long form."""
+COLUMN_KEYS = {"field", "header", "type", "join", "default", "values"}
+"""The keys of an entry of the target's field map in its long form."""
 
-_VERY_NEAR = 0.8
-"""Ratio of `difflib` from which a variable is taken for a misspelt setting, not for foreign."""
+_SIMILAR = 0.8
+"""Ratio of `difflib` from which a variable counts as a misspelt setting."""
 
 
 def unknown_settings(config: Mapping[str, Any], declared: Iterable[str]) -> Iterator[str]:
-    """A line for each name that no setting has, at the top and within settings.
+    """A line for each name that is not a setting, at the top and within settings.
 
-    Names that begin with ``_`` are passed over: Meltano's extras have them, and YAML anchors.
+    A misspelt setting would stay at its default. Names that begin with `_` are ignored: Meltano's
+    extras and YAML anchors have them.
 
     Args:
         config: The settings as given.
         declared: The names that are declared, those of the SDK included.
     """
-    known = {*declared, *OF_THE_SDK}
+    known = {*declared, *SDK_SETTINGS}
     for name in config:
         if name not in known and not name.startswith("_"):
-            yield f"`{name}`: there is no such setting; {_hint(name, known)}"
-    yield from _unknown_in_columns(config.get("fields"))
+            yield f"`{name}`: there is no such setting. {_hint(name, known)}"
+    yield from _unknown_column_keys(config.get("fields"))
 
 
 def unknown_variables(
     environment: Iterable[str], prefix: str, declared: Iterable[str]
 ) -> Iterator[str]:
-    """A line for each variable that is surely a misspelt setting; others may be somebody else's.
+    """A line for each variable that is surely a misspelt setting; others may belong to anybody.
+
+    Meltano passes a misspelt variable to nobody, so a run without its setting would read another
+    audience, other fields or other buckets, and succeed.
 
     Args:
         environment: The names of variables.
-        prefix: What the variables of the plugin begin with.
+        prefix: The prefix of the plugin's variables.
         declared: The names that are declared.
     """
-    known = {*declared, *OF_THE_SDK}
+    known = {*declared, *SDK_SETTINGS}
     for variable in environment:
         name = variable.removeprefix(prefix).lower()
         is_ours = variable.startswith(prefix) and not name.startswith("_")
@@ -336,29 +355,30 @@ def unknown_variables(
         is_of_another = any(name.endswith(f"_{setting}") for setting in known)
         if not is_ours or name in known or is_of_another:
             continue
-        if near := difflib.get_close_matches(name, known, n=1, cutoff=_VERY_NEAR):
-            yield f"{variable}: there is no such setting; did you mean {prefix}{near[0].upper()}?"
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=_SIMILAR):
+            yield (
+                f"`{variable}`: there is no such setting. Did you mean `{prefix}{near[0].upper()}`?"
+            )
 
 
-def _unknown_in_columns(fields: Any) -> Iterator[str]:
-    """Keys that a column of the target's field map does not have."""
+def _unknown_column_keys(fields: Any) -> Iterator[str]:
     for number, entry in enumerate(fields if isinstance(fields, list) else ()):
         if not is_long_form(entry):
             continue
         for name in entry:
-            if name not in OF_A_COLUMN:
-                hint = _hint(name, OF_A_COLUMN)
-                yield f"`fields.{number}.{name}`: there is no such key of a column; {hint}"
+            if name not in COLUMN_KEYS:
+                hint = _hint(name, COLUMN_KEYS)
+                yield f"`fields.{number}.{name}`: there is no such key of a column. {hint}"
 
 
 def is_long_form(entry: Any) -> bool:
     """Whether an entry of the target's field map is `{field: …, header: …}`, as the target sees it.
 
-    A Lytics field may be called like one of those keys: `type: user.CustomAttribute.Type`.
+    A Lytics field may have the name of one of those keys: `type: user.CustomAttribute.Type`.
     """
-    if not isinstance(entry, dict) or not entry.keys() & OF_A_COLUMN:
+    if not isinstance(entry, dict) or not entry.keys() & COLUMN_KEYS:
         return False
-    is_whole = "header" in entry and entry.keys() <= OF_A_COLUMN
+    is_whole = "header" in entry and entry.keys() <= COLUMN_KEYS
     return is_whole or not all(map(_is_like_a_header, entry.values()))
 
 
@@ -370,4 +390,4 @@ def _is_like_a_header(value: Any) -> bool:
 
 def _hint(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"did you mean `{near[0]}`?" if near else "remove it"
+    return f"Did you mean `{near[0]}`?" if near else "Remove it."

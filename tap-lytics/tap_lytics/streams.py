@@ -1,4 +1,4 @@
-"""A stream per audience."""
+"""A stream for each audience."""
 
 from __future__ import annotations
 
@@ -17,39 +17,38 @@ from tap_lytics.api.account import SYSTEM_FIELDS
 from tap_lytics.api.answers import ScanDecoder
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import Reading, Source
+from tap_lytics.api.scan import AudienceQuery, ScanContext
 from tap_lytics.messages import MessageWriter
-from tap_lytics.progress import Progress
+from tap_lytics.missing_fields import MissingFields, RequestedFields
 from tap_lytics.records import (
     MEMBERSHIP,
     MEMBERSHIP_TYPE,
     OTHER_MEMBERSHIP,
-    Shape,
-    Shaping,
+    RecordConverter,
     decoded_types,
     json_schema,
 )
-from tap_lytics.selection import AskedFields, MissingFields
 from tap_lytics.settings import DEFAULT_KEY_FIELD, parse_splits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
+    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_lytics.api.account import AccountSchema
-    from tap_lytics.tap import TapLytics
+    from tap_lytics.api.account import Account, AccountSchema
+    from tap_lytics.scan_marks import ScanMarks
 
     Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """What a stream is made of: a saved audience or an ad-hoc one.
+    """A saved audience, or an ad-hoc one.
 
     Args:
-        stream_name: The slug, or the name given in ``ad_hoc_segments``.
+        stream_name: The slug, or the name in `ad_hoc_segments`.
         title: The display name.
         segment_id: The id of a saved audience.
         filter_ql: The FilterQL of an ad-hoc one.
@@ -63,30 +62,40 @@ class Audience:
     size: int | None = None
 
 
-class AudienceStream(Stream):
-    """The people of one audience, each once."""
+@dataclass(frozen=True, slots=True)
+class StreamContext:
+    """What all streams of a run share.
 
-    # Values are brought to their types by Coercion, which makes a text of what it cannot convert.
+    Args:
+        account: The account.
+        scan_marks: The marks of the run.
+        field_names: The fields that the setting `fields` names.
+        end_if_stopped: Ends the run if a signal arrived.
+    """
+
+    account: Account
+    scan_marks: ScanMarks
+    field_names: Sequence[str]
+    end_if_stopped: Callable[[], None]
+
+
+class AudienceStream(Stream):
+    """The profiles of one audience, each once."""
+
+    # `RecordConverter` converts values to their types, and the rest to text.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    _tap: TapLytics
-
-    def __init__(
-        self,
-        tap: TapLytics,
-        audience: Audience,
-        account: AccountSchema,
-        field_names: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, tap: Tap, audience: Audience, context: StreamContext) -> None:
         self._audience = audience
-        self._account = account
-        self._types = _field_types(account, field_names, tap.config["key_field"])
+        self._run = context
+        self._schema_of_account = schema = context.account.schema
+        key_field = tap.config["key_field"]
+        self._types = _field_types(schema, context.field_names, key_field)
         super().__init__(
             tap=tap,
             name=audience.stream_name,
-            schema=_stream_schema(audience, account, self._types),
+            schema=_stream_schema(audience, schema, self._types),
         )
-        key_field = tap.config["key_field"]
         self.primary_keys = (key_field,) if key_field in self._types else ()
         self.forced_replication_method = "FULL_TABLE"
 
@@ -99,7 +108,7 @@ class AudienceStream(Stream):
 
     @property
     def selected_fields(self) -> list[str]:
-        """The fields to emit, in the order of the schema; a catalog may know fewer."""
+        """The fields to emit, in the order of the schema; a catalog may have fewer."""
         known = self.effective_schema.get("properties") or {}
         return [name for name in self._types if name in known and self.mask["properties", name]]
 
@@ -110,7 +119,7 @@ class AudienceStream(Stream):
 
     @property
     def described(self) -> str:
-        """The audience, as a message about settings names it."""
+        """What messages about settings call the audience."""
         if not self.is_saved:
             return f"the ad-hoc audience {self.name!r}"
         title, segment_id = self._audience.title, self._audience.segment_id
@@ -118,7 +127,7 @@ class AudienceStream(Stream):
 
     @property
     def emitted_names(self) -> list[str]:
-        """The names under which a target gets the records: those that stream maps leave."""
+        """The names under which a target gets the records, after stream maps."""
         kept = (m for m in self.stream_maps if not isinstance(m, RemoveRecordTransform))
         return list(dict.fromkeys(mapped.stream_alias for mapped in kept))
 
@@ -127,52 +136,77 @@ class AudienceStream(Stream):
         """The buckets to read."""
         return parse_splits(self.config["splits"])
 
-    def reading(self) -> Reading:
-        """The audience, as the API client is asked for it."""
+    def scan_context(self) -> ScanContext:
+        """The audience, for the API client."""
         config = self.config
-        return Reading(
-            self._tap.client,
-            Source(
-                label=f"audience {self.name!r}",
-                segment_id=self._audience.segment_id,
-                filter_ql=self._audience.filter_ql,
-                table=config["table"],
-                fields=self._requested_fields(),
-                page_size=config["page_size"],
-                decode=self._decoder().decode,
-            ),
-            PersonKey(config["key_field"], self._account.identifiers),
+        query = AudienceQuery(
+            label=f"audience {self.name!r}",
+            table=config["table"],
+            page_size=config["page_size"],
+            segment_id=self._audience.segment_id,
+            filter_ql=self._audience.filter_ql,
+            fields=self._requested_fields(),
+            decode=self._decoder().decode,
         )
+        key = PersonKey(config["key_field"], self._schema_of_account.identifiers)
+        return ScanContext(self._run.account.client, query, key)
 
-    def shaping(self) -> Shaping:
-        """What brings the pages to the form of the schema."""
-        keeps_undeclared = self.config["undeclared_fields"] == "keep"
-        return Shaping(Shape(self._types, self.selected_fields, keeps_undeclared, self._keys))
+    def converter(self) -> RecordConverter:
+        """What converts the records to the schema."""
+        return RecordConverter(
+            self._types,
+            self.selected_fields,
+            keys=self._keys,
+            keeps_undeclared=self.config["undeclared_fields"] == "keep",
+        )
 
     def missing_fields(self) -> MissingFields:
-        """What judges the fields that no record carries."""
+        """What checks the fields that no record has."""
         chosen = self._chosen_fields()
         key_field = self.config["key_field"]
-        is_key_chosen = key_field != DEFAULT_KEY_FIELD or key_field in self._tap.field_names
-        asked = AskedFields(
+        is_key_chosen = key_field != DEFAULT_KEY_FIELD or key_field in self._run.field_names
+        schema = self._schema_of_account
+        requested = RequestedFields(
             names=chosen,
             key=key_field if is_key_chosen else "",
-            identifiers=[name for name in self._account.identifiers if name != key_field],
-            personal=self._account.personal,
+            identifiers=[name for name in schema.identifiers if name != key_field],
+            personal=schema.personal,
             everything=() if chosen else self.selected_fields,
         )
-        return MissingFields(self.name, asked, self.config["missing_fields"] == "warn")
+        return MissingFields(self.name, requested, self.config["missing_fields"] == "warn")
 
-    def _chosen_fields(self) -> list[str]:
+    def reader(self) -> AudienceReader:
+        """What reads the profiles of this audience."""
+        return AudienceReader(
+            self.scan_context(), buckets=self.buckets, expected_people=self._audience.size
+        )
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        """The fields that identify a profile, the key first."""
+        return tuple(
+            dict.fromkeys((self.config["key_field"], *self._schema_of_account.identifiers))
+        )
+
+    def _chosen_fields(self) -> Sequence[str]:
         """The fields that the user chose: by `fields`, or by a selection that leaves some out."""
-        if self._tap.field_names:
-            return self._tap.field_names
+        if self._run.field_names:
+            return self._run.field_names
         properties = self.effective_schema.get("properties") or {}
         is_choice = not all(self.mask["properties", name] for name in properties)
         return self.selected_fields if is_choice else []
 
+    def _requested_fields(self) -> tuple[str, ...]:
+        """The fields to request: the selection, the membership, and the key or its fallbacks."""
+        selected = self.selected_fields
+        if len(selected) == len(self._types) and not self._run.field_names:
+            return ()
+        key_field, schema = self.config["key_field"], self._schema_of_account
+        fallbacks = [] if key_field in schema.fields else schema.identifiers
+        return tuple(dict.fromkeys([*selected, MEMBERSHIP, key_field, *fallbacks]))
+
     def _decoder(self) -> ScanDecoder:
-        """What reads the selected fields as their types, and passes over all others."""
+        """What decodes the selected fields to their types, and skips all others."""
         if self.config["undeclared_fields"] == "keep":
             return ScanDecoder()
         keys = self._keys
@@ -181,22 +215,9 @@ class AudienceStream(Stream):
         unselected = dict.fromkeys(keys, "")
         return ScanDecoder(decoded_types({**unselected, **types, **both}, keys), keys)
 
-    @property
-    def _keys(self) -> tuple[str, ...]:
-        """The fields that identify a profile, the key first."""
-        return tuple(dict.fromkeys((self.config["key_field"], *self._account.identifiers)))
-
-    def reader(self) -> AudienceReader:
-        """What reads the people of this audience."""
-        return AudienceReader(
-            self.reading(),
-            buckets=self.buckets,
-            expected_people=self._audience.size,
-        )
-
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        # The SDK announces every failure as unhandled; the command says what it is.
+        # The SDK logs every failure as unhandled; the command says what it is.
         if level < logging.ERROR:
             super().log(message, *args, level=level, **kwargs)
 
@@ -213,7 +234,7 @@ class AudienceStream(Stream):
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[Record, Any, Any]:
-        """Write whole pages where nothing has to happen to single records, twice as fast."""
+        """Private hook: write whole pages if no step needs single records, twice as fast."""
         writer = self._writer_of_pages()
         if writer is None or not write_messages:
             try:
@@ -235,7 +256,7 @@ class AudienceStream(Stream):
             writer.flush()
 
     def _writer_of_pages(self) -> MessageWriter | None:
-        """The writer, if no stream map, flattening, version or record limit is at work."""
+        """The writer, if there is no stream map, flattening, version or record limit."""
         maps = self.stream_maps
         is_plain = (
             len(maps) == 1
@@ -248,26 +269,23 @@ class AudienceStream(Stream):
         return writer if is_plain and isinstance(writer, MessageWriter) else None
 
     def _pages(self) -> Iterator[list[Record]]:
-        """Read all people, and mark the scan in the state before and after."""
-        marks, state_writer = self._tap.scan_marks, self._tap.state_writer
+        """Read all profiles, and mark the scan in the state before and after."""
+        marks = self._run.scan_marks
         reader = self.reader()
-        shaping = self.shaping()
-        self._say_what_is_read()
+        converter = self.converter()
+        self._log_start()
         marks.start(self.name)
-        state_writer.write_state(self.tap_state)
-        with Progress(self.logger, self.name) as progress:
-            for page in reader.pages():
-                people = len(page)
-                shaping.apply(page)
-                self._tap.end_if_stopped()
-                yield page
-                progress.add(people, reader.total)
-        shaping.report(self.logger)
-        self.missing_fields().judge(shaping.missing, progress.people, self.logger)
-        self._tap.end_if_stopped()
-        marks.complete(self.name, self._records_written(progress.people))
+        self._tap.state_writer.write_state(self.tap_state)
+        for page in reader.pages():
+            converter.convert(page)
+            self._run.end_if_stopped()
+            yield page
+        converter.log_failures(self.logger)
+        self.missing_fields().check(converter.missing, reader.people, self.logger)
+        self._run.end_if_stopped()
+        marks.complete(self.name, self._records_written(reader.people))
 
-    def _say_what_is_read(self) -> None:
+    def _log_start(self) -> None:
         size = self._audience.size
         people = "an unknown number of" if size is None else f"{size:,}"
         self.logger.info(
@@ -282,23 +300,12 @@ class AudienceStream(Stream):
         writer = self._tap.message_writer
         return writer.records_written if isinstance(writer, MessageWriter) else {self.name: people}
 
-    def _requested_fields(self) -> tuple[str, ...]:
-        """What to ask for: the selection, the membership and what tells people apart."""
-        selected = self.selected_fields
-        if len(selected) == len(self._types) and not self._tap.field_names:
-            return ()
-        key_field = self.config["key_field"]
-        keys = [key_field]
-        if key_field not in self._account.fields:
-            keys += self._account.identifiers
-        return tuple(dict.fromkeys([*selected, MEMBERSHIP, *keys]))
-
 
 def _field_types(
-    account: AccountSchema, field_names: Sequence[str], key_field: str
+    schema: AccountSchema, field_names: Sequence[str], key_field: str
 ) -> dict[str, str]:
-    """Declared types of the stream's fields: those of the schema, or those that are asked for."""
-    declared = {name: field.type for name, field in account.fields.items()}
+    """Declared types of the stream's fields: those of the schema, or those that `fields` names."""
+    declared = {name: field.type for name, field in schema.fields.items()}
     if field_names:
         known = SYSTEM_FIELDS | declared
         keys = [key_field] if key_field in declared else []
@@ -307,12 +314,12 @@ def _field_types(
 
 
 def _stream_schema(
-    audience: Audience, account: AccountSchema, types: dict[str, str]
+    audience: Audience, schema: AccountSchema, types: dict[str, str]
 ) -> dict[str, Any]:
     properties = {}
     for name, declared in types.items():
         properties[name] = json_schema(declared)
-        field = account.fields.get(name)
+        field = schema.fields.get(name)
         if field and field.description:
             properties[name]["description"] = field.description
     return {"type": "object", "title": audience.title, "properties": properties}

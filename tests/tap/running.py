@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted_lytics import NO_WAITS, TOKEN
+from scripted_lytics import NO_BACKOFF, TOKEN
 
 from tap_lytics.errors import LyticsError
 from tap_lytics.tap import TapLytics
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class QuickTap(TapLytics):
     """The tap without waits between repetitions."""
 
-    waits = NO_WAITS
+    backoff = NO_BACKOFF
 
 
 def config_for(url: str, **settings: Any) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tap_lytics.api.client import LyticsClient
-from tap_lytics.api.connection import Access, Manners, Waits
+from tap_lytics.api.connection import Backoff, ClientOptions, Credentials
+from tap_lytics.api.scan import AudienceQuery
+from tap_lytics.settings import PROPERTIES
 
 if TYPE_CHECKING:
     import ssl
@@ -25,7 +27,28 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 TOKEN = "a-token-of-nobody"
-NO_WAITS = Waits(base_seconds=0.0)
+NO_BACKOFF = Backoff(base_seconds=0.0)
+DEFAULTS = {name: each.get("default") for name, each in PROPERTIES.to_dict()["properties"].items()}
+
+
+def client_options(**changes: Any) -> ClientOptions:
+    """The options that the default settings give, with four scans and without waits."""
+    options = {
+        "timeout_seconds": DEFAULTS["request_timeout"],
+        "max_retries": DEFAULTS["max_retries"],
+        "concurrency": 4,
+        "is_adaptive": False,
+        "backoff": NO_BACKOFF,
+    }
+    return ClientOptions(**{**options, **changes})
+
+
+def audience_query(
+    label: str = "audience 'x'", segment_id: str = "5f3a", **changes: Any
+) -> AudienceQuery:
+    """A query of an audience by the default settings."""
+    defaults = {name: DEFAULTS[name] for name in ("table", "page_size")}
+    return AudienceQuery(label, segment_id=segment_id, **{**defaults, **changes})
 
 
 @dataclass(frozen=True)
@@ -177,10 +200,10 @@ class ScriptedLytics:
         self.port = self._server.server_port
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
-    def client(self, **manners: Any) -> LyticsClient:
+    def client(self, **options: Any) -> LyticsClient:
         """A client of this server that does not wait between repetitions."""
         return LyticsClient(
-            Access(TOKEN, self.url), Manners(**{"waits": NO_WAITS, "max_retries": 3, **manners})
+            Credentials(TOKEN, self.url), client_options(**{"max_retries": 3, **options})
         )
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tap_lytics.api.answers import failure, quoted_words, retry_after_seconds
+from tap_lytics.api.answers import error_of_status, quoted_words, retry_after_seconds
 from tap_lytics.errors import (
     AccessRefusedError,
     AnswerLostError,
@@ -35,7 +35,7 @@ def test_a_status_has_one_meaning(
     status: int, with_cursor: bool, expected: type[Exception]
 ) -> None:
     """What can be repeated and what is final is decided by the status."""
-    error = failure("/api/segment/x/scan", status, "", with_cursor=with_cursor)
+    error = error_of_status("/api/segment/x/scan", status, "", with_cursor=with_cursor)
 
     assert type(error) is expected
 

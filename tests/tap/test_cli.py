@@ -132,9 +132,9 @@ def test_the_test_tells_when_the_token_expires(
     told = [each for each in output.splitlines() if "expires" in each]
     assert len(told) == bool(line)
     assert all(each.startswith(f"ok    {line}") for each in told)
-    warnings = [r.getMessage() for r in caplog.records if "the token expires" in r.getMessage()]
+    warnings = [r.getMessage() for r in caplog.records if "expires in" in r.getMessage()]
     assert len(warnings) == ("in 2 days" in line)
-    assert all("the token expires in 2 days, on " in each for each in warnings)
+    assert all("`api_token`: expires in 2 days, on " in each for each in warnings)
 
 
 def test_an_expired_token_is_called_so(box: Sandbox, run: Run) -> None:
@@ -144,7 +144,7 @@ def test_an_expired_token_is_called_so(box: Sandbox, run: Run) -> None:
     code, _, errors = run(config_of(box), "--test")
 
     assert (code, len(errors)) == (2, 1)
-    assert "the token has expired (401); make another one" in errors[0]
+    assert "the token has expired (401). Set it to a new one" in errors[0]
 
 
 @pytest.mark.parametrize("token", ["'sandbox-token'", '"sandbox-token"', '"Bearer sandbox-token"'])
@@ -153,8 +153,8 @@ def test_a_token_in_quotes_is_told(box: Sandbox, run: Run, token: str) -> None:
     code, _, errors = run({**config_of(box), "api_token": token}, "--list-segments")
 
     assert code == 2
-    assert "`api_token` stands in quotes" in " ".join(errors)
-    assert ("without `Bearer`" in " ".join(errors)) is ("Bearer" in token)
+    assert "`api_token`: is in quotes" in " ".join(errors)
+    assert ("Remove `Bearer`" in " ".join(errors)) is ("Bearer" in token)
 
 
 def test_a_field_that_nobody_has_is_told_by_the_test(
@@ -164,19 +164,19 @@ def test_a_field_that_nobody_has_is_told_by_the_test(
     code, _, errors = run(config_of(box, "vip", fields=["email", "never_seen"]), "--test")
 
     assert (code, errors) == (0, [])
-    assert "vip: no record carries never_seen" in caplog.text
+    assert "vip: no record has never_seen" in caplog.text
 
 
 @pytest.mark.parametrize("arguments", [[], ["--discover"], ["--test"]], ids=str)
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        pytest.param({"api_token": None}, (2, "`api_token` must be set"), id="no token"),
-        pytest.param({"api_token": "expired"}, (2, "set `api_token` to a valid"), id="refused"),
+        pytest.param({"api_token": None}, (2, "`api_token`: missing"), id="no token"),
+        pytest.param({"api_token": "expired"}, (2, "Set it to a valid"), id="refused"),
         pytest.param(
-            {"segments": ["vi"]}, (2, "there is no audience 'vi', the near"), id="unknown"
+            {"segments": ["vi"]}, (2, "there is no audience 'vi'; the near"), id="unknown"
         ),
-        pytest.param({"fields": ["emial"]}, (2, "no field 'emial', the nearest is"), id="field"),
+        pytest.param({"fields": ["emial"]}, (2, "no field 'emial'; the nearest is"), id="field"),
         pytest.param({"api_url": "http://127.0.0.1:9"}, (3, "127.0.0.1:9 cannot be re"), id="host"),
     ],
 )
@@ -209,8 +209,8 @@ def test_an_unknown_setting_ends_every_command_before_anything_is_read(
 
     assert (code, output) == (2, "")
     assert [line.partition(" ")[2] for line in errors] == [
-        "`segmets`: there is no such setting; did you mean `segments`?",
-        "`feilds`: there is no such setting; did you mean `fields`?",
+        "`segmets`: there is no such setting. Did you mean `segments`?",
+        "`feilds`: there is no such setting. Did you mean `fields`?",
     ]
     assert len(box.requests) == before
 
@@ -269,9 +269,9 @@ def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(box: Sandbox, run
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        pytest.param("--catalog", "{", "is no JSON", id="a broken catalog"),
-        pytest.param("--state", "", "is no JSON", id="an empty state"),
-        pytest.param("--config", "[", "is no JSON", id="a broken configuration"),
+        pytest.param("--catalog", "{", "is not JSON", id="a broken catalog"),
+        pytest.param("--state", "", "is not JSON", id="an empty state"),
+        pytest.param("--config", "[", "is not JSON", id="a broken configuration"),
     ],
 )
 def test_a_broken_file_is_told(
@@ -354,6 +354,6 @@ def test_a_target_that_goes_away_is_told_in_one_line(tmp_path: Path) -> None:
         process.wait(10)
 
     assert process.returncode == 1
-    assert "the target stopped reading" in log
+    assert "The target stopped reading" in log
     assert "Traceback" not in log
     assert "Exception ignored" not in log

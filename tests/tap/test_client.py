@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from scripted_lytics import NO_WAITS, TOKEN, Asked, Reply, ScriptedLytics
+from scripted_lytics import TOKEN, Asked, Reply, ScriptedLytics, client_options
 
 from tap_lytics.api.answers import Envelope
-from tap_lytics.api.client import Call, LyticsClient
-from tap_lytics.api.connection import Access, Manners, Waits
+from tap_lytics.api.client import LyticsClient, Request
+from tap_lytics.api.connection import Backoff, Credentials
 from tap_lytics.errors import (
     AccessRefusedError,
     AddressError,
@@ -41,10 +41,10 @@ def in_order(*replies: Reply) -> Callable[[Asked], Reply]:
     return lambda _: rest.pop(0) if len(rest) > 1 else rest[0]
 
 
-def read(answer: Callable[[Asked], Reply], **manners: Any) -> tuple[Any, list[Asked]]:
+def read(answer: Callable[[Asked], Reply], **options: Any) -> tuple[Any, list[Asked]]:
     """Read one path of a scripted server: the data, and the requests."""
     with ScriptedLytics(answer) as lytics:
-        client = lytics.client(**manners)
+        client = lytics.client(**options)
         try:
             return client.read("/v2/segment", table="user"), lytics.asked
         finally:
@@ -64,7 +64,7 @@ def test_a_request_carries_token_name_and_version_in_headers_only() -> None:
 def test_an_account_is_named_in_every_request() -> None:
     """A token that reaches several accounts needs to be told which."""
     with ScriptedLytics(in_order(GOOD)) as lytics:
-        client = LyticsClient(Access(TOKEN, lytics.url, "9b1d44aa02"), Manners(waits=NO_WAITS))
+        client = LyticsClient(Credentials(TOKEN, lytics.url, "9b1d44aa02"), client_options())
         client.read("/v2/segment")
         client.close()
 
@@ -110,24 +110,24 @@ def test_what_may_pass_is_tried_again(fault: Reply) -> None:
 @pytest.mark.parametrize(
     ("reply", "error", "words", "attempts"),
     [
-        pytest.param(Reply({}, 401), AccessRefusedError, "set `api_token`", 1, id="401"),
-        pytest.param(Reply({}, 403), AccessRefusedError, "role of `api_token`", 1, id="403"),
+        pytest.param(Reply({}, 401), AccessRefusedError, "`api_token`: .* Set it", 1, id="401"),
+        pytest.param(Reply({}, 403), AccessRefusedError, "role of the token", 1, id="403"),
         pytest.param(Reply({}, 404), RequestRefusedError, "answered 404", 1, id="404"),
-        pytest.param(Reply({}, 301), RequestRefusedError, "check `api_url`", 1, id="301"),
+        pytest.param(Reply({}, 301), RequestRefusedError, "Check `api_url`", 1, id="301"),
         pytest.param(
             Reply({}, 429, {"Retry-After": "86400"}), RequestRefusedError, "86400 s", 1, id="a day"
         ),
-        pytest.param(Reply([1]), UnexpectedAnswerError, "check `api_url`", 1, id="a list"),
-        pytest.param(Reply({}, 500), GivenUpError, "500; given up after 4", 4, id="500"),
-        pytest.param(Reply({}, 429), GivenUpError, "given up after 4", 4, id="429"),
+        pytest.param(Reply([1]), UnexpectedAnswerError, "Check `api_url`", 1, id="a list"),
+        pytest.param(Reply({}, 500), GivenUpError, "500. Given up after 4", 4, id="500"),
+        pytest.param(Reply({}, 429), GivenUpError, "Given up after 4", 4, id="429"),
         pytest.param(
             Reply({}, 503, {"Retry-After": "901"}),
             RequestRefusedError,
-            "901 s; run later$",
+            r"901 s\. Run later\.$",
             1,
             id="a long maintenance",
         ),
-        pytest.param(Reply(b"what?"), GivenUpError, "no JSON", 4, id="no JSON"),
+        pytest.param(Reply(b"what?"), GivenUpError, "not JSON", 4, id="no JSON"),
         pytest.param(Reply(b" \n<html>"), UnexpectedAnswerError, "web page", 1, id="a web page"),
         pytest.param(
             Reply({"message": "Expired Token"}, 401),
@@ -158,7 +158,7 @@ def test_an_unreachable_host_is_named_after_a_few_attempts() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    client = LyticsClient(Access(TOKEN, f"http://127.0.0.1:{port}"), Manners(waits=NO_WAITS))
+    client = LyticsClient(Credentials(TOKEN, f"http://127.0.0.1:{port}"), client_options())
 
     with pytest.raises(GivenUpError, match=rf"127.0.0.1:{port} cannot be reached.*3 attempts"):
         client.read("/v2/segment")
@@ -175,7 +175,7 @@ def test_an_unreachable_host_is_named_after_a_few_attempts() -> None:
 def test_an_address_must_be_one(api_url: str) -> None:
     """What is no address of an API is told at once."""
     with pytest.raises(AddressError, match="`api_url`"):
-        LyticsClient(Access(TOKEN, api_url))
+        LyticsClient(Credentials(TOKEN, api_url), client_options())
 
 
 def test_a_silent_server_is_given_up() -> None:
@@ -191,8 +191,8 @@ def test_a_silent_server_is_given_up() -> None:
 
 def test_waits_grow_up_to_a_cap_and_differ() -> None:
     """Exponential waits with jitter keep many clients from asking in step."""
-    waits = Waits(base_seconds=1, cap_seconds=60)
-    samples = {failures: [waits.seconds(failures) for _ in range(50)] for failures in (1, 3, 20)}
+    backoff = Backoff(base_seconds=1, cap_seconds=60)
+    samples = {failures: [backoff.seconds(failures) for _ in range(50)] for failures in (1, 3, 20)}
 
     assert all(0.5 <= s <= 1 for s in samples[1])
     assert all(2 <= s <= 4 for s in samples[3])
@@ -213,17 +213,17 @@ def test_a_wait_that_lytics_asks_for_is_kept(status: int) -> None:
 @pytest.mark.parametrize("asked", ["0", "Sun, 01 Nov 2026 00:00:00 GMT", "²", "soon", "-1", ""])
 def test_a_wait_is_never_shorter_than_the_own_one(asked: str) -> None:
     """By 0, a date that has passed or nonsense, all attempts would be used up in no time."""
-    waits = Waits(base_seconds=0.2, cap_seconds=0.2)
+    backoff = Backoff(base_seconds=0.2, cap_seconds=0.2)
     started_at = time.monotonic()
 
-    read(in_order(*[Reply({}, 429, {"Retry-After": asked})] * 3, GOOD), waits=waits)
+    read(in_order(*[Reply({}, 429, {"Retry-After": asked})] * 3, GOOD), backoff=backoff)
 
     assert time.monotonic() - started_at >= 3 * 0.1
 
 
 def test_waits_that_lytics_asks_for_differ() -> None:
     """All who were refused at once do not come back at once."""
-    waits = [Waits(base_seconds=0).seconds(1, 30) for _ in range(50)]
+    waits = [Backoff(base_seconds=0).seconds(1, 30) for _ in range(50)]
 
     assert min(waits) >= 30
     assert max(waits) <= 33
@@ -238,7 +238,7 @@ def test_a_refusal_does_not_count_while_others_are_answered() -> None:
         return Reply({}, 429) if is_unlucky else GOOD
 
     with ScriptedLytics(answer) as lytics:
-        client = lytics.client(concurrency=2, waits=Waits(base_seconds=0.03, cap_seconds=0.03))
+        client = lytics.client(concurrency=2, backoff=Backoff(base_seconds=0.03, cap_seconds=0.03))
         is_over = threading.Event()
 
         def others() -> None:
@@ -277,7 +277,7 @@ def test_a_page_may_weigh_what_its_people_may() -> None:
     with ScriptedLytics(in_order(Reply(content))) as lytics:
         client = lytics.client()
         page = client.send(
-            Call("/api/segment/1/scan", people=1), msgspec.json.Decoder(Envelope).decode
+            Request("/api/segment/1/scan", people=1), msgspec.json.Decoder(Envelope).decode
         )
         client.close()
 
@@ -350,9 +350,9 @@ def test_a_token_in_plain_text_is_warned_of(
     api_url: str, warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without TLS everybody on the way reads it, unless the way does not leave this machine."""
-    LyticsClient(Access(TOKEN, api_url)).close()
+    LyticsClient(Credentials(TOKEN, api_url), client_options()).close()
 
-    assert ("use https://" in caplog.text) is warns
+    assert ("Use https://" in caplog.text) is warns
 
 
 def test_no_level_of_the_log_holds_the_token(caplog: pytest.LogCaptureFixture) -> None:
@@ -366,4 +366,4 @@ def test_no_level_of_the_log_holds_the_token(caplog: pytest.LogCaptureFixture) -
 
 def test_the_access_does_not_show_its_token() -> None:
     """A representation of it may end up in a message of a library."""
-    assert TOKEN not in repr(Access(TOKEN))
+    assert TOKEN not in repr(Credentials(TOKEN, "https://lytics.test"))

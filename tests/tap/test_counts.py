@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from running import failed_messages_from, marks_in, messages_from, records_in
-from scripted_lytics import Asked, Reply, ScriptedLytics, page
+from scripted_lytics import Asked, Reply, ScriptedLytics, audience_query, page
 
 from sandbox import Faults, Sandbox
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import Reading, Source, Totals, drift
+from tap_lytics.api.scan import ScanContext, Totals, drift
 from tap_lytics.errors import IncompleteScanError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def read(answer: Callable[[Asked], Reply], **options: Any) -> tuple[list[str], l
     """Read an audience of a scripted server: ids in order, and requests."""
     with ScriptedLytics(answer) as lytics:
         client = lytics.client(concurrency=1)
-        reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
+        context = ScanContext(client, audience_query(), PersonKey("_id"))
         try:
-            pages = list(AudienceReader(reading, **options).pages())
+            pages = list(AudienceReader(context, **options).pages())
         finally:
             client.close()
         return [person["_id"] for people in pages for person in people], lytics.asked
@@ -85,7 +85,7 @@ def test_nobody_of_somebody_and_less_than_half_are_errors(
     error, messages = failed_messages_from(box, slug)
 
     people = box.audiences[slug].size
-    assert f"only {people} of {people + off:,} people came" in str(error)
+    assert f"only {people} of {people + off:,} people were read" in str(error)
     assert marks_in(messages, slug)[-1]["status"] == "running"
 
 

@@ -119,18 +119,18 @@ def test_an_api_that_can_answer_is_read_completely(box: Sandbox, faults: Faults)
     [
         (Faults(fail_after_pages=8), "Lytics answered 500"),
         (Faults(interruptions=("500",), every=2), "Lytics answered 500"),
-        (Faults(interruptions=("429",), every=1), "429, too many requests; given up after 4"),
-        (Faults(interruptions=("garbage",), every=1), "no JSON; given up after 4"),
-        (Faults(interruptions=("drop",), every=1), "connection broke.*given up after 4"),
+        (Faults(interruptions=("429",), every=1), "429, too many requests. Given up after 4"),
+        (Faults(interruptions=("garbage",), every=1), "not JSON. Given up after 4"),
+        (Faults(interruptions=("drop",), every=1), "connection broke.*Given up after 4"),
         (Faults(refuse=401), "refused the token"),
         (Faults(refuse=403), "the token lacks the right to scan audiences"),
         (Faults(refuse=404), "Lytics answered 404"),
         (Faults(cursor_pages=1), "the cursor may have expired"),
         (Faults(cursor_seconds=0), "the cursor may have expired"),
-        (Faults(stuck=True), "only 400 of 1,300 people came"),
-        (Faults(stuck=True, without_total=True), "only 100 of 1,300 people came"),
-        (Faults(stuck=True, without_id=True), "of 1,300 people came"),
-        (Faults(total_off=MISSING), "only 1,300 of 1,800 people came"),
+        (Faults(stuck=True), "only 400 of 1,300 people were read"),
+        (Faults(stuck=True, without_total=True), "only 100 of 1,300 people were read"),
+        (Faults(stuck=True, without_id=True), "of 1,300 people were read"),
+        (Faults(total_off=MISSING), "only 1,300 of 1,800 people were read"),
         (
             Faults(stuck=True, without_total=True, sizes_zero=True),
             "neither ends the scan nor counts",
@@ -157,7 +157,7 @@ def test_an_ad_hoc_audience_without_totals_is_compared_with_the_last_count(box: 
 
     error, _ = failed_messages_from(box, "nobody", ad_hoc_segments=ad_hoc)
 
-    assert "'everybody': only 100 of 2,500 people came" in str(error)
+    assert "'everybody': only 100 of 2,500 people were read" in str(error)
 
 
 PLANS = st.builds(

@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from authority import Authority
 from proxy_servers import Proxy
-from scripted_lytics import NO_WAITS, TOKEN, Asked, Reply, ScriptedLytics, page
+from scripted_lytics import (
+    TOKEN,
+    Asked,
+    Reply,
+    ScriptedLytics,
+    audience_query,
+    client_options,
+    page,
+)
 
 from tap_lytics.api.client import LyticsClient
-from tap_lytics.api.connection import Access, Manners
+from tap_lytics.api.connection import Credentials
 from tap_lytics.api.deduplication import PersonKey
-from tap_lytics.api.scan import BucketScan, Reading, Source
+from tap_lytics.api.scan import BucketScan, ScanContext
 from tap_lytics.errors import (
     CertificateError,
     GivenUpError,
@@ -66,9 +74,9 @@ def lytics_by_tls(authority: Authority, **more: Any) -> Iterator[ScriptedLytics]
         yield lytics
 
 
-def read(url: str, **manners: Any) -> Any:
+def read(url: str, **options: Any) -> Any:
     """Ask for something once."""
-    client = LyticsClient(Access(TOKEN, url), Manners(waits=NO_WAITS, max_retries=2, **manners))
+    client = LyticsClient(Credentials(TOKEN, url), client_options(max_retries=2, **options))
     try:
         return client.read("/v2/segment")
     finally:
@@ -118,7 +126,7 @@ def test_a_refused_login_is_named(
     variable = f"{scheme.upper()}_PROXY"
     with Proxy(9, LOGIN) as proxy, caplog.at_level(logging.DEBUG):
         monkeypatch.setenv(variable, f"http://{login}{proxy.address}")
-        words = rf"proxy {proxy.address} wants a login.*407.*{variable}"
+        words = rf"{variable}: the proxy {proxy.address} requires a login.*407"
         with pytest.raises(ProxyRefusedError, match=words) as caught:
             read(f"{scheme}://{HOST}")
 
@@ -129,7 +137,7 @@ def test_a_refused_login_is_named(
 @pytest.mark.parametrize(
     ("status", "error", "words", "attempts"),
     [
-        (403, ProxyRefusedError, rf"does not connect to {HOST} \(403\).*NO_PROXY", 1),
+        (403, ProxyRefusedError, rf"refuses to connect to {HOST} \(403\).*NO_PROXY", 1),
         (502, GivenUpError, rf"could not connect to {HOST} \(502\)", 3),
     ],
 )
@@ -165,7 +173,7 @@ def test_a_proxy_must_have_an_address(monkeypatch: pytest.MonkeyPatch, address: 
     """What is none is told with the variable, without what stands in it."""
     monkeypatch.setenv("ALL_PROXY", address)
 
-    with pytest.raises(ProxyRefusedError, match="ALL_PROXY is not the address") as caught:
+    with pytest.raises(ProxyRefusedError, match="ALL_PROXY: is not a valid address") as caught:
         read(f"https://{HOST}")
     assert "p/w" not in str(caught.value)
 
@@ -198,7 +206,7 @@ def test_a_refused_login_at_a_socks_proxy_is_named(monkeypatch: pytest.MonkeyPat
     """The same as at others."""
     with Proxy(9, LOGIN, speaks_socks=True) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"socks5h://bob:wrong@{proxy.address}")
-        with pytest.raises(ProxyRefusedError, match="wants a login"):
+        with pytest.raises(ProxyRefusedError, match="requires a login"):
             read(f"https://{HOST}")
 
 
@@ -207,8 +215,8 @@ def test_a_missing_library_for_socks_is_named() -> None:
     code = (
         "import sys; sys.modules['socks'] = None\n"
         "from tap_lytics.api.client import LyticsClient\n"
-        "from tap_lytics.api.connection import Access\n"
-        "LyticsClient(Access('x', 'https://lytics.test'))"
+        "from tap_lytics.api.connection import ClientOptions, Credentials\n"
+        "LyticsClient(Credentials('x', 'https://lytics.test'), ClientOptions(1, 0, 1, False))"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
@@ -219,7 +227,7 @@ def test_a_missing_library_for_socks_is_named() -> None:
     )
 
     last = done.stderr.splitlines()[-1]
-    assert re.search(r"ProxyRefusedError: ALL_PROXY names a SOCKS proxy.*tap-lytics\[socks\]", last)
+    assert re.search(r"ProxyRefusedError: ALL_PROXY: a SOCKS proxy.*tap-lytics\[socks\]", last)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +251,7 @@ def test_no_proxy_names_who_is_asked_directly(
     with Proxy(9) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
         monkeypatch.setenv("NO_PROXY", no_proxy)
-        with pytest.raises(GivenUpError, match="cannot be reached; check `api_url`"):
+        with pytest.raises(GivenUpError, match=r"cannot be reached \(check `api_url`"):
             read(url, timeout_seconds=0.3)
 
     assert proxy.asked_for == []
@@ -356,7 +364,9 @@ def test_a_fault_in_a_handshake_costs_no_scan(
     tls = authority.server_context("127.0.0.1")
     with ScriptedLytics(answer, tls=tls, handshakes=[None, b"junk", None, b"", b"junk"]) as lytics:
         client = lytics.client()
-        scan = BucketScan(Reading(client, Source("audience 'x'", "x"), PersonKey("_id")), (0,))
+        scan = BucketScan(
+            ScanContext(client, audience_query("audience 'x'", "x"), PersonKey("_id")), (0,)
+        )
         people = [person["_id"] for each in scan.pages() for person in each]
         client.close()
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted_lytics import TOKEN, Asked, Reply, ScriptedLytics
+from scripted_lytics import TOKEN, Asked, Reply, ScriptedLytics, audience_query
 
-from tap_lytics.api.answers import FEWEST_BYTES, page_bytes
+from tap_lytics.api.answers import MIN_PAGE_BYTES, page_bytes
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import BucketScan, PageSize, Reading, Source
+from tap_lytics.api.scan import BucketScan, PageSize, ScanContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,9 @@ def scan(answer: Callable[[Asked], Reply]) -> tuple[list[int], list[tuple[str, s
     """Read by one cursor: the numbers of the people, and cursor and limit of each request."""
     with ScriptedLytics(answer) as lytics:
         client = lytics.client(concurrency=SCANS)
-        bucket_scan = BucketScan(Reading(client, Source("x", "1"), PersonKey("_id")), ALL_BUCKETS)
+        bucket_scan = BucketScan(
+            ScanContext(client, audience_query("x", "1"), PersonKey("_id")), ALL_BUCKETS
+        )
         people = [int(person["_id"]) for page in bucket_scan.pages() for person in page]
         client.close()
     return people, [(a.cursor, a.params["limit"]) for a in lytics.asked], bucket_scan
@@ -120,7 +122,7 @@ def test_a_scan_whose_later_pages_would_fill_the_memory_starts_again() -> None:
 
 def test_one_large_profile_is_read_whatever_it_weighs() -> None:
     """There is no smaller page than one of one person."""
-    people, _, _ = scan(audience(lambda n: 5 * FEWEST_BYTES if n == 3 else 9, people=5))
+    people, _, _ = scan(audience(lambda n: 5 * MIN_PAGE_BYTES if n == 3 else 9, people=5))
 
     assert people == list(range(5))
 
@@ -131,8 +133,8 @@ def test_scans_beside_each_other_lower_it_together(concurrency: int) -> None:
     answer = audience(lambda n: 20_000 + 1000 * (n % 100), people=1200)
     with ScriptedLytics(answer) as lytics:
         client = lytics.client(concurrency=concurrency)
-        reading = Reading(client, Source("x", "1"), PersonKey("_id"))
-        reader = AudienceReader(reading, expected_people=1200)
+        context = ScanContext(client, audience_query("x", "1"), PersonKey("_id"))
+        reader = AudienceReader(context, expected_people=1200)
         people = [int(person["_id"]) for page in reader.pages() for person in page]
         client.close()
 

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted_lytics import Asked, Reply, ScriptedLytics, page
+from scripted_lytics import Asked, Reply, ScriptedLytics, audience_query, page
 
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import Reading, Source
+from tap_lytics.api.scan import ScanContext
 from tap_lytics.errors import IncompleteScanError, UnprovenShareError
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def read(
     """Read an audience of a scripted server: people, requests, and the reader."""
     with ScriptedLytics(answer) as lytics:
         client = lytics.client(concurrency=concurrency)
-        reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
-        reader = AudienceReader(reading, **options)
+        context = ScanContext(client, audience_query(), PersonKey("_id"))
+        reader = AudienceReader(context, **options)
         try:
             pages = list(reader.pages())
         finally:
@@ -181,7 +181,7 @@ def test_shares_of_several_machines_add_up() -> None:
 
 def test_a_share_of_an_audience_without_buckets_is_an_error() -> None:
     """If `splits` do nothing, every machine would read the whole."""
-    with pytest.raises(UnprovenShareError, match="`splits` to 0-99"):
+    with pytest.raises(UnprovenShareError, match="Set it to 0-99"):
         read(audience(lambda _: range(PEOPLE)), buckets=(0, 1))
 
 
@@ -210,7 +210,7 @@ def test_a_few_people_less_are_drift(caplog: pytest.LogCaptureFixture) -> None:
         people, _, _ = read(answer)
 
     assert len(people) == 990
-    assert "990 people came, Lytics counts 1,000" in caplog.text
+    assert "990 people were read, Lytics counts 1,000" in caplog.text
 
 
 @pytest.mark.parametrize(("more", "level"), [(10, logging.INFO), (50, logging.WARNING)])
@@ -262,8 +262,8 @@ def test_a_slow_consumer_holds_the_scans_back() -> None:
     """While nobody takes pages, each scan holds a page or two and asks for no more."""
     with ScriptedLytics(audience(members_by_bucket)) as lytics:
         client = lytics.client(concurrency=1)
-        reading = Reading(client, Source("audience 'x'", "5f3a"), PersonKey("_id"))
-        pages = AudienceReader(reading).pages()
+        context = ScanContext(client, audience_query(), PersonKey("_id"))
+        pages = AudienceReader(context).pages()
         next(pages)
         time.sleep(0.3)
         asked_while_waiting = len(lytics.asked)

@@ -6,10 +6,10 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted_lytics import Asked, Reply, ScriptedLytics, page
+from scripted_lytics import Asked, Reply, ScriptedLytics, audience_query, page
 
 from tap_lytics.api.deduplication import PersonKey
-from tap_lytics.api.scan import BUCKETS, BucketScan, Reading, Source
+from tap_lytics.api.scan import ALL_BUCKETS, BucketScan, ScanContext
 from tap_lytics.errors import (
     AccessRefusedError,
     BrokenAnswerError,
@@ -21,7 +21,7 @@ from tap_lytics.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ALL = tuple(BUCKETS)
+ALL = tuple(ALL_BUCKETS)
 
 
 def scan(
@@ -35,9 +35,9 @@ def scan(
 def scan_of(lytics: ScriptedLytics, buckets: tuple[int, ...] = ALL, **source: Any) -> list[str]:
     """Scan a scripted server that runs; the ids that came, in order."""
     client = lytics.client()
-    reading = Reading(client, Source("audience 'x'", "5f3a", **source), PersonKey("_id"))
+    context = ScanContext(client, audience_query(**source), PersonKey("_id"))
     try:
-        pages = list(BucketScan(reading, buckets).pages())
+        pages = list(BucketScan(context, buckets).pages())
     finally:
         client.close()
     return [person["_id"] for people in pages for person in people]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.answers import LARGEST_TYPED_RECORD, ScanDecoder, TypedPage
-from tap_lytics.records import Coercion, decoded_types
+from tap_lytics.api.answers import MAX_TYPED_FIELDS, ScanDecoder, TypedPage
+from tap_lytics.records import RecordConverter, decoded_types
 
 TYPES = {
     "_id": "string",
@@ -59,10 +59,10 @@ def page_of(decoder: ScanDecoder, body: bytes) -> list[dict[str, Any]]:
 
 def coerced(page: list[dict[str, Any]]) -> tuple[list[str], dict[str, int]]:
     """The records in the form of the schema, and how many values of each field did not take it."""
-    coercion = Coercion(TYPES, KEYS)
-    coercion.apply(page, are_typed=isinstance(page, TypedPage))
+    converter = RecordConverter(TYPES, list(TYPES), keys=KEYS)
+    converter.convert(page)
     records = [{name: record[name] for name in TYPES if name in record} for record in page]
-    return [repr(record) for record in records], coercion.failures
+    return [repr(record) for record in records], converter.failures
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=4))
@@ -116,7 +116,7 @@ def test_other_pages_are_read_as_they_come(records: list[dict[str, Any]]) -> Non
 
 def test_long_records_are_read_as_they_come() -> None:
     """Looking for each name among hundreds takes longer than a second look at the values."""
-    types = {"_id": "string"} | {f"field{number}": "int" for number in range(LARGEST_TYPED_RECORD)}
+    types = {"_id": "string"} | {f"field{number}": "int" for number in range(MAX_TYPED_FIELDS)}
     page = page_of(
         ScanDecoder(decoded_types(types, ["_id"]), ["_id"]), body_of({"_id": "1", "field0": "7"})
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from running import QuickTap
-from scripted_lytics import TOKEN
+from scripted_lytics import NO_BACKOFF, TOKEN
 
+from tap_lytics.api.connection import ClientOptions, Credentials
+from tap_lytics.api.scan import AudienceQuery
 from tap_lytics.errors import SettingsError
 from tap_lytics.settings import (
     PROPERTIES,
-    ceiling_of,
     check_settings,
+    client_options,
     field_names,
     is_long_form,
     parse_splits,
@@ -23,34 +28,39 @@ from tap_lytics.settings import (
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.field_map import is_short
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        pytest.param({"api_token": None}, "`api_token` must be set", id="no token"),
-        pytest.param({"api_token": ""}, "`api_token` must not be empty", id="empty token"),
-        pytest.param({"api_token": "Bearer hush"}, "without `Bearer`", id="bearer"),
-        pytest.param({"api_token": "hush\nhush"}, "`api_token` holds spaces", id="line break"),
-        pytest.param({"segments": "hush"}, "`segments` must be of type array", id="no list"),
-        pytest.param({"segments": [7]}, "`segments.0` must be of type string", id="a number"),
-        pytest.param({"page_size": 101}, "`page_size` must be at most 100", id="page too big"),
-        pytest.param({"page_size": 0}, "`page_size` must be at least 1", id="page too small"),
+        pytest.param({"api_token": None}, "`api_token`: missing", id="no token"),
+        pytest.param({"api_token": ""}, "`api_token`: must not be empty", id="empty token"),
+        pytest.param({"api_token": "Bearer hush"}, "Remove `Bearer`", id="bearer"),
+        pytest.param({"api_token": "hush\nhush"}, "`api_token`: has spaces", id="line break"),
+        pytest.param({"segments": "hush"}, "`segments`: must be of type array", id="no list"),
+        pytest.param({"segments": [7]}, "`segments.0`: must be of type string", id="a number"),
+        pytest.param({"page_size": 101}, "`page_size`: must be at most 100", id="page too big"),
+        pytest.param({"page_size": 0}, "`page_size`: must be at least 1", id="page too small"),
         pytest.param(
             {"concurrency": "hush"},
-            "`concurrency` must be `auto` or a number from 1 to 100",
+            "`concurrency`: must be `auto` or a number from 1 to 100",
             id="word",
         ),
-        pytest.param({"concurrency": 0}, "`concurrency` must be `auto` or", id="no scan"),
-        pytest.param({"concurrency": "101"}, "`concurrency` must be `auto` or", id="too many"),
-        pytest.param({"request_timeout": 0}, "`request_timeout` must be more than 0", id="no time"),
-        pytest.param({"splits": "0-100"}, "`splits` must be bucket numbers", id="bucket 100"),
-        pytest.param({"splits": "hush"}, "`splits` must be bucket numbers", id="no numbers"),
-        pytest.param({"splits": "5,9-3"}, "`splits` must be bucket numbers", id="backwards"),
-        pytest.param({"fields": "hush"}, "`fields` must be of type array or object", id="a string"),
+        pytest.param({"concurrency": 0}, "`concurrency`: must be `auto` or", id="no scan"),
+        pytest.param({"concurrency": "101"}, "`concurrency`: must be `auto` or", id="too many"),
+        pytest.param(
+            {"request_timeout": 0}, "`request_timeout`: must be more than 0", id="no time"
+        ),
+        pytest.param({"splits": "0-100"}, "`splits`: must be bucket numbers", id="bucket 100"),
+        pytest.param({"splits": "hush"}, "`splits`: must be bucket numbers", id="no numbers"),
+        pytest.param({"splits": "5,9-3"}, "`splits`: must be bucket numbers", id="backwards"),
+        pytest.param({"fields": "hush"}, "`fields`: must be of type array or obj", id="a string"),
         pytest.param({"fields": [{"header": "hush"}]}, "`fields`: every entry", id="no field"),
         pytest.param({"undeclared_fields": "hush"}, "must be one of", id="no choice"),
-        pytest.param({"ad_hoc_segments": {"a": 1}}, "`ad_hoc_segments.a` must be", id="no text"),
-        pytest.param({"ad_hoc_segments": {"a": " "}}, "`ad_hoc_segments.a` must", id="no FilterQL"),
+        pytest.param({"ad_hoc_segments": {"a": 1}}, "`ad_hoc_segments.a`: must be", id="no text"),
+        pytest.param({"ad_hoc_segments": {"a": " "}}, "`ad_hoc_segments.a`: must", id="blank"),
     ],
 )
 def test_a_bad_setting_is_named_and_its_value_is_not(settings: dict[str, Any], line: str) -> None:
@@ -95,9 +105,9 @@ def test_all_bad_settings_are_told_at_once() -> None:
 
     lines = [str(caught.value), *caught.value.details]
     assert sorted(lines) == [
-        "`api_token` must be set",
-        "`concurrency` must be `auto` or a number from 1 to 100",
-        "`page_size` must be at least 1",
+        "`api_token`: missing. This setting is required.",
+        "`concurrency`: must be `auto` or a number from 1 to 100.",
+        "`page_size`: must be at least 1.",
     ]
 
 
@@ -106,17 +116,17 @@ def test_all_bad_settings_are_told_at_once() -> None:
     [
         pytest.param(
             {"segmets": ["hush"]},
-            "`segmets`: there is no such setting; did you mean `segments`?",
+            "`segmets`: there is no such setting. Did you mean `segments`?",
             id="misspelt",
         ),
         pytest.param(
             {"start_at": "hush"},
-            "`start_at`: there is no such setting; remove it",
+            "`start_at`: there is no such setting. Remove it.",
             id="of another tap",
         ),
         pytest.param(
             {"flattening_maxdepth": 1},
-            "`flattening_maxdepth`: there is no such setting; did you mean `flattening_max_depth`?",
+            "`flattening_maxdepth`: there is no such setting. Did you mean `flattening_max_depth`?",
             id="of the SDK",
         ),
         pytest.param(
@@ -133,7 +143,7 @@ def test_all_bad_settings_are_told_at_once() -> None:
         ),
         pytest.param(
             {"fields": [{"field": "city", "haeder": "hush"}]},
-            "`fields.0.haeder`: there is no such key of a column; did you mean `header`?",
+            "`fields.0.haeder`: there is no such key of a column. Did you mean `header`?",
             id="in a column",
         ),
     ],
@@ -202,7 +212,7 @@ def test_a_misspelt_variable_is_told(
     with pytest.raises(SettingsError) as caught:
         check_settings(config, PROPERTIES.to_dict())
     assert str(caught.value) == (
-        "TAP_LYTICS_SEGMETS: there is no such setting; did you mean TAP_LYTICS_SEGMENTS?"
+        "`TAP_LYTICS_SEGMETS`: there is no such setting. Did you mean `TAP_LYTICS_SEGMENTS`?"
     )
 
 
@@ -293,4 +303,105 @@ def test_the_number_of_scans_is_found_or_given(concurrency: str | int, ceiling: 
     """A variable is a text, a file may hold a number."""
     config = {"api_token": TOKEN, "concurrency": concurrency}
     check_settings(config, PROPERTIES.to_dict())
-    assert ceiling_of(config["concurrency"]) == ceiling
+    options = client_options(config, NO_BACKOFF)
+    assert (options.concurrency, options.is_adaptive) == (ceiling, concurrency == "auto")
+
+
+CHANGED = {
+    "api_url": "http://127.0.0.1:9",
+    "segments": ["vip"],
+    "ad_hoc_segments": {"loyal": "FILTER * FROM user"},
+    "table": "content",
+    "page_size": 7,
+    "concurrency": "3",
+    "splits": "0-9",
+    "fields": ["email"],
+    "missing_fields": "warn",
+    "undeclared_fields": "keep",
+    "key_field": "email",
+    "request_timeout": 3,
+    "max_retries": 1,
+}
+"""Another default for each setting that has one."""
+
+
+def test_a_default_is_declared_once_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each default of the table reaches the run: no other place holds one."""
+    schema = copy.deepcopy(PROPERTIES.to_dict())
+    defaults = {name for name, each in schema["properties"].items() if "default" in each}
+    assert defaults == CHANGED.keys()
+    for name, default in CHANGED.items():
+        schema["properties"][name]["default"] = default
+    monkeypatch.setattr(TapLytics, "config_jsonschema", schema)
+
+    tap = QuickTap(config={"api_token": TOKEN}, setup_mapper=False)
+
+    assert {name: tap.config[name] for name in CHANGED} == CHANGED
+    client = tap.account.client
+    assert (client.host, client.max_retries) == ("127.0.0.1:9", 1)
+    assert (client.throttle.ceiling, client.throttle.is_adaptive) == (3, False)
+    assert tap.account.table == "content"
+    assert tap.scan_marks._share == {"splits": "0-9"}
+
+
+def test_no_object_of_the_api_client_has_a_default_of_a_setting() -> None:
+    """A second default would be another one some day."""
+    free = {
+        ClientOptions: {"backoff"},
+        Credentials: {"account_id"},
+        AudienceQuery: {"segment_id", "filter_ql", "fields", "decode", "page_sizes"},
+    }
+    for each, expected in free.items():
+        with_default = {
+            field.name
+            for field in dataclasses.fields(each)
+            if field.default is not dataclasses.MISSING
+            or field.default_factory is not dataclasses.MISSING
+        }
+        assert with_default == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        pytest.param(
+            {"PAGE_SIZE": "hush"},
+            "`TAP_LYTICS_PAGE_SIZE`: must be a number, or JSON. Correct it.",
+            id="no number",
+        ),
+        pytest.param(
+            {"AD_HOC_SEGMENTS": "hush"},
+            "`TAP_LYTICS_AD_HOC_SEGMENTS`: must be a number, or JSON. Correct it.",
+            id="no JSON",
+        ),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], line: str
+) -> None:
+    """The SDK's error names neither the variable nor the setting."""
+    for name, value in {"API_TOKEN": TOKEN, **variables}.items():
+        monkeypatch.setenv(f"TAP_LYTICS_{name}", value)
+    command = TapLytics.get_singer_command()
+    with pytest.raises(SettingsError, match="TAP_LYTICS_") as caught:
+        command.make_context("tap-lytics", ["--config", "ENV"])
+
+    assert str(caught.value) == line
+
+
+def test_variables_win_over_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In whatever order they are named, as in the SDK."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"api_token": TOKEN, "page_size": 7, "table": "content"}))
+    monkeypatch.setenv("TAP_LYTICS_PAGE_SIZE", "9")
+    monkeypatch.setenv("TAP_LYTICS_SEGMENTS", '["vip"]')
+    context = TapLytics.get_singer_command().make_context(
+        "tap-lytics", ["--config", "ENV", "--config", str(path)]
+    )
+
+    assert context.params["config"].config == {
+        "api_token": TOKEN,
+        "page_size": 9,
+        "table": "content",
+        "segments": ["vip"],
+    }

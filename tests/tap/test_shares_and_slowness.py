@@ -57,7 +57,7 @@ def test_a_share_that_is_not_proven_is_an_error(box: Sandbox, faults: Faults) ->
     error, messages = failed_messages_from(box, SLUG, splits="0-49")
 
     assert isinstance(error, UnprovenShareError)
-    assert "set `splits` to 0-99" in str(error)
+    assert "Set it to 0-99" in str(error)
     assert records_in(messages, SLUG) == []
 
 

@@ -130,10 +130,10 @@ def test_what_is_forbidden_is_asked_elsewhere(box: Sandbox, forbidden: tuple[str
 @pytest.mark.parametrize(
     ("forbidden", "words"),
     [
-        (("/v2/segment", "/api/segment"), "/api/segment: the token lacks the right to see audie"),
+        (("/v2/segment", "/api/segment"), "`api_token`: the token lacks the right to see audie"),
         (
             ("/v2/schema", "/api/schema/user"),
-            "/api/schema/user: the token lacks the right to read the schema (403)",
+            "`api_token`: the token lacks the right to read the schema (403",
         ),
     ],
 )
@@ -268,8 +268,9 @@ def test_a_field_that_does_not_exist_is_an_error_before_any_scan(box: Sandbox) -
     with pytest.raises(SettingsError) as caught:
         messages_from(box, SLUG, fields=fields)
 
-    assert str(caught.value) == "`fields`: the account has no field 'emial', the nearest is 'email'"
-    assert caught.value.details[0].endswith("no field 'visits_ct', the nearest is 'visitct'")
+    line = "`fields`: the account has no field 'emial'; the nearest is 'email'."
+    assert str(caught.value) == line
+    assert caught.value.details[0].endswith("no field 'visits_ct'; the nearest is 'visitct'.")
     assert asked_since(box, before) == []
 
 
@@ -301,7 +302,7 @@ def test_a_field_that_no_schema_lists_can_be_asked_for(
         scans = [asked for asked in lytics.asked if asked.path.endswith("/scan")]
 
     assert len(refused.value.details) == 1
-    assert "no field 'email'; asking for it, as `undeclared_fields` is `keep`" in caplog.text
+    assert "no field 'email'. Requesting it, as `undeclared_fields` is `keep`" in caplog.text
     assert scans[0].params["fields"] == "email,plan,city,segments,_id"
     assert [record["email"] for record in records_in(messages, "all")] == ["ada@example.org", 7]
     assert records_in(messages, "all")[0]["plan"] == {"name": "gold"}
@@ -339,7 +340,7 @@ def test_an_ad_hoc_audience_that_lytics_does_not_understand_is_an_error(box: San
 
 def test_an_audience_that_is_not_there_is_an_error(box: Sandbox) -> None:
     """All wrong names at once, each with the nearest."""
-    with pytest.raises(AudienceChoiceError, match="no audience 'vipp', the nearest is 'vip'"):
+    with pytest.raises(AudienceChoiceError, match="no audience 'vipp'; the nearest is 'vip'"):
         streams_of(box, "vipp")
 
 
@@ -350,7 +351,10 @@ def test_an_invalid_audience_is_tried_with_a_warning(
     with caplog.at_level(logging.WARNING):
         error, _ = failed_messages_from(box, "Broken rule")
 
-    assert "'broken_rule' is invalid in Lytics (includes a segment that was del" in caplog.text
+    assert (
+        "broken_rule: the audience is invalid in Lytics (includes a segment that was del"
+        in caplog.text
+    )
     assert isinstance(error, RequestRefusedError)
 
 

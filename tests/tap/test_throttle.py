@@ -122,9 +122,9 @@ def test_a_repetition_comes_before_those_that_wait() -> None:
     throttle = Throttle(1)
     order: list[str] = []
 
-    def ask(name: str, *, is_repetition: bool) -> threading.Thread:
+    def ask(name: str, *, is_retry: bool) -> threading.Thread:
         def take() -> None:
-            with throttle.slot(is_repetition=is_repetition):
+            with throttle.slot(is_retry=is_retry):
                 order.append(name)
 
         thread = threading.Thread(target=take)
@@ -134,9 +134,9 @@ def test_a_repetition_comes_before_those_that_wait() -> None:
 
     with throttle.slot():
         threads = [
-            ask("first", is_repetition=False),
-            ask("second", is_repetition=False),
-            ask("repetition", is_repetition=True),
+            ask("first", is_retry=False),
+            ask("second", is_retry=False),
+            ask("repetition", is_retry=True),
         ]
     for thread in threads:
         thread.join(5)

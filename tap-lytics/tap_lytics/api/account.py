@@ -1,4 +1,4 @@
-"""The audiences of an account: listing them, and finding those that are asked for."""
+"""An account of Lytics: its audiences, the schema of a table, and the expiry of its token."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import difflib
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tap_lytics.api.throttle import in_parallel
 from tap_lytics.errors import (
     AudienceChoiceError,
     RequestRefusedError,
@@ -22,145 +24,12 @@ if TYPE_CHECKING:
     from tap_lytics.api.client import LyticsClient
 
     Answer = TypeVar("Answer")
+    Entry = dict[str, Any]
 
 logger = logging.getLogger("tap-lytics")
 
 IDS_PER_REQUEST = 100
-"""So many ids of audiences go into one address: servers limit its length, often to 8,000 signs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """An audience, as its listing has it.
-
-    Args:
-        id: The key that stays when slug and name change.
-        slug: Its name in a profile's membership.
-        name: Its display name.
-        kind: ``segment``, ``aspect``, ``goal`` and others.
-        table: ``user`` or ``content``.
-        size: People at the last count of Lytics, if the answer holds one.
-        invalid_reason: Why Lytics calls the audience invalid; None if it does not.
-        account_id: The account it belongs to.
-    """
-
-    id: str
-    slug: str
-    name: str
-    kind: str = "segment"
-    table: str = "user"
-    size: int | None = None
-    invalid_reason: str | None = None
-    account_id: str | None = None
-
-
-def list_segments(client: LyticsClient, table: str) -> list[Segment]:
-    """List all audiences of *table*, the invalid ones too, in one request.
-
-    Lytics: ``GET /v2/segment``, and ``GET /api/segment`` where that does not exist or the token may
-    not ask it.
-    """
-    answer = first_allowed(
-        lambda: client.read("/v2/segment", table=table, valid="all", sizes="true"),
-        lambda: client.read("/api/segment", table=table, valid="all"),
-    )
-    segments = [_segment(entry, table) for entry in _listed(answer) if entry.get("id")]
-    return [segment for segment in segments if segment.table == table]
-
-
-def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
-    """Fill in the sizes that the listing left out, as far as Lytics tells them.
-
-    Sizes help to choose and are not needed for it, so an account or a token without them is no
-    error: what is not told stays None. (Lytics: sizes of segments, by ids.)
-    """
-    missing = [segment.id for segment in segments if segment.size is None]
-    sizes: dict[Any, int | None] = {}
-    for start in range(0, len(missing), IDS_PER_REQUEST):
-        ids = ",".join(missing[start : start + IDS_PER_REQUEST])
-        try:
-            answer = client.read("/api/segment/sizes", ids=ids, table=table)
-        except (RightMissingError, SourceError) as error:
-            logger.warning("some sizes are not known: %s", error)
-            break
-        sizes |= {entry.get("id"): size_of(entry) for entry in size_entries(answer)}
-    return [
-        segment if segment.size is not None else replace(segment, size=sizes.get(segment.id))
-        for segment in segments
-    ]
-
-
-def find_segments(segments: Sequence[Segment], wanted: Iterable[str]) -> list[Segment]:
-    """Find audiences by id, slug or display name, without regard to letter case.
-
-    Raises:
-        AudienceChoiceError: One or more are not there, or are the name of several; all problems
-            are in the details.
-    """
-    found: dict[str, Segment] = {}
-    problems: list[str] = []
-    for term in wanted:
-        matches = _matches(segments, term.strip().casefold())
-        if len(matches) == 1:
-            found[matches[0].id] = matches[0]
-        elif matches:
-            ids = ", ".join(segment.id for segment in matches)
-            problems.append(
-                f"`segments`: {len(matches)} audiences are named {term!r}; use one of the ids {ids}"
-            )
-        else:
-            problems.append(f"`segments`: there is no audience {term!r}{_nearest(segments, term)}")
-    if problems:
-        raise AudienceChoiceError(
-            f"{problems[0]}; `tap-lytics --list-segments` shows them all", tuple(problems[1:])
-        )
-    return list(found.values())
-
-
-def _matches(segments: Sequence[Segment], term: str) -> list[Segment]:
-    """An id wins over a slug, a slug over a name: the narrower the word, the surer."""
-    for attribute in ("id", "slug", "name"):
-        matches = [s for s in segments if str(getattr(s, attribute)).strip().casefold() == term]
-        if matches:
-            return matches
-    return []
-
-
-def _nearest(segments: Sequence[Segment], term: str) -> str:
-    words = [*(s.name for s in segments), *(s.slug for s in segments)]
-    names = {word.casefold(): word for word in words}
-    near = difflib.get_close_matches(term.casefold(), names, n=1)
-    return f", the nearest is {names[near[0]]!r}" if near else ""
-
-
-def _listed(answer: Any) -> list[dict[str, Any]]:
-    """The audiences of a listing; null is as good as none.
-
-    Raises:
-        UnexpectedAnswerError: It is no list of objects, so some audience might be left out.
-    """
-    entries = answer or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UnexpectedAnswerError(
-            "the list of audiences is not in the form of the Lytics API; check `api_url`"
-        )
-    return entries
-
-
-def _segment(entry: dict[str, Any], table: str) -> Segment:
-    slug = entry.get("slug_name") or entry.get("slug") or entry["id"]
-    invalid = entry.get("invalid") or False
-    return Segment(
-        id=str(entry["id"]),
-        slug=str(slug),
-        name=str(entry.get("name") or slug),
-        kind=str(entry.get("kind") or "segment"),
-        table=str(entry.get("table") or table),
-        size=size_of(entry),
-        invalid_reason=str(entry.get("invalid_reason") or "no reason given") if invalid else None,
-        account_id=entry.get("account_id"),
-    )
-
+"""Ids of audiences in one URL: servers limit its length, often to 8,000 characters."""
 
 SYSTEM_FIELDS = {
     "_id": "string",
@@ -180,7 +49,197 @@ SYSTEM_FIELDS = {
     "_internal_sz": "int",
     "segments_all": "[]string",
 }
-"""Fields that a profile may carry though no schema lists them, with their types."""
+"""Fields that a profile may have though no schema lists them, with their types."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Account:
+    """One account, read once and when it is first needed.
+
+    Args:
+        client: The connection.
+        table: `user` or `content`.
+    """
+
+    def __init__(self, client: LyticsClient, table: str) -> None:
+        self.client = client
+        self.table = table
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All audiences of the table, the invalid ones too."""
+        return self._parts[0]
+
+    @property
+    def schema(self) -> AccountSchema:
+        """The fields of the table."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[list[Segment], AccountSchema]:
+        parts: list[Callable[[], Any]] = [
+            lambda: list_segments(self.client, self.table),
+            lambda: read_account_schema(self.client, self.table),
+        ]
+        segments, schema = in_parallel(lambda part: part(), parts, threads=2)
+        return segments, schema
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An audience, as the API lists it.
+
+    Args:
+        id: Stays when slug and name change.
+        slug: Its name in the membership of a profile.
+        name: Its display name.
+        kind: `segment`, `aspect`, `goal` and others.
+        table: `user` or `content`.
+        size: Profiles at the last count of Lytics, if the answer has one.
+        invalid_reason: Why Lytics calls the audience invalid; None if it does not.
+        account_id: The account it belongs to.
+    """
+
+    id: str
+    slug: str
+    name: str
+    kind: str = "segment"
+    table: str = "user"
+    size: int | None = None
+    invalid_reason: str | None = None
+    account_id: str | None = None
+
+
+def list_segments(client: LyticsClient, table: str) -> list[Segment]:
+    """List all audiences of *table*, the invalid ones too, in one request.
+
+    Lytics: `GET /v2/segment`, and `GET /api/segment` if that does not exist or is not allowed.
+
+    Raises:
+        UnexpectedAnswerError: The answer is not a list of objects, so audiences may be missing.
+    """
+    entries = _first_allowed(
+        lambda: client.read("/v2/segment", table=table, valid="all", sizes="true"),
+        lambda: client.read("/api/segment", table=table, valid="all"),
+    )
+    entries = entries or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UnexpectedAnswerError(
+            "The list of audiences is not in the form of the Lytics API. Check `api_url`."
+        )
+    segments = [_segment(entry, table) for entry in entries if entry.get("id")]
+    return [segment for segment in segments if segment.table == table]
+
+
+def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
+    """Add the sizes that the list left out, as far as Lytics knows them.
+
+    Sizes help to choose an audience and are not required, so an account or a token without them is
+    not an error: a size that is unknown stays None. Lytics: `GET /api/segment/sizes`.
+    """
+    missing = [segment.id for segment in segments if segment.size is None]
+    sizes: dict[Any, int | None] = {}
+    for start in range(0, len(missing), IDS_PER_REQUEST):
+        ids = ",".join(missing[start : start + IDS_PER_REQUEST])
+        try:
+            answer = client.read("/api/segment/sizes", ids=ids, table=table)
+        except (RightMissingError, SourceError) as error:
+            logger.warning("some sizes are not known: %s", error)
+            break
+        sizes |= {entry.get("id"): _size(entry) for entry in _size_entries(answer)}
+    return [
+        segment if segment.size is not None else replace(segment, size=sizes.get(segment.id))
+        for segment in segments
+    ]
+
+
+def find_segments(segments: Sequence[Segment], wanted: Iterable[str]) -> list[Segment]:
+    """Find audiences by id, slug or display name, ignoring case.
+
+    Raises:
+        AudienceChoiceError: One or more do not exist, or are the name of several; the details list
+            all problems.
+    """
+    found: dict[str, Segment] = {}
+    problems: list[str] = []
+    for term in wanted:
+        matches = _matches(segments, term.strip().casefold())
+        if len(matches) == 1:
+            found[matches[0].id] = matches[0]
+        elif matches:
+            ids = ", ".join(segment.id for segment in matches)
+            problems.append(
+                f"`segments`: {len(matches)} audiences are named {term!r}. Use one of the ids {ids}"
+            )
+        else:
+            problems.append(f"`segments`: there is no audience {term!r}{_nearest(segments, term)}")
+    if problems:
+        raise AudienceChoiceError(
+            f"{problems[0]}. `tap-lytics --list-segments` lists them all.", tuple(problems[1:])
+        )
+    return list(found.values())
+
+
+def _matches(segments: Sequence[Segment], term: str) -> list[Segment]:
+    """An id is preferred to a slug, a slug to a name: the narrower the term, the surer."""
+    for attribute in ("id", "slug", "name"):
+        matches = [s for s in segments if str(getattr(s, attribute)).strip().casefold() == term]
+        if matches:
+            return matches
+    return []
+
+
+def _nearest(segments: Sequence[Segment], term: str) -> str:
+    words = [*(s.name for s in segments), *(s.slug for s in segments)]
+    names = {word.casefold(): word for word in words}
+    near = difflib.get_close_matches(term.casefold(), names, n=1)
+    return f"; the nearest is {names[near[0]]!r}" if near else ""
+
+
+def _segment(entry: Entry, table: str) -> Segment:
+    slug = entry.get("slug_name") or entry.get("slug") or entry["id"]
+    invalid = entry.get("invalid") or False
+    return Segment(
+        id=str(entry["id"]),
+        slug=str(slug),
+        name=str(entry.get("name") or slug),
+        kind=str(entry.get("kind") or "segment"),
+        table=str(entry.get("table") or table),
+        size=_size(entry),
+        invalid_reason=str(entry.get("invalid_reason") or "no reason given") if invalid else None,
+        account_id=entry.get("account_id"),
+    )
+
+
+def last_count(
+    client: LyticsClient, segment_id: str, filter_ql: str | None, table: str
+) -> int | None:
+    """The profiles of one audience at the last count of Lytics; None if it is unknown.
+
+    Lytics: `/api/segment/sizes` for saved audiences, `/api/segment/size` for FilterQL. Both are
+    another count than the total of a scan, and may be older.
+    """
+    try:
+        if filter_ql is None:
+            answer = client.read("/api/segment/sizes", ids=segment_id, table=table)
+        else:
+            answer = client.read("/api/segment/size", body=filter_ql)
+    except (RequestRefusedError, RightMissingError):
+        return None
+    return next((_size(entry) for entry in _size_entries(answer)), None)
+
+
+def _size(entry: Mapping[str, Any]) -> int | None:
+    """A size is an int, a float or missing, by endpoint."""
+    size = entry.get("size")
+    return int(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else None
+
+
+def _size_entries(data: Any) -> list[Entry]:
+    """Sizes come as a list of objects, as a list of numbers, or as one object."""
+    entries = data if isinstance(data, list) else [data]
+    return _objects([{"size": entry} if isinstance(entry, int) else entry for entry in entries])
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +247,11 @@ class Field:
     """One field of the schema.
 
     Args:
-        name: As it stands in a profile.
-        type: The declared type in lower case, such as ``map[string]int``.
-        description: What the account says about it.
-        is_identifier: Whether it tells people apart.
-        is_pii: Whether it is personal, so that a token may be kept from seeing it.
+        name: Its key in a profile.
+        type: The declared type in lower case, such as `map[string]int`.
+        description: The account's own words.
+        is_identifier: Whether it identifies a profile.
+        is_pii: Whether it is personal, so that a token may not be allowed to see it.
     """
 
     name: str
@@ -210,12 +269,12 @@ class AccountSchema:
 
     @property
     def identifiers(self) -> list[str]:
-        """The fields that tell people apart, in order."""
+        """The fields that identify a profile, in order."""
         return [field.name for field in self.fields.values() if field.is_identifier]
 
     @property
     def personal(self) -> list[str]:
-        """The fields that a token may be kept from seeing."""
+        """The fields that a token may not be allowed to see."""
         return [field.name for field in self.fields.values() if field.is_pii]
 
     def knows(self, name: str) -> bool:
@@ -223,7 +282,7 @@ class AccountSchema:
         return name in self.fields or name in SYSTEM_FIELDS or name == "segments"
 
     def nearest(self, name: str) -> str | None:
-        """The field whose name is most like *name*, if any is."""
+        """The field with the most similar name, if one is similar."""
         near = difflib.get_close_matches(name, [*self.fields, *SYSTEM_FIELDS, "segments"], n=1)
         return near[0] if near else None
 
@@ -231,25 +290,28 @@ class AccountSchema:
 def read_account_schema(client: LyticsClient, table: str) -> AccountSchema:
     """Read the live schema of *table*.
 
-    Lytics: ``/v2/schema`` names the live version and ``/v2/schema/{table}/field`` has its fields;
-    ``/api/schema/{table}`` stands in where a token or an account does not have these.
+    Lytics: `/v2/schema` names the live version and `/v2/schema/{table}/field` has its fields.
+    `/api/schema/{table}` is the fallback if a token or an account does not have these.
 
     Raises:
         UnexpectedAnswerError: The schema has no fields.
     """
-    fields = first_allowed(
+    fields = _first_allowed(
         lambda: _fields_v2(client, table) or _fields_v1(client, table),
         lambda: _fields_v1(client, table),
     )
     if not fields:
-        raise UnexpectedAnswerError(f"the schema of table {table!r} lists no fields; check `table`")
+        raise UnexpectedAnswerError(f"`table`: the schema of {table!r} has no fields. Correct it.")
     return AccountSchema({field.name: field for field in fields if field.name})
 
 
 def _fields_v2(client: LyticsClient, table: str) -> list[Field]:
     version = _live_version(client, table)
     entries = client.read(f"/v2/schema/{table}/field", version_id=version)
-    return [_field_v2(entry) for entry in _objects(entries)]
+    return [
+        _field(entry, ("id", "as"), is_identifier=entry.get("is_identifier") is True)
+        for entry in _objects(entries)
+    ]
 
 
 def _live_version(client: LyticsClient, table: str) -> str | None:
@@ -269,88 +331,75 @@ def _fields_v1(client: LyticsClient, table: str) -> list[Field]:
     entries = _objects(data.get("columns") or data.get("fields"))
     if not any("is_pii" in entry for entry in entries):
         logger.info(
-            "/api/schema/%s does not say which fields are personal, so `missing_fields` looks at "
-            "the key and identifiers only",
+            "/api/schema/%s does not say which fields are personal, so `missing_fields` checks the "
+            "key and the identifiers only",
             table,
         )
     return [
-        Field(
-            name=str(entry.get("as") or entry.get("id") or ""),
-            type=_type(entry),
-            description=_description(entry),
+        _field(
+            entry,
+            ("as", "id"),
             is_identifier=entry.get("is_by") is True or entry.get("as") in identifiers,
-            is_pii=entry.get("is_pii") is True,
         )
         for entry in entries
     ]
 
 
-def _field_v2(entry: dict[str, Any]) -> Field:
+def _field(entry: Entry, names: tuple[str, str], *, is_identifier: bool) -> Field:
     return Field(
-        name=str(entry.get("id") or entry.get("as") or ""),
-        type=_type(entry),
-        description=_description(entry),
-        is_identifier=entry.get("is_identifier") is True,
+        name=str(entry.get(names[0]) or entry.get(names[1]) or ""),
+        type=str(entry.get("type") or "").strip().lower(),
+        description=str(entry.get("shortdesc") or entry.get("longdesc") or ""),
+        is_identifier=is_identifier,
         is_pii=entry.get("is_pii") is True,
     )
 
 
-def _type(entry: dict[str, Any]) -> str:
-    return str(entry.get("type") or "").strip().lower()
-
-
-def _description(entry: dict[str, Any]) -> str:
-    return str(entry.get("shortdesc") or entry.get("longdesc") or "")
-
-
-def _objects(data: Any) -> list[dict[str, Any]]:
+def _objects(data: Any) -> list[Entry]:
     entries = data if isinstance(data, list) else []
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def first_allowed(ask: Callable[[], Answer], ask_sibling: Callable[[], Answer]) -> Answer:
-    """The answer of *ask*, or of *ask_sibling* where the first is refused or not allowed.
+def _first_allowed(ask: Callable[[], Answer], ask_fallback: Callable[[], Answer]) -> Answer:
+    """The answer of *ask*, or of *ask_fallback* if the first is refused or not allowed.
 
     Raises:
-        RightMissingError: One is not allowed, and the other is not, or is not there.
-        LyticsError: Whatever else the requests end in.
+        RightMissingError: One is not allowed, and the other is not either, or does not exist.
+        LyticsError: Any other failure of the requests.
     """
     try:
         return ask()
     except (RequestRefusedError, RightMissingError) as error:
         try:
-            return ask_sibling()
+            return ask_fallback()
         except RequestRefusedError:
             if isinstance(error, RightMissingError):
-                # That the sibling is not there would hide what is to be mended.
+                # A fallback that does not exist would hide the right that is missing.
                 raise error from None
             raise
 
 
-NEVER = datetime.max.replace(tzinfo=UTC)
-
-
 def read_expiry(client: LyticsClient, token: str) -> datetime | None:
-    """The moment when *token* expires; `NEVER` if it does not, None if nobody says.
+    """When *token* expires; `NEVER` if it does not, None if it is unknown.
 
-    Lytics: ``GET /v2/auth?auth_type=api_token`` lists the tokens of the account, without secrets. A
-    token looks like ``at.<id>.<secret>``, so its id tells which one it is. Year 1 means never.
-    Other forms of tokens, and tokens that may not read the list, are told nothing.
+    Lytics: `GET /v2/auth?auth_type=api_token` lists the tokens of the account, without secrets. A
+    token has the form `at.<id>.<secret>`, so its id finds its entry. Year 1 means never. For other
+    tokens, and for those that may not read the list, the expiry is unknown.
     """
-    steps = token.split(".")
-    if len(steps) != 3 or steps[0] != "at":  # noqa: PLR2004 the form of a token
+    parts = token.split(".")
+    if len(parts) != 3 or parts[0] != "at":  # noqa: PLR2004 the form of a token
         return None
     try:
         listed = client.read("/v2/auth", auth_type="api_token")
     except (RightMissingError, SourceError):
         return None
-    for entry in listed if isinstance(listed, list) else []:
-        if isinstance(entry, dict) and entry.get("id") == steps[1]:
-            return _moment(entry.get("expires"))
+    for entry in _objects(listed):
+        if entry.get("id") == parts[1]:
+            return _expiry(entry.get("expires"))
     return None
 
 
-def _moment(text: Any) -> datetime | None:
+def _expiry(text: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -358,34 +407,3 @@ def _moment(text: Any) -> datetime | None:
     if moment.year == 1:
         return NEVER
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def last_count(
-    client: LyticsClient, segment_id: str, filter_ql: str | None, table: str
-) -> int | None:
-    """The people of one audience as Lytics last counted them; None if it does not say.
-
-    Lytics: ``/api/segment/sizes`` for saved audiences, ``/api/segment/size`` for FilterQL; these
-    are not the count that comes with the pages of a scan, and may be somewhat older.
-    """
-    try:
-        if filter_ql is None:
-            answer = client.read("/api/segment/sizes", ids=segment_id, table=table)
-        else:
-            answer = client.read("/api/segment/size", body=filter_ql)
-    except (RequestRefusedError, RightMissingError):
-        return None
-    return next((size_of(entry) for entry in size_entries(answer)), None)
-
-
-def size_of(entry: Mapping[str, Any]) -> int | None:
-    """A size is an int, a float or missing, by endpoint."""
-    size = entry.get("size")
-    return int(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else None
-
-
-def size_entries(data: Any) -> list[dict[str, Any]]:
-    """Sizes come as a list of objects, as a list of numbers, or as one object."""
-    entries = data if isinstance(data, list) else [data]
-    entries = [{"size": entry} if isinstance(entry, int) else entry for entry in entries]
-    return [entry for entry in entries if isinstance(entry, dict)]

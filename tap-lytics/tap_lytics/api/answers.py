@@ -1,4 +1,4 @@
-"""What an answer of Lytics means: its envelope, its errors and its waits."""
+"""Answers of Lytics: reading a body within bounds, decoding it, and what an error answer means."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from tap_lytics.errors import LyticsError
 
 
-LONGEST_QUOTED_MESSAGE = 200
+MAX_QUOTED_CHARACTERS = 200
 
-LONGEST_READ_MESSAGE = 2000
+MAX_READ_CHARACTERS = 2000
 
-LONGEST_RETRY_AFTER_READ = 1e9
+MAX_RETRY_AFTER_READ = 1e9
 """Seconds; more is as good as for ever."""
 
 
 class Envelope(msgspec.Struct):
-    """What all answers have in common, on v1 and v2.
+    """What all answers have in common, in v1 and v2.
 
     Args:
-        data: What was asked for; null stands for an empty list.
-        status: The HTTP status once more, sometimes as a string, sometimes not at all.
+        data: What was requested; null means an empty list.
+        status: The HTTP status again, as a number or a string, or missing.
     """
 
     data: Any = None
@@ -53,7 +53,7 @@ class Envelope(msgspec.Struct):
 
 
 class ScanAnswer(Envelope):
-    """A page of a scan, in which the cursor has two names and the total any form of number."""
+    """A page of a scan. The cursor has one of two names, the total is any form of number."""
 
     data: list[dict[str, Any]] | None = None
     total: Any = None
@@ -61,7 +61,7 @@ class ScanAnswer(Envelope):
     plain: Any = msgspec.field(default=None, name="next")
 
 
-def failure(
+def error_of_status(
     path: str,
     status: int,
     words: str,
@@ -69,33 +69,33 @@ def failure(
     with_cursor: bool,
     wait_seconds: float | None = None,
 ) -> LyticsError:
-    """The error for an answer that is none.
+    """The error for an error answer.
 
     Args:
         path: The path of the request.
-        status: 300 or more.
-        words: What Lytics says about it, see `quoted_words`.
+        status: The HTTP status, 300 or more.
+        words: The message of Lytics, see `quoted_words`.
         with_cursor: Whether the request continued a scan.
-        wait_seconds: How long Lytics asks to wait, if it does.
+        wait_seconds: `Retry-After`, if there is one.
     """
     said = f"{path}: Lytics answered {status}{words}"
     if status == 401:  # noqa: PLR2004 an HTTP status is the clearest name of itself
         return _token_refused(words)
     if status == 403:  # noqa: PLR2004 the same
         return RightMissingError(
-            f"{path}: the token lacks the right to {_what_it_takes(path)} (403); give it to the "
-            "role of `api_token`, or set `account_id`"
+            f"`api_token`: the token lacks the right to {_right_for(path)} (403 for {path}). "
+            "Give it to the role of the token, or set `account_id`."
         )
     if status >= 500 or status == 408:  # noqa: PLR2004 the same
         return AnswerLostError(said, wait_seconds)
     if status < 400:  # noqa: PLR2004 the same
-        return RequestRefusedError(f"{said}, another address; check `api_url`", status)
+        return RequestRefusedError(f"{said}, another address. Check `api_url`.", status)
     if with_cursor:
         return CursorRefusedError(f"{said}; the cursor may have expired")
-    return RequestRefusedError(f"{said}; check `api_url`, `table` and `fields`", status)
+    return RequestRefusedError(f"{said}. Check `api_url`, `table` and `fields`.", status)
 
 
-def _what_it_takes(path: str) -> str:
+def _right_for(path: str) -> str:
     """Lytics: https://docs.lytics.com/docs/granular-permissions has the rights one by one."""
     if "/schema" in path:
         return "read the schema"
@@ -106,24 +106,24 @@ def _token_refused(words: str) -> AccessRefusedError:
     """Lytics: an expired token is refused with the words "Expired Token"."""
     if "expired" in words.lower():
         return AccessRefusedError(
-            "the token has expired (401); make another one and set `api_token` to it "
-            "(Lytics: Account > Security > Access Tokens)"
+            "`api_token`: the token has expired (401). Set it to a new one "
+            "(Lytics: Account > Security > Access Tokens)."
         )
     return AccessRefusedError(
-        "Lytics refused the token (401); set `api_token` to a valid access token "
-        "(Lytics: Account > Security > Access Tokens)"
+        "`api_token`: Lytics refused the token (401). Set it to a valid access token "
+        "(Lytics: Account > Security > Access Tokens)."
     )
 
 
 def quoted_words(body: bytes, secret: str) -> str:
-    """The words of an error answer on one line, without the token, quoted values and addresses."""
-    words = printable(error_message(body)[:LONGEST_READ_MESSAGE].replace(secret, "…"), limit=2000)
+    """The message of an error answer on one line, without token, quoted values and addresses."""
+    words = printable(error_message(body)[:MAX_READ_CHARACTERS].replace(secret, "…"), limit=2000)
     words = re.sub(r"""(["']).*?\1|\S+@\S+""", "…", words)
-    return f": {printable(words, limit=LONGEST_QUOTED_MESSAGE)}" if words else ""
+    return f": {printable(words, limit=MAX_QUOTED_CHARACTERS)}" if words else ""
 
 
 def error_message(body: bytes) -> str:
-    """The words of an error answer: ``errors[0].message``, ``message``, ``error``, or the text."""
+    """The message of an error answer: `errors[0].message`, `message`, `error`, or the text."""
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -137,14 +137,14 @@ def error_message(body: bytes) -> str:
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """Read a ``Retry-After`` header in either form, seconds or a date (RFC 9110, 10.2.3).
+    """Read a `Retry-After` header in either form, seconds or a date (RFC 9110, 10.2.3).
 
     Returns:
         Seconds, 0 for a date that has passed, or None where the header is neither.
     """
     text = (header or "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
-        return min(float(text), LONGEST_RETRY_AFTER_READ)
+        return min(float(text), MAX_RETRY_AFTER_READ)
     try:
         moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -154,7 +154,7 @@ def retry_after_seconds(header: str | None) -> float | None:
 
 
 def whole_number(value: Any) -> int | None:
-    """Read a number that may come as a string, such as the ``status`` of an answer."""
+    """Read a number that may come as a string, such as the `status` of an answer."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):
@@ -164,70 +164,70 @@ def whole_number(value: Any) -> int | None:
 _PIECE_BYTES = 1 << 18
 
 BYTES_PER_PERSON = 2 << 20
-"""Lytics: a profile has 1 MB at most; JSON may write some of it longer."""
+"""Lytics: a profile has at most 1 MB; its JSON may be longer."""
 
 BYTES_BESIDE_PEOPLE = 64 << 20
-"""What a listing or a schema has at most, and a page beside its people."""
+"""Maximum of a list or a schema, and of a page apart from its profiles."""
 
 
 BYTES_IN_FLIGHT = 24 << 20
-"""All pages that are being read at once, as JSON; in Python's objects they take two to four times
-as much."""
+"""Maximum of all pages that are read at once, as JSON; Python objects take two to four times as
+much."""
 
-FEWEST_BYTES, MOST_BYTES = 1 << 20, 8 << 20
-"""What a page may have in any case, as a profile may have as much, and what it may have at most."""
+MIN_PAGE_BYTES, MAX_PAGE_BYTES = 1 << 20, 8 << 20
+"""Bounds of the limit for one page; a single profile may have 1 MB."""
 
 
 def page_bytes(scans: int) -> int:
-    """What a page may weigh when so many scans read at once."""
-    return min(max(FEWEST_BYTES, BYTES_IN_FLIGHT // scans), MOST_BYTES)
+    """Maximum size of a page when this many scans read at once."""
+    return min(max(MIN_PAGE_BYTES, BYTES_IN_FLIGHT // scans), MAX_PAGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a body may be.
+    """Limits of a body.
 
     Args:
         path: The path of the request, for messages.
-        largest_bytes: The most it may weigh, unpacked; no answer of Lytics weighs more.
-        bearable_bytes: What a page may weigh if a smaller one can be asked for instead.
-        until: The moment of `time.monotonic` by which it has to be whole.
+        max_bytes: Maximum size, decompressed; no answer of Lytics is larger.
+        page_limit_bytes: Maximum size of a page if a smaller one can be requested instead.
+        deadline: The moment of `time.monotonic` by which it must be complete.
     """
 
     path: str
-    largest_bytes: int
-    bearable_bytes: int | None
-    until: float
+    max_bytes: int
+    page_limit_bytes: int | None
+    deadline: float
 
-    def check(self, size: int, told: int | None) -> None:
-        """See that a body is within bounds so far.
+    def check(self, size: int, announced: int | None) -> None:
+        """Check that a body is within bounds so far.
 
         Args:
-            size: What was read.
-            told: What it is to be as a whole, if that is known.
+            size: Bytes read.
+            announced: Bytes of the whole body, if known.
 
         Raises:
             PageTooLargeError: A smaller page will do.
             UnexpectedAnswerError: It is larger than any answer.
             AnswerLostError: It takes too long.
         """
-        bearable = self.bearable_bytes
-        if bearable is not None and max(size, told or 0) > bearable:
-            message = f"{self.path}: the page is larger than {bearable >> 20} MB"
-            raise PageTooLargeError(message, told or 4 * bearable, bearable)
-        if size > self.largest_bytes:
+        limit = self.page_limit_bytes
+        if limit is not None and max(size, announced or 0) > limit:
+            message = f"{self.path}: the page is larger than {limit >> 20} MB"
+            raise PageTooLargeError(message, announced or 4 * limit, limit)
+        if size > self.max_bytes:
             raise UnexpectedAnswerError(
-                f"{self.path}: the answer is larger than {self.largest_bytes >> 20} MB, which no "
-                "answer of Lytics is; check `api_url`"
+                f"{self.path}: the answer is larger than {self.max_bytes >> 20} MB, which no "
+                "answer of Lytics is. Check `api_url`."
             )
-        if time.monotonic() > self.until:
+        if time.monotonic() > self.deadline:
             raise AnswerLostError(
-                f"{self.path}: the answer was not whole within ten times `request_timeout`"
+                f"{self.path}: the answer was not complete within ten times `request_timeout`"
             )
 
 
 def read_body(response: urllib3.BaseHTTPResponse, bounds: Bounds) -> bytes:
-    """Read a body piece by piece, unpacked.
+    """Read a body in pieces, decompressed.
 
     Raises:
         PageTooLargeError: A smaller page will do.
@@ -235,16 +235,16 @@ def read_body(response: urllib3.BaseHTTPResponse, bounds: Bounds) -> bytes:
         AnswerLostError: It is not whole in time.
         urllib3.exceptions.HTTPError: The connection broke.
     """
-    told = _told_bytes(response)
+    announced = _announced_bytes(response)
     pieces: list[bytes] = []
     size = 0
     try:
-        bounds.check(0, told)
-        # One look at the network for each piece: what drips in is seen to drip.
+        bounds.check(0, announced)
+        # One read of the socket for each piece, so that a slow body meets its deadline.
         while piece := response.read1(_PIECE_BYTES):
             pieces.append(piece)
             size += len(piece)
-            bounds.check(size, told)
+            bounds.check(size, announced)
     except BaseException:
         response.close()
         raise
@@ -253,16 +253,16 @@ def read_body(response: urllib3.BaseHTTPResponse, bounds: Bounds) -> bytes:
 
 
 def is_framed(response: urllib3.BaseHTTPResponse) -> bool:
-    """Whether the end of the body is told, so that a body that was read is known to be whole."""
+    """Whether the length of the body is known, so that a body that was read is complete."""
     headers = response.headers
     return "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
-def _told_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
-    """What the body weighs, if the head tells; of what is packed, it does not."""
-    told = response.headers.get("Content-Length", "")
+def _announced_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
+    """The size of the body, if the header says it; for a compressed body it does not."""
+    length = response.headers.get("Content-Length", "")
     is_plain = not response.headers.get("Content-Encoding")
-    return int(told) if is_plain and told.isascii() and told.isdigit() else None
+    return int(length) if is_plain and length.isascii() and length.isdigit() else None
 
 
 FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -270,40 +270,40 @@ FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BrokenAnswers:
-    """Tells an answer that is broken for good from one that may be right the next time.
+    """Finds answers that are broken for good, and not only this time.
 
     Args:
-        tolerance: How many people apart two places may be and count as the same: a living audience
-            shifts a little between two passes.
+        tolerance: How many profiles apart two positions may be and count as the same: an audience
+            changes a little between two passes.
     """
 
     def __init__(self, tolerance: int = 0) -> None:
         self._tolerance = tolerance
         self._last: tuple[str, int] | None = None
 
-    def check(self, error: Exception, what: str, place: int) -> None:
-        """Note a failure; it is final when it is the last one once more.
+    def check(self, error: Exception, what: str, position: int) -> None:
+        """Note a failure; it is final if it repeats the last one.
 
         Args:
             error: Any error of a request.
-            what: What is broken, for the message: an audience and the place in it.
-            place: Where it happened: people before it, or bytes.
+            what: What is broken, for the message: an audience and the position in it.
+            position: Profiles before it.
 
         Raises:
-            BrokenAnswerError: The same fault at the same place as the last time.
+            BrokenAnswerError: The same fault at the same position as the last time.
         """
         if not isinstance(error, UnreadableAnswerError):
             return
-        last, self._last = self._last, (error.fault, place)
-        if last and last[0] == error.fault and abs(last[1] - place) <= self._tolerance:
+        last, self._last = self._last, (error.fault, position)
+        if last and last[0] == error.fault and abs(last[1] - position) <= self._tolerance:
             raise BrokenAnswerError(
-                f"{what} cannot be read, twice for the same reason: {error.fault}; let Lytics mend "
-                "it, or leave out the field that is broken by `fields`"
+                f"{what} cannot be read, twice for the same reason: {error.fault}. Ask Lytics to "
+                "repair it, or leave out the broken field with `fields`."
             ) from error
 
 
 def is_web_page(body: bytes) -> bool:
-    """Whether an answer is HTML, such as a page for logging in."""
+    """Whether an answer is HTML, such as a login page."""
     return body.lstrip()[:1] == b"<"
 
 
@@ -316,66 +316,66 @@ def unreadable(
         error: One of `FAULTS`.
         path: The path of the request.
         body: The answer.
-        is_whole: Whether its end was told, so that nothing is missing.
+        is_whole: Whether its length was known, so that nothing is missing.
     """
     if isinstance(error, msgspec.ValidationError) and "out of range" not in str(error):
         return UnexpectedAnswerError(
-            f"{path}: the answer is not in the form of the Lytics API; check `api_url`"
+            f"{path}: the answer is not in the form of the Lytics API. Check `api_url`."
         )
-    # What does not begin as JSON is somebody else's answer, which may pass.
+    # What does not begin as JSON is the answer of another server; a retry may help.
     if is_whole and body.lstrip()[:1] == b"{":
         fault = _fault(error)
         return UnreadableAnswerError(f"{path}: the answer cannot be read: {fault}", fault)
-    return AnswerLostError(f"{path}: the answer is cut, or no JSON")
+    return AnswerLostError(f"{path}: the answer is cut, or is not JSON")
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong with an answer, without a value from it."""
+    """What is wrong with an answer, without a value of it."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "it is not in UTF-8"
     if isinstance(error, msgspec.ValidationError):
         return "a number is out of range"
-    # The place in bytes shifts with every change of a person before.
+    # The position in bytes moves with every change of a profile before it.
     return re.sub(r" \(byte \d+\)", "", str(error))
 
 
-LARGEST_TYPED_RECORD = 64
-"""Fields; in longer records msgspec would look too long for each name."""
+MAX_TYPED_FIELDS = 64
+"""Fields; with more of them msgspec spends too long on finding each name."""
 
 
 class TypedPage(list[dict[str, Any]]):
-    """Records whose values have the types they were to be read as."""
+    """Records whose values have the declared types."""
 
 
 class ScanDecoder:
-    """Reads the pages of one audience.
+    """Decodes the pages of one audience.
 
-    A type for each field spares the look at every value that would follow: the decoder checks and
-    converts at once, and passes over fields without a type. A page with a single value that does
-    not fit is read again as it came.
+    A type for each field saves a later check of every value: the decoder checks and converts at
+    once, and skips fields without a type. A page with a single value that does not fit is decoded
+    again without types.
 
     Args:
-        types: What msgspec is to read each field as; none leaves all values as they come.
+        types: The type of each field for msgspec; None decodes all values without types.
         keys: The fields that identify a profile, each of them among the types. A page with a
-            profile that has none of them is read as it came too, for the whole record may be what
-            it is deduplicated by.
+            profile that has none of them is decoded without types too, as it may be deduplicated
+            by its whole record.
     """
 
     def __init__(self, types: Mapping[str, Any] | None = None, keys: Sequence[str] = ()) -> None:
         self._read = msgspec.json.Decoder(ScanAnswer).decode
         self._keys = keys
         types = types or {}
-        is_typed = bool(keys) and types.keys() >= set(keys) and len(types) <= LARGEST_TYPED_RECORD
+        is_typed = bool(keys) and types.keys() >= set(keys) and len(types) <= MAX_TYPED_FIELDS
         self._read_typed = _typed_decoder(types).decode if is_typed else None
 
     def decode(self, body: bytes) -> ScanAnswer:
-        """Read an answer; its data is a `TypedPage` where every value fitted.
+        """Decode an answer; its data is a `TypedPage` if every value fits.
 
         Raises:
-            msgspec.ValidationError: It has not the form of an answer.
-            msgspec.DecodeError: It is no JSON.
+            msgspec.ValidationError: It does not have the form of an answer.
+            msgspec.DecodeError: It is not JSON.
         """
         return self._typed(body) or self._read(body)
 

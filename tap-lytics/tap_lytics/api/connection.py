@@ -1,4 +1,4 @@
-"""The way to Lytics: address, token, patience, and connections that are kept."""
+"""Connections to Lytics: credentials, timeouts, proxies, certificates, and their errors."""
 
 from __future__ import annotations
 
@@ -35,27 +35,26 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 30.0
 
 TIMEOUTS_PER_ANSWER = 10
-"""An answer as a whole may take so many times `request_timeout`: 100 MB at 100 KB a second by
-default, where one page is the most a page can be."""
+"""A whole answer may take this many times `request_timeout`."""
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d+)")
 """How Python's http.client says that a proxy refused; the status stands in the text only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """How long to wait before a repetition: doubled each time, with jitter, up to a cap."""
+class Backoff:
+    """Exponential backoff: the wait before a retry doubles each time, with jitter, up to a cap."""
 
     base_seconds: float = 1.0
     cap_seconds: float = 60.0
 
     def seconds(self, failures: int, asked_seconds: float | None = None) -> float:
-        """The wait before a repetition.
+        """The wait before the next retry.
 
         Args:
             failures: How many in a row, the first being 1.
-            asked_seconds: How long the server asks to wait; it is never less than that, and never
-                less than the own wait: servers say 0, or a date that has passed by our clock.
+            asked_seconds: The server's `Retry-After`. The wait is never shorter, and never shorter
+                than the own one: servers say 0, or a date that has passed by our clock.
         """
         longest: float = min(self.cap_seconds, self.base_seconds * 2 ** min(failures - 1, 16))
         own = longest * random.uniform(0.5, 1.0)  # noqa: S311 jitter is no secret
@@ -65,49 +64,48 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Which account, and by what right.
+class Credentials:
+    """Token and address of an account.
 
     Args:
-        token: The raw token for the ``Authorization`` header.
+        token: The raw token for the `Authorization` header.
         api_url: Scheme and host.
-        account_id: The account, when the token reaches several.
+        account_id: The account, if the token reaches several.
     """
 
     token: str = field(repr=False)
-    api_url: str = "https://api.lytics.io"
+    api_url: str
     account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
-    """How patiently and how hard to ask.
+class ClientOptions:
+    """Timeouts, retries and concurrency.
 
     Args:
-        timeout_seconds: The longest silence of the server within an answer.
-        max_retries: Repetitions of one request, and restarts of one scan.
-        concurrency: Requests in flight at most.
-        is_adaptive: Whether to find out how many of them the API bears.
-        waits: The waits between repetitions.
+        timeout_seconds: Connect and read timeout: seconds without data.
+        max_retries: Retries of one request, and restarts of one scan.
+        concurrency: Maximum of requests in flight.
+        is_adaptive: Whether to find the best number of requests in flight, up to that maximum.
     """
 
-    timeout_seconds: float = 120.0
-    max_retries: int = 8
-    concurrency: int = 4
-    is_adaptive: bool = False
-    waits: Waits = Waits()
+    timeout_seconds: float
+    max_retries: int
+    concurrency: int
+    is_adaptive: bool
+    backoff: Backoff = Backoff()
 
     @property
     def answer_seconds(self) -> float:
-        """The longest time for an answer as a whole."""
+        """Maximum time for a whole answer."""
         return TIMEOUTS_PER_ANSWER * self.timeout_seconds
 
 
 def checked_url(api_url: str) -> tuple[str, str]:
-    """Take *api_url* apart into the base of all addresses and the host for messages.
+    """Split *api_url* into the base URL and the host for messages.
 
     Raises:
-        AddressError: It is no address.
+        AddressError: It is not a valid address.
     """
     try:
         parts = urlsplit(api_url)
@@ -121,49 +119,51 @@ def checked_url(api_url: str) -> tuple[str, str]:
     return api_url.rstrip("/"), parts.netloc
 
 
-_NO_ADDRESS = "`api_url` must be an address such as https://api.lytics.io"
+_NO_ADDRESS = (
+    "`api_url`: must be an address. Use https://api.lytics.io, or the address of your own region."
+)
 
 
-def connection_pool(url: str, manners: Manners, proxy: Proxy | None) -> urllib3.PoolManager:
-    """Connections that are kept, through *proxy* if there is one.
+def connection_pool(url: str, options: ClientOptions, proxy: Proxy | None) -> urllib3.PoolManager:
+    """A connection pool, through *proxy* if there is one.
 
     Raises:
         CertificateError: The environment names authorities that cannot be read.
         ProxyRefusedError: A SOCKS proxy without the library for it.
     """
-    options: dict[str, Any] = {
-        "maxsize": manners.concurrency,
+    arguments: dict[str, Any] = {
+        "maxsize": options.concurrency,
         "timeout": urllib3.Timeout(
-            connect=min(CONNECT_TIMEOUT_SECONDS, manners.timeout_seconds),
-            read=manners.timeout_seconds,
+            connect=min(CONNECT_TIMEOUT_SECONDS, options.timeout_seconds),
+            read=options.timeout_seconds,
         ),
     }
     if url.startswith("https:") or (proxy and proxy.url.startswith("https:")):
-        options["ssl_context"] = ssl_context()
-    manager = _manager(proxy, options)
+        arguments["ssl_context"] = ssl_context()
+    manager = _manager(proxy, arguments)
     # Public, so that connections can be told how to behave (urllib3: customizing pools).
     https: Any = manager.pool_classes_by_scheme["https"]
-    connection = type("Connection", (_Greeting, https.ConnectionCls), {})
+    connection = type("Connection", (_HandshakeErrors, https.ConnectionCls), {})
     pool = type("Pool", (https,), {"ConnectionCls": connection})
     manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pool}
     return manager
 
 
-def _manager(proxy: Proxy | None, options: dict[str, Any]) -> urllib3.PoolManager:
+def _manager(proxy: Proxy | None, arguments: dict[str, Any]) -> urllib3.PoolManager:
     if proxy is None:
-        return urllib3.PoolManager(**options)
+        return urllib3.PoolManager(**arguments)
     if not proxy.is_socks:
         if proxy.url.startswith("https:"):
-            options["proxy_ssl_context"] = options["ssl_context"]
-        return urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **options)
+            arguments["proxy_ssl_context"] = arguments["ssl_context"]
+        return urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **arguments)
     try:
         from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415 an extra
     except ImportError:
         raise ProxyRefusedError(
-            f"{proxy.variable} names a SOCKS proxy, for which a library is missing; install "
-            "tap-lytics[socks]"
+            f"{proxy.variable}: a SOCKS proxy needs a library that is not installed. Install "
+            "tap-lytics[socks]."
         ) from None
-    return SOCKSProxyManager(proxy.url, **options)
+    return SOCKSProxyManager(proxy.url, **arguments)
 
 
 class TunnelRefusedError(urllib3.exceptions.HTTPError):
@@ -178,22 +178,21 @@ class TunnelRefusedError(urllib3.exceptions.HTTPError):
         self.status = status
 
 
-class _Greeting(urllib3.connection.HTTPSConnection):
-    """Tells what fails before a request could be sent from what fails later.
+class _HandshakeErrors(urllib3.connection.HTTPSConnection):
+    """Separates failures of the TLS handshake, before the request was sent, from later ones.
 
-    A balancer that is short of something answers a handshake with an alert, or not in TLS, or hangs
-    up. All of it may pass, and the request surely did not arrive; a certificate that is not right
-    stays so.
+    An overloaded load balancer answers a handshake with an alert, or without TLS, or closes the
+    connection. All of these are worth a retry; a certificate that is not trusted is not.
     """
 
     def connect(self) -> None:
-        """Connect, with errors that say that nothing was sent."""
+        """Connect; the errors say that nothing was sent."""
         try:
             super().connect()
         except ssl.SSLCertVerificationError:
             raise
         except (ssl.SSLError, ConnectionError, TimeoutError) as error:
-            message = "no connection by TLS came about"
+            message = "the TLS handshake failed"
             raise urllib3.exceptions.NewConnectionError(self, message) from error
         except OSError as error:
             found = _TUNNEL_REFUSED.match(str(error))
@@ -210,7 +209,7 @@ class Proxy:
     """A proxy to be used.
 
     Args:
-        variable: Where it is named, such as ``HTTPS_PROXY``.
+        variable: Where it is named, such as `HTTPS_PROXY`.
         address: Host and port, for messages.
         url: As the connections are made to it. It holds the login for SOCKS, which has no headers.
         headers: The login, for the other kinds.
@@ -223,7 +222,7 @@ class Proxy:
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS rather than HTTP."""
+        """Whether it is a SOCKS proxy."""
         return self.url.startswith(SOCKS_SCHEMES)
 
 
@@ -264,9 +263,9 @@ def _proxy(address: str, variable: str) -> Proxy:
         host, port = None, None
     if not host or parts.scheme not in ("http", "https", *SOCKS_SCHEMES) or parts.path.strip("/"):
         raise ProxyRefusedError(
-            f"{variable} is not the address of a proxy; write it as http://host:port or "
+            f"{variable}: is not a valid address of a proxy. Write it as http://host:port or "
             "http://name:password@host:port, with @, :, / and # in the password as %40, %3A, %2F "
-            "and %23"
+            "and %23."
         )
     shown = f"[{host}]" if ":" in host else host
     place = shown if port is None else f"{shown}:{port}"
@@ -296,7 +295,7 @@ def _variable(scheme: str) -> str:
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """They stand for all authorities, as for `requests`: a file, or a folder hashed by OpenSSL."""
 
-ADDRESS_OF_AUTHORITIES = "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+AUTHORITIES_VARIABLES = "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
 
 
 def ssl_context() -> ssl.SSLContext:
@@ -329,32 +328,32 @@ def _check_named(variable: str) -> bool:
     if variable == "SSL_CERT_FILE":
         _context_of(variable, path)
     elif not any(Path(each).is_dir() for each in path.split(os.pathsep)):
-        raise _unusable(variable, path, "is no folder")
+        raise _unusable(variable, path, "is not a folder")
     return True
 
 
 def _context_of(variable: str, path: str) -> ssl.SSLContext:
     if not Path(path).exists():
-        raise _unusable(variable, path, "is not there")
+        raise _unusable(variable, path, "does not exist")
     try:
         if Path(path).is_dir():
             return ssl.create_default_context(capath=path)
         return ssl.create_default_context(cafile=path)
     except ssl.SSLError as error:
-        raise _unusable(variable, path, "holds no certificate in PEM form") from error
+        raise _unusable(variable, path, "holds no certificate in PEM format") from error
     except OSError as error:
         raise _unusable(variable, path, f"cannot be read ({error.strerror})") from error
 
 
 def _unusable(variable: str, path: str, why: str) -> CertificateError:
     return CertificateError(
-        f"{variable}: {printable(path)} {why}; let it name the certificates of the "
-        "authorities to be trusted, or leave it out"
+        f"{variable}: {printable(path)} {why}. Set it to the certificates of the trusted "
+        "authorities, or remove it."
     )
 
 
 PROXY_LOGIN_REFUSED = 407
-_MAY_PASS = (408, 429)
+_RETRYABLE_REFUSALS = (408, 429)
 
 
 def not_answered(
@@ -376,7 +375,7 @@ def not_answered(
         return reason
     if isinstance(error, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)):
         through = f" through the proxy {proxy.address} ({proxy.variable})" if proxy else ""
-        return NotSentError(f"{host} cannot be reached{through}; check `api_url` and the network")
+        return NotSentError(f"{host} cannot be reached{through} (check `api_url` and the network)")
     if isinstance(error, exceptions.TimeoutError):
         return AnswerLostError(f"{path}: no answer within `request_timeout`")
     return AnswerLostError(f"{path}: the connection broke before the answer was whole")
@@ -392,36 +391,36 @@ def _refused_by_proxy(
         return login_refused(proxy)
     if isinstance(error, urllib3.exceptions.ProxyError):
         return NotSentError(
-            f"the proxy {proxy.address} cannot be reached; check {proxy.variable} and the network"
+            f"the proxy {proxy.address} cannot be reached (check {proxy.variable} and the network)"
         )
     return None
 
 
 def tunnel_refused(status: int, host: str, proxy: Proxy) -> LyticsError:
-    """The error for a proxy that does not connect us."""
+    """The error for a proxy that refuses to connect."""
     if status == PROXY_LOGIN_REFUSED:
         return login_refused(proxy)
-    if 400 <= status < 500 and status not in _MAY_PASS:  # noqa: PLR2004 HTTP statuses
+    if 400 <= status < 500 and status not in _RETRYABLE_REFUSALS:  # noqa: PLR2004 HTTP statuses
         return ProxyRefusedError(
-            f"the proxy {proxy.address} does not connect to {host} ({status}); let its "
-            "administrator allow it, or set NO_PROXY if it can be reached without"
+            f"{proxy.variable}: the proxy {proxy.address} refuses to connect to {host} ({status}). "
+            "Ask its administrator to allow it, or set NO_PROXY if no proxy is needed."
         )
     return NotSentError(f"the proxy {proxy.address} could not connect to {host} ({status})")
 
 
 def login_refused(proxy: Proxy) -> ProxyRefusedError:
-    """The error for a proxy that wants a login, or another one."""
+    """The error for a proxy that requires a login, or another one."""
     return ProxyRefusedError(
-        f"the proxy {proxy.address} wants a login, or refused it ({PROXY_LOGIN_REFUSED}); write "
-        f"{proxy.variable} as http://name:password@{proxy.address}"
+        f"{proxy.variable}: the proxy {proxy.address} requires a login, or refused it "
+        f"({PROXY_LOGIN_REFUSED}). Write it as http://name:password@{proxy.address}."
     )
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, host: str) -> CertificateError:
     return CertificateError(
-        f"{host} has no certificate that this machine trusts ({printable(error.verify_message)}); "
-        "where a proxy inspects TLS, let "
-        f"{ADDRESS_OF_AUTHORITIES} name the file with its authority, else check `api_url`"
+        f"{host}: this machine does not trust its certificate ({printable(error.verify_message)}). "
+        f"If a proxy inspects TLS, set {AUTHORITIES_VARIABLES} to the file with its authority; "
+        "otherwise check `api_url`."
     )
 
 

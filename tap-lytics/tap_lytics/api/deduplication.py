@@ -1,22 +1,23 @@
-"""Telling people apart, and remembering millions of them in little memory."""
+"""Deduplicates profiles by key, and remembers millions of keys in little memory."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import Counter
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     Record = dict[str, Any]
 
 _SLOTS = 1 << 16
 _LARGEST_EXACT = 1 << 64
-_MOST_DIGITS = len(str(_LARGEST_EXACT))
+_MAX_DIGITS = len(str(_LARGEST_EXACT))
 _as_sorted_json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -30,189 +31,194 @@ class KeySet:
     def __init__(self) -> None:
         self._slots: dict[int, list[bytearray | None]] = {}
 
-    def add(self, key: bytes) -> bool:
-        """Add *key*; the value tells whether it is new."""
-        width = len(key)
-        slots = self._slots.get(width)
-        if slots is None:
-            slots = self._slots[width] = [None] * _SLOTS
-        index = key[0] | key[1] << 8
-        slot = slots[index]
-        if slot is None:
-            slots[index] = bytearray(key)
-            return True
-        at = slot.find(key)
-        while at > 0 and at % width:
-            at = slot.find(key, at + 1)
-        if at >= 0:
-            return False
-        slot += key
-        return True
+    def add(self, keys: Iterable[bytes]) -> list[bool]:
+        """Add keys; the list tells which of them are new."""
+        are_new = []
+        for key in keys:
+            width = len(key)
+            slots = self._slots.get(width)
+            if slots is None:
+                slots = self._slots[width] = [None] * _SLOTS
+            index = key[0] | key[1] << 8
+            slot = slots[index]
+            if slot is None:
+                slots[index] = bytearray(key)
+                are_new.append(True)
+                continue
+            at = slot.find(key)
+            while at > 0 and at % width:
+                at = slot.find(key, at + 1)
+            if at < 0:
+                slot += key
+            are_new.append(at < 0)
+        return are_new
 
 
 class PersonKey:
-    """Makes the key of a person from a record.
+    """Makes the key of a profile from its record.
 
     A decimal id below 2**64 is its own key, exact. Everything else becomes a BLAKE2b digest of 16
-    bytes: among ten million people the odds that any two share one are 1 to 10**24.
+    bytes: among ten million profiles the odds that any two share one are 1 to 10**24.
 
     Args:
-        key_field: The field that tells people apart.
-        identifiers: The fields that stand in for it where it is missing, in order.
+        key_field: The field that identifies a profile.
+        identifiers: The fields to use where it is missing, in order.
     """
 
     def __init__(self, key_field: str, identifiers: Sequence[str] = ()) -> None:
         self.key_field = key_field
-        self._stand_ins = [name for name in identifiers if name != key_field]
+        self._identifiers = [name for name in identifiers if name != key_field]
 
-    def of(self, record: Record) -> bytes | None:
-        """The key, or None where the record does not hold the field."""
-        value = record.get(self.key_field)
-        if value is None or value == "":
-            return None
-        text = value if isinstance(value, str) else _text(value)
-        # Longer ones are above 2**64 in any case, and Python reads no more than 4,300 digits.
-        is_short = len(text) <= _MOST_DIGITS
-        if is_short and text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
-            number = int(text)
-            if number < _LARGEST_EXACT:
-                return number.to_bytes(8, "little")
-        return digest(text.encode())
+    def keys_of(self, page: Sequence[Record]) -> list[bytes | None]:
+        """The key of each record; None where it does not have the field."""
+        name = self.key_field
+        keys: list[bytes | None] = []
+        for record in page:
+            value = record.get(name)
+            if value is None or value == "":
+                keys.append(None)
+                continue
+            text = value if isinstance(value, str) else _text(value)
+            # Longer ones are above 2**64 in any case, and Python reads at most 4,300 digits.
+            is_short = len(text) <= _MAX_DIGITS
+            if is_short and text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
+                number = int(text)
+                if number < _LARGEST_EXACT:
+                    keys.append(number.to_bytes(8, "little"))
+                    continue
+            keys.append(_digest(text.encode()))
+        return keys
 
-    def stand_in(self, record: Record) -> bytes | None:
-        """What identifies a person without the field, though perhaps not alone; None if nothing."""
-        for name in self._stand_ins:
+    def fallback_key(self, record: Record) -> bytes | None:
+        """The key by an identifier, which profiles may share; None if the record has none."""
+        for name in self._identifiers:
             value = record.get(name)
             if value not in (None, "", []):
-                return digest(_text(value).encode(), name.encode())
+                return _digest(_text(value).encode(), name.encode())
         return None
 
 
-def record_digest(record: Record) -> bytes:
-    """The same for the same record, whatever the order of its fields."""
-    return digest(_as_sorted_json(record))
-
-
-def digest(value: bytes, kind: bytes = b"") -> bytes:
-    """Sixteen bytes that stand for *value*, others for every *kind* of it."""
-    return hashlib.blake2b(value, digest_size=16, person=kind[:16]).digest()
-
-
-class Emitted:
-    """The people a stream has emitted, whichever scan found them; safe between threads."""
+class EmittedKeys:
+    """The keys of all profiles that a stream has emitted, whichever scan read them; thread-safe."""
 
     def __init__(self) -> None:
         self._keys = KeySet()
         self._lock = threading.Lock()
         self.count = 0
 
-    def add_new(self, people: Sequence[Record], keys: Sequence[bytes]) -> list[Record]:
-        """Note the people, and return those that were not there yet."""
-        add = self._keys.add
+    def add_new(self, page: Sequence[Record], keys: Sequence[bytes]) -> list[Record]:
+        """Note the keys, and return the records whose key was not there yet."""
         with self._lock:
-            new = [person for person, key in zip(people, keys, strict=True) if add(key)]
+            new = list(compress(page, self._keys.add(keys)))
             self.count += len(new)
         return new
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else _as_sorted_json(value).decode()
+class ScanPass:
+    """What one pass of a cursor has seen, and what of that is new to the stream.
 
-
-class Attempt:
-    """What a pass has seen, and who of that is new to the stream.
-
-    Two passes over the same people must emit each person once, though the second sees all of them
-    anew.
+    Two passes over the same profiles must emit each of them once, though the second sees all of
+    them again.
 
     Args:
-        key: Gives a record its key.
-        emitted: The people of the whole stream.
-        is_first: Whether nothing was read of these buckets before; then *emitted* is memory enough.
-        place: Names the set of buckets; people without a key are told apart within it.
+        key: Makes the key of a record.
+        emitted: The keys of the whole stream.
+        is_first_pass: Whether nothing was read of these buckets before; then *emitted* is enough.
+        scope: Names the buckets; records without a key are distinguished within it.
     """
 
     def __init__(
-        self, key: PersonKey, emitted: Emitted, *, is_first: bool, place: bytes = b""
+        self, key: PersonKey, emitted: EmittedKeys, *, is_first_pass: bool, scope: bytes = b""
     ) -> None:
         self.count = 0
         self._key = key
         self._emitted = emitted
-        self._seen = None if is_first else KeySet()
-        self._unkeyed = _Unkeyed(key, place)
+        self._seen = None if is_first_pass else KeySet()
+        self._fallback_keys = _FallbackKeys(key, scope)
 
-    def admit(self, people: Sequence[Record], total: int | None) -> tuple[list[Record], bool]:
-        """Take in a page.
+    def deduplicate(self, page: Sequence[Record], total: int | None) -> tuple[list[Record], bool]:
+        """Leave out the records that are known.
 
         Args:
-            people: The records of the page.
-            total: How many people there are, so that a page sent over and over has an end.
+            page: The records of a page.
+            total: Profiles in the scan, so that a page that is sent again and again has an end.
 
         Returns:
-            The people who have not been emitted yet, and whether this pass saw anyone new.
+            The records that have not been emitted yet, and whether this pass saw any new one.
         """
-        keys = [self._key.of(person) for person in people]
+        keys = self._key.keys_of(page)
         known = [key for key in keys if key is not None]
         if len(known) < len(keys):
             limit = None if total is None else max(0, total - self.count)
-            people, known = self._unkeyed.name(people, keys, limit)
-        return self._admit(people, known)
-
-    def _admit(self, people: Sequence[Record], keys: Sequence[bytes]) -> tuple[list[Record], bool]:
-        if self._seen is None:
-            new = self._emitted.add_new(people, keys)
-            self.count += len(new)
-            return new, bool(new)
-        seen = self._seen
-        unseen = [(p, k) for p, k in zip(people, keys, strict=True) if seen.add(k)]
-        self.count += len(unseen)
-        return self._emitted.add_new([p for p, _ in unseen], [k for _, k in unseen]), bool(unseen)
+            page, known = self._fallback_keys.complete(page, keys, limit)
+        if self._seen is not None:
+            unseen = self._seen.add(known)
+            page, known = list(compress(page, unseen)), list(compress(known, unseen))
+        new = self._emitted.add_new(page, known)
+        seen_now = new if self._seen is None else page
+        self.count += len(seen_now)
+        return new, bool(seen_now)
 
 
-class _Unkeyed:
-    """Gives keys to people whose records have none.
+class _FallbackKeys:
+    """Gives keys to the records that have none.
 
-    An identifier such as an e-mail address stands in, or the whole record where there is none. As
-    several people may share it, the second one gets another key, the third one yet another. These
-    keys are the same in every pass over the same people.
+    The key is made of an identifier such as an e-mail address, or of the whole record if there is
+    none. As several profiles may share it, each repetition gets another key. These keys are the
+    same in every pass over the same profiles.
     """
 
-    def __init__(self, key: PersonKey, place: bytes) -> None:
+    def __init__(self, key: PersonKey, scope: bytes) -> None:
         self._key = key
-        self._place = place
+        self._scope = scope
         self._records = KeySet()
-        self._stand_ins = KeySet()
-        self._sharers: Counter[bytes] = Counter()
+        self._keys = KeySet()
+        self._repeats_of_key: Counter[bytes] = Counter()
+        self._first_page: list[bytes] = []
         self._last_page: list[bytes] = []
+        self._is_repeating = False
 
-    def name(
-        self, people: Sequence[Record], keys: Sequence[bytes | None], limit: int | None
+    def complete(
+        self, page: Sequence[Record], keys: Sequence[bytes | None], limit: int | None
     ) -> tuple[Sequence[Record], list[bytes]]:
-        """The people of a page and a key for each; nobody if it is the last page once more.
+        """The records of a page and a key for each; none if the page came before.
 
         Args:
-            people: The records of the page.
+            page: The records of the page.
             keys: Their keys, as far as they have one.
-            limit: How many more records without anything new can be people.
+            limit: How many more records can be profiles if none of them is new.
         """
-        looks = [record_digest(person) for person in people]
-        is_new = [self._records.add(look[:8]) for look in looks]
-        if not any(is_new) and (limit is None or self._is_repeated(looks)):
+        hashes = [_digest(_as_sorted_json(record)) for record in page]
+        has_new = any(self._records.add([record_hash[:8] for record_hash in hashes]))
+        self._is_repeating = not has_new and (self._is_repeating or self._is_repeated(hashes))
+        if self._is_repeating or (not has_new and limit is None):
             return [], []
-        self._last_page = looks
-        room = len(people) if any(is_new) else limit
-        people = people[:room]
-        return people, [
-            key or self._name(person, look)
-            for person, key, look in zip(people, keys, looks, strict=False)
+        self._first_page = self._first_page or hashes
+        self._last_page = hashes
+        page = page[: len(page) if has_new else limit]
+        return page, [
+            key or self._fallback(record, record_hash)
+            for record, key, record_hash in zip(page, keys, hashes, strict=False)
         ]
 
-    def _is_repeated(self, looks: list[bytes]) -> bool:
-        """Whether a page is the last one once more, and not just more people of a single look."""
-        return looks == self._last_page and len(set(looks)) > 1
+    def _is_repeated(self, hashes: list[bytes]) -> bool:
+        """Whether the last page came again, or the scan started again from its first one.
 
-    def _name(self, person: Record, look: bytes) -> bytes:
-        stand_in = self._key.stand_in(person) or look
-        if not self._stand_ins.add(stand_in):
-            self._sharers[stand_in] += 1
-        return digest(b"%d %b" % (self._sharers[stand_in], stand_in), self._place)
+        Several profiles may have equal records, so a page of a single record says nothing.
+        """
+        return hashes in (self._last_page, self._first_page) and len(set(hashes)) > 1
+
+    def _fallback(self, record: Record, record_hash: bytes) -> bytes:
+        key = self._key.fallback_key(record) or record_hash
+        if not self._keys.add([key])[0]:
+            self._repeats_of_key[key] += 1
+        return _digest(b"%d %b" % (self._repeats_of_key[key], key), self._scope)
+
+
+def _digest(value: bytes, kind: bytes = b"") -> bytes:
+    """Sixteen bytes for *value*, different ones for each *kind* of it."""
+    return hashlib.blake2b(value, digest_size=16, person=kind[:16]).digest()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _as_sorted_json(value).decode()

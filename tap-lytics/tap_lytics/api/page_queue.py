@@ -1,4 +1,4 @@
-"""Pages between the threads that read them and the one that passes them on."""
+"""A bounded queue of pages between the threads that read them and the one that writes them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from tap_lytics.api.deduplication import Record
 
 
-PATIENCE_SECONDS = 5.0
+SPILL_AFTER_SECONDS = 5.0
 
 CAPACITY_BYTES = 12 << 20
-"""As JSON; in Python's objects it is two to four times as much."""
+"""As JSON; as Python objects it is two to four times as much."""
 
 
-class PageBuffer:
+class PageQueue:
     """Holds a few pages in memory, so that a slow consumer slows the readers down.
 
-    A reader waits here before it asks for its next page. It does not wait long: Lytics forgets the
-    cursor of a scan that is not continued. After *patience_seconds* its page goes to a temporary
-    file without a name, and the scan goes on. A scan that has not begun has no cursor, so it can
-    wait: see `wait_until_drained`.
+    A reader waits here before it requests its next page. It does not wait long, as Lytics forgets
+    the cursor of a scan that is not continued: after *spill_after_seconds* its page is spilled to
+    a temporary file without a name, and the scan continues. A scan that has not started has no
+    cursor, so it can wait: see `wait_until_drained`.
 
     Args:
-        capacity: Pages in memory at most.
+        capacity: Maximum of pages in memory.
         readers: How many threads put pages; the end is when each has called `finish`.
-        capacity_bytes: What all pages in memory may weigh, as JSON.
-        patience_seconds: How long a cursor may rest.
+        capacity_bytes: Maximum size of all pages in memory, as JSON.
+        spill_after_seconds: How long a cursor may wait.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class PageBuffer:
         readers: int,
         *,
         capacity_bytes: int = CAPACITY_BYTES,
-        patience_seconds: float = PATIENCE_SECONDS,
+        spill_after_seconds: float = SPILL_AFTER_SECONDS,
     ) -> None:
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._held_bytes = 0
         self._readers = readers
-        self._patience_seconds = patience_seconds
+        self._spill_after_seconds = spill_after_seconds
         self._pages: deque[tuple[list[Record], int]] = deque()
         self._spill = _Spill()
         self._error: BaseException | None = None
@@ -64,37 +64,32 @@ class PageBuffer:
         self._is_drained = threading.Condition(lock)
         self._lock = lock
 
-    def put(self, page: list[Record], weight: int = 0) -> bool:
-        """Hand over a page; the value tells whether more is wanted.
-
-        Args:
-            page: The people.
-            weight: The bytes of the page, as JSON.
-        """
+    def put(self, page: list[Record], size_bytes: int = 0) -> bool:
+        """Add a page of *size_bytes* as JSON; False if no more is wanted."""
         with self._lock:
-            self._has_space.wait_for(lambda: self._has_room(weight), self._patience_seconds)
-            if self._has_room(weight):
-                self._pages.append((page, weight))
-                self._held_bytes += weight
+            self._has_space.wait_for(lambda: self._has_room(size_bytes), self._spill_after_seconds)
+            if self._has_room(size_bytes):
+                self._pages.append((page, size_bytes))
+                self._held_bytes += size_bytes
             else:
                 self._spill.append(page)
             self._has_page.notify()
             return not self._is_closed
 
     def wait_until_drained(self) -> bool:
-        """Wait until nothing lies in the file; the value tells whether a new scan is wanted."""
+        """Wait until the file is empty; False if no new scan is wanted."""
         with self._lock:
             self._is_drained.wait_for(lambda: self._is_closed or not self._spill)
             return not self._is_closed
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Sign off as a reader; an *error* ends the reading of all."""
+        """End one reader; an *error* ends them all."""
         with self._lock:
             self._readers -= 1
             self._error = self._error or error
             self._is_closed = self._is_closed or error is not None
             self._has_page.notify()
-            self._let_go()
+            self._wake_readers()
 
     def close(self) -> None:
         """Tell the readers to stop, and drop what is left."""
@@ -102,12 +97,7 @@ class PageBuffer:
             self._is_closed = True
             self._pages.clear()
             self._spill.close()
-            self._let_go()
-
-    @property
-    def spilled_pages(self) -> int:
-        """Pages that ever went through the file."""
-        return self._spill.count
+            self._wake_readers()
 
     def __iter__(self) -> Iterator[list[Record]]:
         while (page := self._take()) is not None:
@@ -130,19 +120,19 @@ class PageBuffer:
     def _pop(self) -> list[Record]:
         if not self._pages:
             return self._spill.popleft()
-        page, weight = self._pages.popleft()
-        self._held_bytes -= weight
+        page, size_bytes = self._pages.popleft()
+        self._held_bytes -= size_bytes
         return page
 
-    def _let_go(self) -> None:
+    def _wake_readers(self) -> None:
         self._has_space.notify_all()
         self._is_drained.notify_all()
 
-    def _has_room(self, weight: int) -> bool:
+    def _has_room(self, size_bytes: int) -> bool:
         """Whether a page fits; one always does, however large."""
         if self._is_closed or not self._pages:
             return True
-        fits = self._held_bytes + weight <= self._capacity_bytes
+        fits = self._held_bytes + size_bytes <= self._capacity_bytes
         return fits and len(self._pages) < self._capacity
 
     def _is_over(self) -> bool:
@@ -153,7 +143,6 @@ class _Spill:
     """Pages in a file that has no name and goes with the process; first in, first out."""
 
     def __init__(self) -> None:
-        self.count = 0
         self._file: IO[bytes] | None = None
         self._lengths: deque[int] = deque()
         self._read_at = 0
@@ -168,12 +157,11 @@ class _Spill:
             self._write(content)
         except OSError as error:
             raise OutputError(
-                "the target reads slowly, and the temporary folder cannot take the pages that wait "
-                f"for it ({error.strerror}); set TMPDIR to a folder with space"
+                "The target reads slowly, and the temporary folder cannot take the pages that wait "
+                f"for it ({error.strerror}). Set TMPDIR to a folder with space."
             ) from error
         self._write_at += len(content)
         self._lengths.append(len(content))
-        self.count += 1
 
     def _write(self, content: bytes) -> None:
         if self._file is None:

@@ -1,4 +1,4 @@
-"""One cursor over one set of buckets, from its first page to its last."""
+"""One cursor over one group of buckets, from its first page to its last."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 
 from tap_lytics.api.account import last_count
 from tap_lytics.api.answers import BrokenAnswers, ScanAnswer, TypedPage, whole_number
-from tap_lytics.api.client import Call
-from tap_lytics.api.deduplication import Attempt, Emitted
+from tap_lytics.api.client import Request
+from tap_lytics.api.deduplication import EmittedKeys, ScanPass
 from tap_lytics.errors import IncompleteScanError, PageTooLargeError, RetryableError
 
 if TYPE_CHECKING:
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
     from tap_lytics.api.client import LyticsClient
     from tap_lytics.api.deduplication import PersonKey, Record
 
-
 logger = logging.getLogger("tap-lytics")
 
-BUCKETS = range(100)
-"""Lytics: ``splits`` takes numbers from 0 to 99."""
+ALL_BUCKETS = tuple(range(100))
+"""Lytics: `splits` takes numbers from 0 to 99."""
 
-PAGES_WITHOUT_NEWS = 3
-"""So many pages in a row without a new person end a scan, though its ``total`` says more."""
+PAGES_WITHOUT_NEW = 3
+"""This many pages in a row without a new profile end a scan, though its total says more."""
 
-MOST_PASSES = 2
-"""So often a scan is read to its end, the second time where people may have been skipped."""
+MAX_PASSES = 2
+"""How often a scan is read to its end; the second time only where profiles may be missing."""
 
-LARGEST_FIELDS_PARAMETER = 6000
-"""Characters; beyond, whole profiles are asked for, since servers limit the request line."""
+MAX_FIELDS_LENGTH = 6000
+"""Characters; beyond, whole profiles are requested, as servers limit the request line."""
 
 
 def drift(total: int) -> int:
-    """How far a count may be off because people join and leave while they are read.
+    """How much a count may differ because people join and leave an audience while it is read.
 
     0.5 %, at least 10, never more than half: nobody of somebody is always too few.
     """
@@ -52,8 +51,8 @@ class Totals:
     Attributes:
         largest: The largest of them.
         last: The last of them.
-        sank_by: How far the total sank in this pass, at most. In a cursor that is a place in a
-            list, people move up when others leave before it, and as many may be skipped.
+        sank_by: Largest drop of the total in this pass. If the cursor is a position in a list,
+            people move up when others before them leave, and as many may be skipped.
     """
 
     largest: int | None = None
@@ -61,7 +60,7 @@ class Totals:
     sank_by: int = 0
 
     def add(self, total: int | None) -> None:
-        """Take in the total of a page, if it has one."""
+        """Count the total of a page, if it has one."""
         if total is None:
             return
         self.last = total
@@ -71,11 +70,7 @@ class Totals:
     def are_doubtful(self, people: int, page_size: int) -> bool:
         """Whether people may have been skipped, so that another pass is worth its price.
 
-        Too few came; or so many too few that a whole page may be lost; or the total sank.
-
-        Args:
-            people: Those of this pass.
-            page_size: People per page.
+        Too few were read; or so many too few that a whole page may be lost; or the total sank.
         """
         if self.largest is None:
             return False
@@ -88,30 +83,30 @@ class Totals:
 
 
 class PageSize:
-    """The people per page of one audience, lowered for good where its profiles are large.
+    """The page size of one audience, lowered for good where its profiles are large.
 
-    A scan keeps the size it began with, for a cursor may not bear another one.
+    A scan keeps the size it began with, as a cursor may not work with another one.
     """
 
     def __init__(self) -> None:
-        self._most: int | None = None
+        self._max: int | None = None
 
     def of(self, wanted: int) -> int:
-        """The people to ask for, where *wanted* would be asked for in a small audience."""
-        return wanted if self._most is None else min(wanted, self._most)
+        """*wanted*, or less."""
+        return wanted if self._max is None else min(wanted, self._max)
 
-    def lower(self, label: str, people: int, weight: int, bearable: int) -> None:
-        """Take smaller pages from now on.
+    def lower(self, label: str, people: int, size_bytes: int, limit_bytes: int) -> None:
+        """Read smaller pages from now on.
 
         Args:
-            label: How messages call the audience.
-            people: Of the page that was too large.
-            weight: Its bytes.
-            bearable: What it might have weighed.
+            label: What messages call the audience.
+            people: Profiles of the page that was too large.
+            size_bytes: Its size.
+            limit_bytes: The size it should have had at most.
         """
-        fewer = max(1, min(people - 1, people * bearable // weight))
-        if self._most is None or fewer < self._most:
-            self._most = fewer
+        fewer = max(1, min(people - 1, people * limit_bytes // size_bytes))
+        if self._max is None or fewer < self._max:
+            self._max = fewer
             logger.info(
                 "%s: its profiles are large; reading %d people per page from now on", label, fewer
             )
@@ -125,43 +120,43 @@ class Page:
         people: The records, as sent.
         cursor: Where the next page starts; empty after the last page.
         total: People in the whole scan, as Lytics counts them.
-        limit: How many people were asked for; the further pages of its scan ask for as many.
-        weight: Its bytes, as JSON.
+        limit: How many people were requested; the next pages of the scan request as many.
+        size_bytes: Its size as JSON.
     """
 
     people: list[Record]
     cursor: str
     total: int | None
     limit: int
-    weight: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What is scanned, and what of each person is asked for.
+class AudienceQuery:
+    """What is scanned, and which fields of each profile are requested.
 
     Args:
-        label: How messages call it.
-        segment_id: The audience, unless *filter_ql* stands for it.
-        filter_ql: An audience that is not saved in Lytics, such as ``FILTER * FROM user``.
-        table: ``user`` or ``content``.
+        label: What messages call it.
+        table: `user` or `content`.
+        page_size: Profiles per page, 1 to 100.
+        segment_id: The audience, unless *filter_ql* is set.
+        filter_ql: An audience that is not saved in Lytics, such as `FILTER * FROM user`.
         fields: Names of fields; none means whole profiles.
-        page_size: People per page, 1 to 100.
-        decode: Reads an answer, as `ScanDecoder.decode` does.
-        pages: Lowers the page size where profiles are large.
+        decode: Decodes an answer, as `ScanDecoder.decode` does.
+        page_sizes: Lowers the page size where profiles are large.
     """
 
     label: str
+    table: str
+    page_size: int
     segment_id: str = ""
     filter_ql: str | None = None
-    table: str = "user"
     fields: tuple[str, ...] = ()
-    page_size: int = 100
     decode: Callable[[bytes], ScanAnswer] = msgspec.json.Decoder(ScanAnswer).decode
-    pages: PageSize = field(default_factory=PageSize)
+    page_sizes: PageSize = field(default_factory=PageSize)
 
-    def call(self, buckets: tuple[int, ...], cursor: str, limit: int) -> Call:
-        """The request for a page (Lytics: ``/api/segment/{id}/scan``, or POST of the FilterQL)."""
+    def request(self, buckets: tuple[int, ...], cursor: str, limit: int) -> Request:
+        """The request for a page (Lytics: `/api/segment/{id}/scan`, or POST of the FilterQL)."""
         path = f"/api/segment/{quote(self.segment_id, safe='')}/scan"
         if self.filter_ql is not None:
             path = "/api/segment/scan"
@@ -169,190 +164,191 @@ class Source:
         params = {
             "table": self.table,
             "limit": limit,
-            "fields": fields if 0 < len(fields) <= LARGEST_FIELDS_PARAMETER else None,
-            "splits": None if len(buckets) == len(BUCKETS) else ",".join(map(str, buckets)),
+            "fields": fields if 0 < len(fields) <= MAX_FIELDS_LENGTH else None,
+            "splits": None if len(buckets) == len(ALL_BUCKETS) else ",".join(map(str, buckets)),
         }
-        return Call(path, params, self.filter_ql, cursor, limit, self.label)
+        return Request(path, params, self.filter_ql, cursor, limit, self.label)
 
 
 def read_page(
     client: LyticsClient,
-    source: Source,
+    query: AudienceQuery,
     buckets: tuple[int, ...],
     cursor: str = "",
     limit: int | None = None,
 ) -> Page:
-    """Ask for one page; for a smaller first page where that would fill the memory.
+    """Request one page; a smaller first page where that would fill the memory.
 
     Args:
         client: Sends the request.
-        source: What is scanned.
-        buckets: Of what.
+        query: What is scanned.
+        buckets: The buckets of the scan.
         cursor: Where the page starts; empty for the first one.
-        limit: People at most; the source's page size if none is given.
+        limit: Profiles at most; by default the page size of the query.
 
     Raises:
-        LyticsError: By kind, see `tap_lytics.errors`.
+        LyticsError: By kind, see `LyticsClient.send`.
     """
-    weight = 0
+    size_bytes = 0
 
     def decode(body: bytes) -> ScanAnswer:
-        nonlocal weight
-        weight = len(body)
-        return source.decode(body)
+        nonlocal size_bytes
+        size_bytes = len(body)
+        return query.decode(body)
 
     while True:
-        people = limit if cursor and limit else source.pages.of(limit or source.page_size)
+        people = limit if cursor and limit else query.page_sizes.of(limit or query.page_size)
         try:
-            answer = client.send(source.call(buckets, cursor, people), decode)
+            answer = client.send(query.request(buckets, cursor, people), decode)
         except PageTooLargeError as error:
-            source.pages.lower(source.label, people, error.weight, error.bearable)
+            query.page_sizes.lower(query.label, people, error.size_bytes, error.limit_bytes)
             if cursor:
                 raise
         else:
             break
     next_cursor = str(answer.underscored or answer.plain or "")
     total = whole_number(answer.total)
-    return Page(answer.data or [], next_cursor, total, people, weight)
+    return Page(answer.data or [], next_cursor, total, people, size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScanContext:
     """What all scans of one audience share.
 
     Args:
         client: Sends the requests.
-        source: What is scanned.
-        key: Tells people apart.
-        emitted: The people of the whole stream.
+        query: What is scanned.
+        key: Makes the key of a profile.
+        emitted: The keys of the whole stream.
     """
 
     client: LyticsClient
-    source: Source
+    query: AudienceQuery
     key: PersonKey
-    emitted: Emitted = field(default_factory=Emitted)
+    emitted: EmittedKeys = field(default_factory=EmittedKeys)
 
     def last_count(self) -> int | None:
-        """The people as Lytics last counted them, apart from any scan; None if it does not say."""
-        source = self.source
-        return last_count(self.client, source.segment_id, source.filter_ql, source.table)
+        """The people at the last count of Lytics, apart from any scan; None if unknown."""
+        query = self.query
+        return last_count(self.client, query.segment_id, query.filter_ql, query.table)
 
 
 class BucketScan:
-    """Reads the people of some buckets, each once, whatever happens on the way.
+    """Reads the profiles of some buckets, each once, whatever happens meanwhile.
 
-    A page is never asked for twice: once a request with a cursor may have been processed, its
-    answer is the only one. When it is lost, the scan starts again from its top, and the people
-    already emitted are left out.
+    A page is never requested twice: once a request with a cursor may have been processed, its
+    answer is the only one. When it is lost, the scan starts again from its top, and the profiles
+    that were emitted before are left out.
 
     Args:
-        reading: What is read.
+        context: What is read.
         buckets: The buckets of this scan.
-        first_page: The first page, where somebody has read it already.
+        first_page: The first page, if it has been read already.
 
     Attributes:
-        restarts: How often the scan began anew.
-        has_end: Whether Lytics said where it ends; else it ended for want of new people.
-        left: So many left while they were read, as the totals tell.
-        skipped: So many may have been skipped unseen in every pass, because others left.
-        page_weight: The bytes of the page that was yielded last, as JSON.
+        restarts: How often the scan started again.
+        has_end: Whether Lytics said where it ends; otherwise it ended for lack of new profiles.
+        left: How many people left the audience while it was read, by the totals.
+        skipped: How many may have been skipped in every pass, because others left.
+        page_bytes: The size of the page that was yielded last, as JSON.
     """
 
     def __init__(
-        self, reading: Reading, buckets: tuple[int, ...], first_page: Page | None = None
+        self, context: ScanContext, buckets: tuple[int, ...], first_page: Page | None = None
     ) -> None:
         self.restarts = 0
         self.has_end = False
         self.left = 0
         self.skipped = 0
-        self.page_weight = 0
-        self._reading = reading
-        self._client = reading.client
-        self._source = reading.source
+        self.page_bytes = 0
+        self._context = context
+        self._client = context.client
+        self._query = context.query
         self._buckets = buckets
         self._first_page = first_page
-        self._page_size = reading.source.page_size
-        self._broken = BrokenAnswers(tolerance=reading.source.page_size)
+        self._page_size = context.query.page_size
+        self._broken = BrokenAnswers(tolerance=context.query.page_size)
         self._totals = Totals()
         self._last_count: int | None = None
         self._passes = 0
 
     @property
     def total(self) -> int | None:
-        """People as Lytics counted them at most in the last pass, as far as it has told."""
+        """The largest total of the last pass, as far as Lytics gave one."""
         return self._totals.largest
 
     def pages(self) -> Iterator[list[Record]]:
-        """Yield the new people of page after page.
+        """Yield the new profiles of page after page.
 
         Raises:
-            IncompleteScanError: The restarts are used up, or the scan has no end.
+            IncompleteScanError: The restarts are used up, or the scan does not end.
             LyticsError: A request failed for good.
         """
         while True:
-            attempt = self._attempt()
+            scan_pass = self._start_pass()
             try:
-                yield from self._read(attempt)
+                yield from self._read(scan_pass)
             except RetryableError as error:
-                place = f"the page after {attempt.count:,} people of {self._source.label}"
-                self._broken.check(error, place, attempt.count)
+                position = f"the page after {scan_pass.count:,} people of {self._query.label}"
+                self._broken.check(error, position, scan_pass.count)
                 self._restart(error)
             else:
                 self._end_pass()
-                if self._passes == MOST_PASSES or not self._is_doubtful(attempt):
+                is_doubtful = self._totals.are_doubtful(scan_pass.count, self._page_size)
+                if self._passes == MAX_PASSES or not is_doubtful:
                     return
-                self._look_again(attempt)
+                self.restarts += 1
+                self._log_second_pass(scan_pass)
 
-    def _attempt(self) -> Attempt:
-        return Attempt(
-            self._reading.key,
-            self._reading.emitted,
-            is_first=self.restarts == 0,
-            place=b"%d" % self._buckets[0],
+    def _start_pass(self) -> ScanPass:
+        return ScanPass(
+            self._context.key,
+            self._context.emitted,
+            is_first_pass=self.restarts == 0,
+            scope=b"%d" % self._buckets[0],
         )
 
-    def _read(self, attempt: Attempt) -> Iterator[list[Record]]:
-        stale = 0
+    def _read(self, scan_pass: ScanPass) -> Iterator[list[Record]]:
+        pages_without_new = 0
         page = self._take_first_page()
         self._page_size = page.limit
         self._totals = Totals()
         self._totals.add(page.total)
         while True:
             if page.people or page.total:
-                # The 0 of an empty page beyond the end is no count of anybody.
+                # The total 0 of an empty page after the end says nothing.
                 self._totals.add(page.total)
-            self.page_weight = page.weight
-            new, is_news = attempt.admit(page.people, page.total)
+            self.page_bytes = page.size_bytes
+            new, has_new_people = scan_pass.deduplicate(page.people, page.total)
             if new:
                 yield TypedPage(new) if isinstance(page.people, TypedPage) else new
-            stale = 0 if is_news else stale + 1
-            if self._is_over(page, attempt, stale):
+            pages_without_new = 0 if has_new_people else pages_without_new + 1
+            if self._is_over(page, scan_pass, pages_without_new):
                 return
             page = self._page(page.cursor, page.limit)
 
-    def _is_over(self, page: Page, attempt: Attempt, stale: int) -> bool:
-        """Whether the scan ends here: no cursor, or nobody new where nobody is expected."""
+    def _is_over(self, page: Page, scan_pass: ScanPass, pages_without_new: int) -> bool:
+        """Whether the scan ends here: no cursor, or nothing new where nothing is expected."""
         if not page.cursor:
             self.has_end = True
             return True
-        self._require_an_end(attempt.count)
-        if not stale:
+        self._require_an_end(scan_pass.count)
+        if not pages_without_new:
             return False
         last = self._totals.last
-        return last is None or attempt.count >= last or stale >= PAGES_WITHOUT_NEWS
+        return last is None or scan_pass.count >= last or pages_without_new >= PAGES_WITHOUT_NEW
 
     def _require_an_end(self, people: int) -> None:
         """Fail a scan that runs far past every count of Lytics; a total may be capped."""
         if self.total is None or people <= 2 * self.total + 1000:
             return
-        source = self._source
         if self._last_count is None:
-            self._last_count = self._reading.last_count() or 0
+            self._last_count = self._context.last_count() or 0
         total = max(self.total, self._last_count)
         if people > 2 * total + 1000:
             raise IncompleteScanError(
-                f"the scan of {source.label} does not end: {people:,} people, where Lytics counts "
-                f"{total:,}"
+                f"the scan of {self._query.label} does not end: {people:,} people, where Lytics "
+                f"counts {total:,}. Run again later."
             )
 
     def _take_first_page(self) -> Page:
@@ -360,14 +356,14 @@ class BucketScan:
         return page or self._page("")
 
     def _page(self, cursor: str, limit: int | None = None) -> Page:
-        return read_page(self._client, self._source, self._buckets, cursor, limit)
+        return read_page(self._client, self._query, self._buckets, cursor, limit)
 
     def _restart(self, error: RetryableError) -> None:
         self.restarts += 1
         if self.restarts > self._client.max_retries:
             raise IncompleteScanError(
-                f"the scan of {self._source.label} broke {self.restarts} times, the last time: "
-                f"{error}; run again later, or raise `max_retries`"
+                f"the scan of {self._query.label} broke {self.restarts} times, the last time: "
+                f"{error}. Run again later, or raise `max_retries`."
             ) from error
         self._client.wait(self.restarts, error)
 
@@ -377,16 +373,12 @@ class BucketScan:
         self.left += sank_by
         self.skipped = sank_by if self._passes == 1 else min(self.skipped, sank_by)
 
-    def _is_doubtful(self, attempt: Attempt) -> bool:
-        return self._totals.are_doubtful(attempt.count, self._page_size)
-
-    def _look_again(self, attempt: Attempt) -> None:
-        self.restarts += 1
+    def _log_second_pass(self, scan_pass: ScanPass) -> None:
         logger.info(
             "%s: a scan ended after %d people, where Lytics counted %d at most and %d in the end; "
-            "reading it once more from its top, for people may have been skipped",
-            self._source.label,
-            attempt.count,
+            "reading it once more from its top, as people may have been skipped",
+            self._query.label,
+            scan_pass.count,
             self._totals.largest,
             self._totals.last,
         )

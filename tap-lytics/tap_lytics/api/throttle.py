@@ -22,8 +22,8 @@ LONGEST_SPREAD_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Turn:
-    """The turn of one request.
+class Slot:
+    """The slot of one request in flight.
 
     Attributes:
         refusals: How often the limit had been lowered when it began.
@@ -98,17 +98,17 @@ class Throttle:
                 self._may_scan.notify()
 
     @contextmanager
-    def slot(self, *, is_repetition: bool = False) -> Iterator[Turn]:
+    def slot(self, *, is_retry: bool = False) -> Iterator[Slot]:
         """Wait for a turn and hold it; the value is for `answered` and `refused`.
 
         Args:
-            is_repetition: Whether the request had a turn and was refused. It goes to the head of
+            is_retry: Whether the request had a turn and was refused. It goes to the head of
                 the queue: at its tail it would wait twice as long as the others, and an API that
                 refuses in a rhythm might refuse the same cursor for ever.
         """
         ticket = threading.Condition(self._lock)
         with self._lock:
-            self._queue.appendleft(ticket) if is_repetition else self._queue.append(ticket)
+            self._queue.appendleft(ticket) if is_retry else self._queue.append(ticket)
             try:
                 while self._queue[0] is not ticket or not self._is_free():
                     # Only the head of the queue waits for the clock.
@@ -119,21 +119,21 @@ class Throttle:
                 self._wake_next()
             self._in_flight += 1
             self._hold_back_the_next()
-            turn = Turn(self._refusals)
+            slot = Slot(self._refusals)
         began_at = time.monotonic()
         try:
-            yield turn
+            yield slot
         finally:
-            turn.seconds = time.monotonic() - began_at
+            slot.seconds = time.monotonic() - began_at
             with self._lock:
                 self._in_flight -= 1
                 self._wake_next()
 
-    def answered(self, turn: Turn, *, is_page: bool = True) -> None:
+    def answered(self, slot: Slot, *, is_page: bool = True) -> None:
         """Count a success towards a higher limit.
 
         Args:
-            turn: What `slot` gave.
+            slot: What `slot` gave.
             is_page: Whether it was a page of people. A limit is found by these alone: how long a
                 listing takes says nothing of them.
         """
@@ -144,7 +144,7 @@ class Throttle:
                     return
                 # The one that was answered is no longer in flight, and was one.
                 wanted = max(self._in_flight + len(self._queue) + 1, self._scans)
-                self._adaptive.answered(wanted, turn.seconds)
+                self._adaptive.answered(wanted, slot.seconds)
                 self._use(self._adaptive.limit)
             elif self.limit < self.ceiling:
                 self._answers += 1
@@ -152,11 +152,11 @@ class Throttle:
                     self._answers = 0
                     self._use(self.limit + 1)
 
-    def refused(self, turn: Turn, pause_seconds: float) -> bool:
+    def refused(self, slot: Slot, pause_seconds: float) -> bool:
         """Lower the limit and let everybody pause.
 
         Args:
-            turn: What `slot` gave; of several requests refused together one lowers the limit.
+            slot: What `slot` gave; of several requests refused together one lowers the limit.
             pause_seconds: Nobody asks again before these are over.
 
         Returns:
@@ -165,9 +165,9 @@ class Throttle:
         self.pause(pause_seconds)
         with self._lock:
             self._answers = 0
-            is_news = turn.refusals == self._refusals
-            lowered = is_news and self.limit > 1
-            if is_news:
+            is_first_of_burst = slot.refusals == self._refusals
+            lowered = is_first_of_burst and self.limit > 1
+            if is_first_of_burst:
                 self._refusals += 1
                 if self._adaptive is not None:
                     self._adaptive.refused()
@@ -216,7 +216,7 @@ SHORTEST_WINDOW_SECONDS = 0.05
 DOUBLING_GAIN = 1.15
 """Twice the requests are kept for at least this many times the answers per second."""
 SAME_LATENCY = 1.2
-"""Answers that take no longer than this many times a lonely one do not wait for each other."""
+"""Answers that take no longer than this many times a single request do not wait for each other."""
 STEP_GAIN = 0.4
 """A step up is kept for this share of what it would gain if the API had no limit."""
 KEPT_SHARE = 0.97
@@ -254,7 +254,7 @@ class AdaptiveLimit:
         self._ceiling = ceiling
         self._clock = clock
         self._good, self._good_rate = 1, 0.0
-        self._lonely_seconds = 0.0
+        self._single_seconds = 0.0
         self._is_doubling = True
         self._goes_up = False
         self._refused_at = ceiling + 1
@@ -292,13 +292,13 @@ class AdaptiveLimit:
         self._began_at, self._answers, self._seconds = self._clock(), 0, 0.0
 
     def _may_double_now(self, elapsed: float) -> bool:
-        """At the start: whether answers come as fast as a lonely one, after one round of them."""
+        """At the start: whether one round of answers came as fast as a single request."""
         if not self._is_doubling or self._answers < self.limit or elapsed < SHORTEST_WINDOW_SECONDS:
             return False
         mean_seconds = self._seconds / self._answers
         if self.limit == 1:
-            self._lonely_seconds = mean_seconds
-        return mean_seconds <= SAME_LATENCY * self._lonely_seconds
+            self._single_seconds = mean_seconds
+        return mean_seconds <= SAME_LATENCY * self._single_seconds
 
     def _double(self, rate: float) -> None:
         self._keep(rate)

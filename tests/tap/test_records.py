@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tap_lytics.records import Coercion, json_schema
+from tap_lytics.records import RecordConverter, json_schema
 
 DECLARED_TYPES = [
     "string",
@@ -60,9 +60,9 @@ json_values = st.recursive(
 def coerced(declared: str, value: Any) -> tuple[Any, int]:
     """The value after coercion, and how many values could not be coerced."""
     record = {"field": value}
-    coercion = Coercion({"field": declared})
-    coercion.apply([record])
-    return record["field"], coercion.failures["field"]
+    converter = RecordConverter({"field": declared}, ["field"])
+    converter.convert([record])
+    return record["field"], converter.failures["field"]
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,12 @@ def test_one_bad_item_does_not_spoil_a_map() -> None:
 def test_one_bad_value_does_not_keep_the_others_from_their_type() -> None:
     """The rest of a page is coerced as if the bad value were not there."""
     records: list[dict[str, Any]] = [{"n": "1"}, {"n": "x"}, {}, {"n": "3"}]
-    coercion = Coercion({"n": "int"})
+    converter = RecordConverter({"n": "int"}, ["n"])
 
-    coercion.apply(records)
+    converter.convert(records)
 
     assert records == [{"n": 1}, {"n": "x"}, {}, {"n": 3}]
-    assert coercion.failures == {"n": 1}
+    assert converter.failures == {"n": 1}
 
 
 @pytest.mark.parametrize("declared", DECLARED_TYPES)

@@ -49,7 +49,7 @@ def test_two_of_one_name_are_an_error_with_both_ids() -> None:
 
 def test_all_unknown_names_are_told_at_once_with_the_nearest() -> None:
     """One run shows everything there is to mend."""
-    with pytest.raises(AudienceChoiceError, match="'lapsed_buyer', the nearest is") as caught:
+    with pytest.raises(AudienceChoiceError, match="'lapsed_buyer'; the nearest is") as caught:
         find_segments(SEGMENTS, ["lapsed_buyer", "all", "zzz"])
 
     assert caught.value.details == ("`segments`: there is no audience 'zzz'",)

@@ -10,7 +10,7 @@ import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics
 
 from tap_lytics.api.account import Segment, list_segments, with_sizes
-from tap_lytics.commands import as_json_lines, as_table
+from tap_lytics.commands import segments_json, segments_table
 from tap_lytics.errors import UnexpectedAnswerError
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ SEGMENTS = [Segment(f"id{n:03}", f"slug{n:03}{name}", name) for n, name in enume
 
 def test_a_table_holds_nothing_that_speaks_to_a_terminal() -> None:
     """One line for each audience, none of them much longer than a name may be."""
-    lines = list(as_table([Segment(s.id, f"slug{n}", s.name) for n, s in enumerate(SEGMENTS)]))
+    lines = list(
+        segments_table([Segment(s.id, f"slug{n}", s.name) for n, s in enumerate(SEGMENTS)])
+    )
 
     assert len(lines) == len(SEGMENTS) + 1
     assert len({len(line) for line in lines}) == 1
@@ -38,7 +40,7 @@ def test_a_table_holds_nothing_that_speaks_to_a_terminal() -> None:
 
 def test_lines_for_programs_are_exact_and_stay_whole() -> None:
     """Also for readers that cut at every sign that Unicode calls a break."""
-    lines = "\n".join(as_json_lines(SEGMENTS)).splitlines()
+    lines = "\n".join(segments_json(SEGMENTS)).splitlines()
 
     listed = [json.loads(line) for line in lines]
     assert {s["name"] for s in listed} == set(HOSTILE)
@@ -85,7 +87,7 @@ def test_audiences_are_listed_without_sizes_too(
 
     assert [segment.size for segment in segments] == [None] * 500
     assert str(status) in caplog.text
-    assert "0  \n" not in "\n".join(as_table(segments))
+    assert "0  \n" not in "\n".join(segments_table(segments))
 
 
 @pytest.mark.parametrize("data", [["a", "b"], "text", 7, {"id": "1"}, [{"id": "1"}, None]], ids=str)

@@ -79,8 +79,8 @@ def test_an_audience_whose_slug_has_moved_is_no_silence(box: Sandbox, slugs: tup
     assert isinstance(error, CatalogError)
     assert error.exit_code == 2
     name = f"'Lapsed buyers' (slug 'renamed', id {ids[0]})"
-    assert f"the catalog has no stream of the audience {name}, which `segments` names" in str(error)
-    assert "`--refresh-catalog` of Meltano's command run" in str(error)
+    assert f"`segments`: the catalog has no stream of the audience {name}." in str(error)
+    assert "Refresh it with `meltano run --refresh-catalog`" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_catalog_that_selects_nothing_is_an_error(box: Sandbox) -> None:
     catalog = selecting(catalog_of(box))
     error = error_of(lambda: messages_from(box, catalog=catalog))
 
-    assert str(error).startswith("the catalog, or `stream_maps`, leave out all of the audiences")
+    assert str(error).startswith("The catalog or `stream_maps` leaves out all audiences")
 
 
 def test_an_audience_that_is_named_and_deselected_is_an_error(box: Sandbox) -> None:
@@ -121,7 +121,7 @@ def test_an_ad_hoc_audience_that_the_catalog_lacks_is_an_error(box: Sandbox) -> 
     ad_hoc = {"loyal": "FILTER INCLUDE vip FROM user"}
     error = error_of(lambda: messages_from(box, ONE, catalog=catalog, ad_hoc_segments=ad_hoc))
 
-    assert "no stream of the ad-hoc audience 'loyal', which `ad_hoc_segments` names" in str(error)
+    assert "no stream of the ad-hoc audience 'loyal'" in str(error)
 
 
 def test_a_field_that_is_named_and_not_selected_is_an_error(box: Sandbox) -> None:
@@ -151,7 +151,7 @@ def test_all_audiences_are_told_by_their_number(
         QuickTap(config=config_of(box))
 
     (line,) = [r.getMessage() for r in caplog.records if "`segments`" in r.getMessage()]
-    assert "`segments` is empty: exporting 9 of the 9 valid audiences of table 'user'" in line
+    assert "`segments`: empty, so 9 of the 9 valid audiences of table 'user' are exported" in line
 
 
 @pytest.mark.parametrize("is_named", [True, False])
@@ -176,8 +176,8 @@ def test_what_a_catalog_of_all_audiences_lacks_is_told(
     with caplog.at_level(logging.WARNING):
         messages = messages_from(box, catalog=catalog)
 
-    assert "exporting 7 of the 9 valid audiences" in caplog.text
-    assert f"lacks 2 audiences of the account, which are not exported: {ONE}, {TWO}." in caplog.text
+    assert "7 of the 9 valid audiences of table 'user' are exported" in caplog.text
+    assert f"no stream of 2 audiences, which are not exported: {ONE}, {TWO}." in caplog.text
     assert marks_in(messages, "nobody")[-1]["status"] == "complete"
 
 
@@ -190,8 +190,8 @@ def test_a_slug_that_moved_away_from_a_catalog_of_all_is_told(
     with caplog.at_level(logging.WARNING):
         QuickTap(config=config_of(box), catalog=catalog)
 
-    assert "lacks 1 audiences of the account, which are not exported: renamed." in caplog.text
-    assert f"the catalog selects the stream {ONE!r}, and there is no valid audience" in caplog.text
+    assert "no stream of 1 audiences, which are not exported: renamed." in caplog.text
+    assert f"The catalog selects the stream {ONE!r}, but no valid audience" in caplog.text
 
 
 def test_a_slug_that_moved_away_from_a_selection_is_an_error(box: Sandbox) -> None:
@@ -200,7 +200,7 @@ def test_a_slug_that_moved_away_from_a_selection_is_an_error(box: Sandbox) -> No
     box.set_faults(Faults(slugs={ONE: "renamed"}))
     error = error_of(lambda: messages_from(box, catalog=catalog))
 
-    assert f"the catalog selects the stream {ONE!r}, and there is no valid audience" in str(error)
+    assert f"The catalog selects the stream {ONE!r}, but no valid audience" in str(error)
 
 
 def test_a_selection_of_a_catalog_is_read(box: Sandbox) -> None:
@@ -224,7 +224,7 @@ def test_an_account_without_audiences_is_an_error() -> None:
         assert QuickTap(config=config, setup_mapper=False).catalog_dict["streams"] == []
 
     assert isinstance(error, CatalogError)
-    assert "no audience to read: the account has no valid one" in str(error)
+    assert "the account has no valid audience" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,9 @@ def test_two_audiences_of_one_slug_are_an_error(box: Sandbox, chosen: tuple[str,
     error = error_of(lambda: messages_from(box, *chosen))
 
     assert isinstance(error, SettingsError)
-    assert str(error).startswith(f"`segments`: the audiences {', '.join(ids)} have one slug, 'vip'")
+    assert str(error).startswith(
+        f"`segments`: the audiences {', '.join(ids)} have the same slug 'vip'"
+    )
 
 
 def test_one_of_two_audiences_of_one_slug_is_read_by_its_id(box: Sandbox) -> None:
@@ -264,7 +266,7 @@ def test_a_map_of_no_stream_is_an_error(box: Sandbox) -> None:
     error = error_of(lambda: messages_from(box, ONE, stream_maps=stream_maps))
 
     assert str(error) == (
-        "`stream_maps.lapsed_buyer`: the account has no audience of that slug; did you mean "
+        "`stream_maps.lapsed_buyer`: the account has no audience of that slug. Did you mean "
         "'lapsed_buyers'?"
     )
     assert "`stream_maps.copy`" in error.details[0]

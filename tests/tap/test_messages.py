@@ -64,8 +64,8 @@ def test_many_records_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process size its pipes")
 def test_the_pipe_to_the_target_is_wide() -> None:
     """Tap and target do not wait for each other at every 64 KB."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading), os.fdopen(writing, "w", encoding="utf-8") as output:
+    context, writing = os.pipe()
+    with os.fdopen(context), os.fdopen(writing, "w", encoding="utf-8") as output:
         with redirect_stdout(output):
             MessageWriter()
         assert fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) == message_writer.PIPE_BYTES
