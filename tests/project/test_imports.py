@@ -33,9 +33,8 @@ FORBIDDEN = {
     "sandbox/sandbox": {"tap_lytics", "target_mapp_sftp", "export_scheduler", "singer_sdk"},
     "orchestrate/scheduler/export_scheduler": {"tap_lytics", "target_mapp_sftp", "sandbox"},
 }
-IN_A_CIRCLE = pytest.mark.xfail(reason="its circles are being undone")
 PACKAGES = [
-    pytest.param("tap-lytics/tap_lytics", marks=IN_A_CIRCLE),
+    "tap-lytics/tap_lytics",
     "target-mapp-sftp/target_mapp_sftp",
     "sandbox/sandbox",
     "orchestrate/scheduler/export_scheduler",
