@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
@@ -9,19 +10,43 @@ import sys
 import time
 import traceback
 import uuid
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import click
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from typing_extensions import override
 
-from target_mapp_sftp.errors import SettingsError, SourceError, StreamMapError, TargetError
+from target_mapp_sftp.errors import (
+    DeliveryError,
+    SettingsError,
+    SourceError,
+    StreamMapError,
+    TargetError,
+)
+from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run_id import RUN_STAMP
 from target_mapp_sftp.stream_maps import failed_map
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from target_mapp_sftp.delivery import ServerSettings
+    from target_mapp_sftp.run import Run
+
+LOGGER = logging.getLogger("target-mapp-sftp")
 # A short audience is through by then; a long one is not waited for.
 _READ_ON_SECONDS = 20
+_MOST_NAMES = 20
+"""So many streams are named in a line of the log."""
+
+
+class CheckFailedError(DeliveryError):
+    """A step of --check failed."""
 
 
 class TargetCommand(SingerCommand):
@@ -35,9 +60,9 @@ class TargetCommand(SingerCommand):
             try:
                 return super().main(*args, **kwargs)
             except Exception as error:
-                raise SystemExit(self._say(_explained(error))) from error
+                raise SystemExit(self._log(_explained(error))) from error
 
-    def _say(self, error: TargetError) -> int:
+    def _log(self, error: TargetError) -> int:
         """Log an error and what belongs to it; return the exit code."""
         for line in (str(error), *error.details, *error.others):
             self.logger.error(line, extra={"final": error.is_final})
@@ -51,14 +76,7 @@ def _explained(error: Exception) -> TargetError:
     if isinstance(error, TargetError):
         return error
     if failed := failed_map(error):
-        return StreamMapError(f"stream_maps: {failed}")
-    if variable := _unreadable_variable(error):
-        return variable
-    if _was_raised_in(error, "from_cli_args"):
-        kind = type(error).__name__
-        return SettingsError(
-            f"A file given by --config is missing, or holds no JSON object ({kind}); correct it."
-        )
+        return StreamMapError(f"`stream_maps`: {failed}")
     if isinstance(error, (InvalidInputLine, SingerSDKError)):
         return SourceError(f"The input breaks the Singer protocol ({type(error).__name__}).")
     return _unexpected(error)
@@ -80,21 +98,6 @@ def _read_on(seconds: float) -> None:
             return
 
 
-def _was_raised_in(error: Exception, function: str) -> bool:
-    """Whether a function of that name was at work."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code.co_name == function for frame, _ in frames)
-
-
-def _unreadable_variable(error: Exception) -> SettingsError | None:
-    """Name the variable that the SDK could not read for `--config ENV`; its error does not."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "parse_environment_config":
-            name = frame.f_locals.get("env_var_name")
-            return SettingsError(f"{name} is not in the form of its setting: a number, or JSON.")
-    return None
-
-
 def _unexpected(error: Exception) -> TargetError:
     frames = traceback.extract_tb(error.__traceback__)
     places = tuple(f"at {frame.name} in {frame.filename}:{frame.lineno}" for frame in frames[-3:])
@@ -103,3 +106,130 @@ def _unexpected(error: Exception) -> TargetError:
         f"Unexpected {type(error).__name__}: a fault of this target; please report these lines.",
         places,
     )
+
+
+# --config
+
+
+@dataclass(frozen=True, slots=True)
+class GivenConfig:
+    """What the options --config say.
+
+    Attributes:
+        settings: Those of all files; a later file wins.
+        reads_environment: Whether variables are asked for too.
+    """
+
+    settings: dict[str, Any]
+    reads_environment: bool
+
+
+def config_option() -> click.Option:
+    """The option --config; the SDK's own names neither a file nor what is wrong with it."""
+    return click.Option(
+        ["--config"],
+        multiple=True,
+        help="Configuration file location or 'ENV' to use environment variables.",
+        type=click.STRING,
+        default=(),
+        is_eager=True,
+        callback=_read_config,
+    )
+
+
+def _read_config(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> GivenConfig:
+    settings: dict[str, Any] = {}
+    for value in values:
+        if value != "ENV":
+            settings |= _read_file(value)
+    return GivenConfig(settings, reads_environment="ENV" in values)
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(Path(path).read_text("utf-8-sig"))
+    except OSError as error:
+        raise _wrong_file(path, f"cannot be read ({error.strerror}). Correct the path.") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise _wrong_file(path, f"is not valid JSON ({place}). Correct it.") from error
+    except (ValueError, RecursionError) as error:
+        raise _wrong_file(path, "is not valid JSON in UTF-8. Correct it.") from error
+    if not isinstance(settings, dict):
+        raise _wrong_file(path, "is not a JSON object. Write the settings between { and }.")
+    return settings
+
+
+def _wrong_file(path: str, what: str) -> SettingsError:
+    # Who writes the settings themselves there may have written a secret.
+    name = "the file" if set(path) & set('{}"\n') else printable(path)
+    return SettingsError(f"`--config`: {name} {what}")
+
+
+# --check
+
+
+def check_connection(settings: ServerSettings | Path, run_id: str) -> None:
+    """Test the connection to the server once, and print a line for each step.
+
+    Raises:
+        CheckFailedError: At the first step that fails.
+    """
+    if isinstance(settings, Path):
+        click.echo("ok    output_dir is set: files go to a local folder, there is no server")
+        return
+    from target_mapp_sftp.delivery.check import (  # noqa: PLC0415 - loads the SSH library
+        check_server,
+    )
+
+    for step in check_server(settings, run_id=run_id):
+        click.echo(f"{'ok    ' if step.ok else 'FAILED '}{step.name}: {step.message}")
+        if not step.ok:
+            raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
+
+
+# What a run of several streams ends with
+
+
+@contextmanager
+def summarized(run: Run) -> Iterator[None]:
+    """Log at the end, however it comes, what was and what was not delivered."""
+    try:
+        yield
+    except TargetError as error:
+        error.others += tuple(_summary(run))
+        raise
+    except BaseException:
+        for line in _summary(run):
+            LOGGER.log(logging.ERROR, line)
+        raise
+    for line in _summary(run):
+        LOGGER.info(line)
+
+
+def _summary(run: Run) -> Iterator[str]:
+    not_begun = run.not_begun_at_the_end
+    # Of a single stream its own line has said it.
+    if len(run.exports) + len(not_begun) <= 1:
+        return
+    delivered = [
+        f"'{printable(name)}' ({', '.join(map(printable, export.delivered['files']))}, "
+        f"{export.delivered['rows']} rows)"
+        for name, export in run.exports.items()
+        if export.delivered is not None
+    ]
+    if delivered:
+        yield f"Delivered in this run: {_listed(delivered)}"
+    left = [name for name, export in run.exports.items() if not export.is_settled]
+    left += not_begun
+    if left:
+        names = [f"'{printable(name)}'" for name in dict.fromkeys(left)]
+        yield f"Not delivered in this run: {_listed(names)}"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed

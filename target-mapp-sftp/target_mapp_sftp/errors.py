@@ -96,10 +96,10 @@ class CountMismatchError(SourceError):
 
     def __init__(self, streams: Iterable[str], sent: int, received: int) -> None:
         super().__init__(
-            f"count_mismatch: the tap declared stream {_named(streams)} complete with {sent} "
+            f"`count_mismatch`: the tap declared stream {_named(streams)} complete with {sent} "
             f"records and {received} came, so nothing of it was published. Look at the logs of tap "
             "and mapper, then run again. Where a mapper between tap and target leaves records out "
-            "on purpose, set count_mismatch to warn."
+            "on purpose, set `count_mismatch` to `warn`."
         )
         self.sent, self.received = sent, received
 

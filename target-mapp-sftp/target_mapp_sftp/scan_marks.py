@@ -59,14 +59,20 @@ class ScanMark:
 class ScanMarks:
     """What one input has announced and completed, read from its STATE messages in order.
 
+    Args:
+        routes: Which exports each stream feeds.
+
     Attributes:
         received: The records that came on the wire, by the stream's name there, before any stream
             map of the target.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, routes: StreamRoutes) -> None:
         self.received: Counter[str] = Counter()
+        self._routes = routes
         self._marks: dict[str, ScanMark] = {}
+        self._feeding: dict[str, tuple[str, ...]] = {}
+        self._exported: tuple[str, ...] = ()
 
     @property
     def announced(self) -> Mapping[str, ScanMark]:
@@ -90,6 +96,12 @@ class ScanMarks:
                 self._complete(stream, run_id, scan.get("records"))
 
     def _announce(self, stream: str, run_id: str, status: str, splits: object) -> None:
+        if stream not in self._marks:
+            exports = self._routes.exports_of(stream)
+            for export in exports:
+                self._feeding[export] = (*self._feeding.get(export, ()), stream)
+            if exports:
+                self._exported = (*self._exported, stream)
         share = None if splits is None else str(splits)
         self._marks[stream] = ScanMark(run_id, status, splits=share)
 
@@ -100,6 +112,21 @@ class ScanMarks:
             mark.status = COMPLETE
             mark.records = _whole_number(records)
             mark.received = self.received[stream]
+
+    def required_for(self, export: str, sources: Collection[str]) -> tuple[str, ...]:
+        """The announced streams that must be complete before an export may be published.
+
+        Those that feed it by their own names, also by a stream map of the target. What came under
+        a name that was never announced went through a mapper that renames, so it is held to all.
+        A stream that a stream map drops holds nothing back.
+
+        Args:
+            export: Its name.
+            sources: The streams that have fed it so far, by their names in the input.
+        """
+        feeding = self._feeding.get(export, ())
+        is_announced = all(source in self._marks for source in sources)
+        return feeding if feeding and is_announced else self._exported
 
     @property
     def unfinished(self) -> tuple[str, ...]:

@@ -135,8 +135,8 @@ class Spool:
         free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes < size_bytes:
             raise SpoolDirError(
-                f"spool_dir: {free_bytes // 1_000_000} MB are free where a file of up to "
-                f"{size_bytes // 1_000_000} MB may grow. Free some space, or set spool_dir to a "
+                f"`spool_dir`: {free_bytes // 1_000_000} MB are free where a file of up to "
+                f"{size_bytes // 1_000_000} MB may grow. Free some space, or set `spool_dir` to a "
                 "folder on a larger disk."
             )
 
@@ -157,8 +157,8 @@ def _open_root(spool_dir: str | None) -> Path:
         if root is None:
             raise
     LOGGER.warning(
-        "spool_dir: %s cannot be used or belongs to another user; files are spooled in %s instead. "
-        "Set spool_dir to a folder of your own",
+        "`spool_dir`: %s cannot be used or belongs to another user; files are spooled in %s "
+        "instead. Set `spool_dir` to a folder of your own",
         usual,
         root,
     )
@@ -171,12 +171,12 @@ def _private_folder(path: Path) -> Path:
         facts = path.lstat()
     except OSError as error:
         raise SpoolDirError(
-            f"spool_dir: {path} cannot be used ({error.strerror}). "
+            f"`spool_dir`: {path} cannot be used ({error.strerror}). "
             "Set it to a folder you may write to."
         ) from error
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise SpoolDirError(
-            f"spool_dir: {path} is a link or belongs to another user, who could read what is "
+            f"`spool_dir`: {path} is a link or belongs to another user, who could read what is "
             "spooled there. Set it to a folder of your own."
         )
     if facts.st_mode & 0o077:
@@ -195,8 +195,8 @@ def _refusals_told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpoolDirError(
-            f"spool_dir: {path} cannot be used ({error.strerror}). Remove it if it is not yours, "
-            "or set spool_dir to a folder you may write to."
+            f"`spool_dir`: {path} cannot be used ({error.strerror}). Remove it if it is not yours, "
+            "or set `spool_dir` to a folder you may write to."
         ) from error
 
 
@@ -232,7 +232,9 @@ def _remove_old_rejects(folder: Path, days: int) -> None:
             path.unlink(missing_ok=True)
             removed += 1
     if removed:
-        LOGGER.info("Removed %d lists of rejects older than %d days (rejects_days)", removed, days)
+        LOGGER.info(
+            "Removed %d lists of rejects older than %d days (`rejects_days`)", removed, days
+        )
 
 
 def _end(folder: Path, lock: TextIO, export_locks: list[TextIO]) -> None:

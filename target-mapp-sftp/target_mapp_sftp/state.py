@@ -1,10 +1,12 @@
 """The state that is put out: the tap's own, for streams that were delivered, and what was.
 
 `bookmarks.<stream>.delivered` is the last delivery, `bookmarks.<stream>.deliveries` the counts of
-the last ones, oldest first. The tap hands both back in the next run's STATE, so that this target
-knows its deliveries without storage of its own.
+the last ones, oldest first. `bookmarks.<stream>.failed_delivery` names the files of a delivery that
+failed and may be with the reader of the folder all the same, until the next one succeeds. The tap
+hands all three back in the next run's STATE, so that this target knows its deliveries without
+storage of its own.
 
-A state is put out after each rename, and each one is true if it stays the last: a stream that is
+A state is put out after each delivery, and each one is true if it stays the last: a stream that is
 not delivered has the bookmark it had before the run, and a key that belongs to no stream goes on
 only when all streams are delivered.
 """
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,9 +32,13 @@ LOGGER = logging.getLogger("target-mapp-sftp")
 MAX_DELIVERIES = 30
 """A month of daily runs; the tap repeats the state many times, so it must stay small."""
 _COUNTS = ("at", "rows", "rejected", "bytes")
-_OURS = ("delivered", "deliveries")
+FAILED_DELIVERY = "failed_delivery"
+_OURS = ("delivered", "deliveries", FAILED_DELIVERY)
 # A fraction stays digit by digit as the tap wrote it.
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+# A hundred audiences with a month of deliveries each stay below it.
+_BURST_BYTES = 16_000_000
+_BYTES_PER_SECOND = 500_000
 
 
 class StateNotEncodableError(SourceError):
@@ -38,7 +46,7 @@ class StateNotEncodableError(SourceError):
 
 
 class StateNotWrittenError(DeliveryError):
-    """Whoever reads this target's output is gone, so a delivery could not be noted."""
+    """Nobody reads this target's output any more, so a delivery could not be noted."""
 
 
 class DeliveredState:
@@ -53,6 +61,8 @@ class DeliveredState:
 
     def __init__(self) -> None:
         self.latest: Any = None
+        # The thread that writes a state a little later reads what the input changes.
+        self._lock = threading.RLock()
         self._first: Any = None
         self._is_begun = False
         self._tells_before = False
@@ -60,7 +70,8 @@ class DeliveredState:
         self._told: dict[str, dict[str, Any]] = {}
         self._settled: dict[str, Any] = {}
         self._delivered: dict[str, dict[str, Any]] = {}
-        self._written: bytes | None = None
+        self._failed: dict[str, dict[str, Any]] = {}
+        self._encodable_bookmarks = -1
         self._has_said_no_place = False
 
     def read(self, value: Any, received: Mapping[str, int]) -> None:
@@ -71,20 +82,21 @@ class DeliveredState:
             received: The records that have come so far, by stream. A bookmark that follows records
                 of its stream does not tell what was before the run.
         """
-        bookmarks = _bookmarks(value)
-        if not self._is_begun:
-            self._is_begun = True
-            self._first, self._tells_before = value, not received
-        self.latest = value
-        # Records under a name that has no bookmark may belong to any: a mapper renames.
-        is_renamed = any(name not in bookmarks for name in received)
-        for stream, bookmark in bookmarks.items():
-            if stream not in self._before and not is_renamed and not received.get(stream):
-                self._before[stream] = bookmark
-            if stream not in self._told and isinstance(bookmark, dict):
-                ours = {name: bookmark[name] for name in _OURS if name in bookmark}
-                if ours:
-                    self._told[stream] = ours
+        with self._lock:
+            bookmarks = _bookmarks(value)
+            if not self._is_begun:
+                self._is_begun = True
+                self._first, self._tells_before = value, not received
+            self.latest = value
+            # Records under a name that has no bookmark may belong to any: a mapper renames.
+            is_renamed = any(name not in bookmarks for name in received)
+            for stream, bookmark in bookmarks.items():
+                if stream not in self._before and not is_renamed and not received.get(stream):
+                    self._before[stream] = bookmark
+                if stream not in self._told and isinstance(bookmark, dict):
+                    ours = {name: bookmark[name] for name in _OURS if name in bookmark}
+                    if ours:
+                        self._told[stream] = ours
 
     def told(self, stream: str) -> dict[str, Any]:
         """What the states of the input tell of deliveries of *stream*, as a bookmark."""
@@ -108,52 +120,60 @@ class DeliveredState:
             name: The bookmark that gets what was delivered.
             delivered: The facts; None when there was nothing to deliver.
         """
-        bookmarks = _bookmarks(self.latest)
-        self._settled |= {each: bookmarks[each] for each in streams if each in bookmarks}
-        if delivered is not None:
-            self._delivered[name] = dict(delivered)
+        with self._lock:
+            bookmarks = _bookmarks(self.latest)
+            self._settled |= {each: bookmarks[each] for each in streams if each in bookmarks}
+            if delivered is not None:
+                self._delivered[name] = dict(delivered)
 
-    def line(
-        self, *, is_all: bool, and_delivered: Mapping[str, dict[str, Any]] | None = None
-    ) -> bytes | None:
-        """The state to put out now, as JSON; None when the input has none.
+    def note_failed(self, name: str, files: Mapping[str, Any]) -> None:
+        """Note the files of a failed delivery that may be with the reader of the folder.
+
+        It is no delivery: nothing compares with it, and the stream's bookmark stays as it was.
 
         Args:
-            is_all: Whether all streams of the input are through.
-            and_delivered: What is about to be delivered: shows that it can be encoded.
+            name: The bookmark that gets them.
+            files: Final names, by what became of them.
+        """
+        with self._lock:
+            self._failed[name] = dict(files)
+
+    def require_encodable(
+        self, streams: Iterable[str], name: str, delivered: Mapping[str, Any]
+    ) -> None:
+        """See that a delivery can be noted, before it is made.
+
+        Args:
+            streams: As for `settle`.
+            name: As for `settle`.
+            delivered: What is about to be delivered.
 
         Raises:
             StateNotEncodableError: When it cannot be.
         """
         if not self._is_begun:
-            return None
-        delivered = {**self._delivered, **(and_delivered or {})}
-        try:
-            state = self._with_deliveries(self.latest if is_all else self._partial(), delivered)
-            return encoded(state)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise StateNotEncodableError(
-                f"The tap's STATE cannot be written again ({type(error).__name__}), so nothing "
-                "more is published. Correct the tap."
-            ) from error
+            return
+        # The whole only where it is new: it may be long.
+        if self._encodable_bookmarks != len(self._before):
+            _encoded_state({"first": self._first, "bookmarks": self._before})
+            self._encodable_bookmarks = len(self._before)
+        bookmarks = _bookmarks(self.latest)
+        of_streams = [bookmarks.get(each) for each in streams]
+        _encoded_state({"bookmarks": {name: [delivered, *of_streams]}})
 
-    def write(self, line: bytes | None) -> None:
-        """Put a state out, unless it is the one that was put out last.
+    def line(self, *, is_all: bool) -> bytes | None:
+        """The state to put out now, as JSON; None when the input has none.
+
+        Args:
+            is_all: Whether all streams of the input are through.
 
         Raises:
-            StateNotWrittenError: When nobody takes it.
+            StateNotEncodableError: When the tap's own cannot be written again.
         """
-        if line is None or line == self._written:
-            return
-        try:
-            _write(line)
-        except OSError as error:
-            raise StateNotWrittenError(
-                f"The state could not be written to standard output ({error.strerror}): the next "
-                "run will not know of what was delivered. See the log for the files, and run again "
-                "only if they are not in Mapp."
-            ) from error
-        self._written = line
+        with self._lock:
+            if not self._is_begun:
+                return None
+            return _encoded_state(self._with_ours(self.latest if is_all else self._partial()))
 
     def _partial(self) -> Any:
         """The state in which only the streams that are through have gone on."""
@@ -165,38 +185,124 @@ class DeliveredState:
             return frame
         return {**frame, "bookmarks": bookmarks}
 
-    def _with_deliveries(self, state: Any, delivered: Mapping[str, dict[str, Any]]) -> Any:
-        ours = {
-            **self._told,
-            **{name: self._bookmark_of(name, facts) for name, facts in delivered.items()},
-        }
+    def _with_ours(self, state: Any) -> Any:
         place = state.get("bookmarks", {}) if isinstance(state, dict) else None
         if not isinstance(place, dict):
-            self._say_no_place(delivered)
+            self._say_no_place(self._delivered)
             return state
         bookmarks = dict(place)
-        for name, facts in ours.items():
+        for name in {**self._told, **self._failed, **self._delivered}:
             bookmark = bookmarks.get(name, {})
             if isinstance(bookmark, dict):
-                # What a foreign tap has dropped of ours comes back; what is delivered now wins.
-                bookmarks[name] = (
-                    {**bookmark, **facts} if name in delivered else {**facts, **bookmark}
-                )
+                bookmarks[name] = self._bookmark(name, bookmark)
             else:
-                self._say_no_place({name} & delivered.keys())
+                self._say_no_place({name} & self._delivered.keys())
         return {**state, "bookmarks": bookmarks} if bookmarks or "bookmarks" in state else state
 
-    def _bookmark_of(self, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        listed = [*last_deliveries(self.told(name)), counts_of(facts)]
-        return {"delivered": facts, "deliveries": listed[-MAX_DELIVERIES:]}
+    def _bookmark(self, name: str, bookmark: Mapping[str, Any]) -> dict[str, Any]:
+        """A bookmark of the tap's with what this target has to say."""
+        delivered = self._delivered.get(name)
+        if delivered is None:
+            failed = {FAILED_DELIVERY: self._failed[name]} if name in self._failed else {}
+            # What a foreign tap has dropped of ours comes back.
+            return {**self.told(name), **bookmark, **failed}
+        others = {key: value for key, value in bookmark.items() if key != FAILED_DELIVERY}
+        listed = [*last_deliveries(self.told(name)), counts_of(delivered)]
+        return {**others, "delivered": delivered, "deliveries": listed[-MAX_DELIVERIES:]}
 
     def _say_no_place(self, delivered: Iterable[str]) -> None:
         if not self._has_said_no_place and any(True for _ in delivered):
             self._has_said_no_place = True
             LOGGER.warning(
                 "The tap's state has no map of bookmarks, so there is no place in it for what was "
-                "delivered: max_shrink and the report's trend will know nothing of it"
+                "delivered: `max_shrink` and the report's trend will know nothing of it"
             )
+
+
+class StateWriter:
+    """Writes the state to standard output: at once, or within seconds where much was written.
+
+    Each state has to be whole, because the last one replaces all before it, in Meltano too. So
+    each holds the deliveries of every stream, and one after each delivery of 500 audiences would
+    grow with their square: 650 MB. Beyond a burst, no more bytes a second are written than Meltano
+    stores with ease; what waits is written by a timer.
+
+    Args:
+        state: What is written.
+    """
+
+    def __init__(self, state: DeliveredState) -> None:
+        self._state = state
+        self._lock = threading.RLock()
+        self._written: bytes | None = None
+        self._is_due = False
+        self._timer: threading.Timer | None = None
+        self._has_failed = False
+        self._allowed_bytes = float(_BURST_BYTES)
+        self._allowed_at = time.monotonic()
+
+    def write_soon(self, *, is_all: bool) -> None:
+        """Write the state, now or as soon as it may be.
+
+        Args:
+            is_all: Whether all streams of the input are through.
+
+        Raises:
+            StateNotWrittenError: When nobody takes it, or nobody took the one before.
+        """
+        with self._lock:
+            self._is_due = True
+            wait_seconds = self._seconds_to_wait()
+            if wait_seconds <= 0 or self._has_failed:
+                self.write(is_all=is_all)
+            elif self._timer is None:
+                self._timer = threading.Timer(wait_seconds, self._write_later)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def write(self, *, is_all: bool) -> None:
+        """Write the state now, unless it is the one that was written last.
+
+        Args:
+            is_all: As for `write_soon`.
+
+        Raises:
+            StateNotWrittenError: When nobody takes it.
+        """
+        with self._lock:
+            self._is_due = False
+            line = self._state.line(is_all=is_all)
+            if line is not None and line != self._written:
+                _write(line)
+                self._written = line
+                self._allowed_bytes -= len(line)
+
+    def flush(self) -> None:
+        """Write what waits, and wait for nothing more.
+
+        Raises:
+            StateNotWrittenError: When nobody takes it.
+        """
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._is_due:
+                self.write(is_all=False)
+
+    def _seconds_to_wait(self) -> float:
+        now = time.monotonic()
+        earned = (now - self._allowed_at) * _BYTES_PER_SECOND
+        self._allowed_bytes = min(_BURST_BYTES, self._allowed_bytes + earned)
+        self._allowed_at = now
+        return (len(self._written or b"") - self._allowed_bytes) / _BYTES_PER_SECOND
+
+    def _write_later(self) -> None:
+        with self._lock:
+            self._timer = None
+            try:
+                self.flush()
+            except Exception:  # noqa: BLE001 it is written again, and told, in the main thread
+                self._is_due = self._has_failed = True
 
 
 def last_deliveries(bookmark: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -230,19 +336,36 @@ def encoded(value: Any) -> bytes:
         return serialize_json(value).encode("ascii")
 
 
+def _encoded_state(state: Any) -> bytes:
+    try:
+        return encoded(state)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StateNotEncodableError(
+            f"The tap's STATE cannot be written again ({type(error).__name__}), so nothing "
+            "more is published. Correct the tap."
+        ) from error
+
+
 def _has_rows(delivered: Mapping[str, Any]) -> bool:
     rows = delivered.get("rows")
     return isinstance(rows, int) and not isinstance(rows, bool) and rows > 0
 
 
 def _write(line: bytes) -> None:
-    # Bytes, because the encoding of standard output is whatever the environment says.
-    output = getattr(sys.stdout, "buffer", None)
-    if output is None:
-        sys.stdout.write(line.decode() + "\n")
-    else:
-        output.write(line + b"\n")
-    sys.stdout.flush()
+    try:
+        # Bytes, because the encoding of standard output is whatever the environment says.
+        output = getattr(sys.stdout, "buffer", None)
+        if output is None:
+            sys.stdout.write(line.decode() + "\n")
+        else:
+            output.write(line + b"\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise StateNotWrittenError(
+            f"The state could not be written to standard output ({error.strerror}): the next run "
+            "will not know of what was delivered. See the log for the files, and run again only if "
+            "they are not in Mapp."
+        ) from error
 
 
 def _bookmarks(state: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Target
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.helpers.capabilities import PluginCapabilities
@@ -17,7 +18,13 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.sinks import Sink
 from typing_extensions import override
 
-from target_mapp_sftp.cli import TargetCommand
+from target_mapp_sftp.cli import (
+    GivenConfig,
+    TargetCommand,
+    check_connection,
+    config_option,
+    summarized,
+)
 from target_mapp_sftp.config import (
     WITHOUT_EFFECT,
     RunSettings,
@@ -34,12 +41,11 @@ from target_mapp_sftp.settings import SETTINGS
 from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from types import FrameType
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.plugin_base import _ConfigInput
 
     from target_mapp_sftp.export import Export
 
@@ -60,11 +66,8 @@ class ContactSink(Sink):
     @override
     def setup(self) -> None:
         super().setup()
+        # Its export is opened later: here the SDK would put an error of its own before ours.
         self.target.unopened_sinks.append(self)
-
-    def open(self) -> None:
-        """Begin the export; not in `setup`, where the SDK puts an error of its own before ours."""
-        self.export = self.target.open_export(self.stream_name, self.schema, self.key_properties)
 
     @override
     def get_validator(self) -> None:
@@ -85,7 +88,7 @@ class ContactSink(Sink):
     def clean_up(self) -> None:
         # Most records pass the sink by, and its counter with it.
         if self.export is not None:
-            self.record_counter_metric.value = self.export.received
+            self.record_counter_metric.value = self.export.counts.received
         super().clean_up()
 
     @override
@@ -140,7 +143,8 @@ class TargetMappSftp(Target):
         """Private hook: the SDK's own messages repeat the value, which may be a password."""
         self.append_builtin_config(self.config_jsonschema)
         given = dict(self._config)
-        map_problems = [f"{place}: {what}" for place, what in problems_of(given.get("stream_maps"))]
+        stream_maps = given.get("stream_maps")
+        map_problems = [f"`{place}`: {what}" for place, what in problems_of(stream_maps)]
         if map_problems:
             # The SDK's schema would say no more than "anyOf", or fail on it.
             del given["stream_maps"]
@@ -169,7 +173,9 @@ class TargetMappSftp(Target):
         while self.unopened_sinks:
             sink = self.unopened_sinks.pop(0)
             if any(each.stream_alias == sink.stream_name for each in maps):
-                sink.open()
+                sink.export = self.run.open_export(
+                    sink.stream_name, source, sink.schema, sink.key_properties
+                )
         names = [each.stream_alias for each in maps]
         self._fed[source] = [self.run.exports[name] for name in names if name in self.run.exports]
         # Not where a sink opens: the SDK makes none for a second stream of the same schema.
@@ -181,12 +187,6 @@ class TargetMappSftp(Target):
             self._add[source] = _ignore if export is None else export.add
         else:
             self._add.pop(source, None)
-
-    def open_export(
-        self, stream: str, schema: Mapping[str, Any], keys: Sequence[str]
-    ) -> Export | None:
-        """Begin the export of a stream whose SCHEMA is being processed, or go on with it."""
-        return self.run.open_export(stream, self._source, schema, keys)
 
     @override
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ class TargetMappSftp(Target):
         fed = self._fed[source]
         if fed and not any(export.is_waiting for export in fed):
             return
-        before = [export.received for export in fed]
+        before = [export.counts.received for export in fed]
         try:
             super()._process_record_message(message_dict)
         except Exception as error:
@@ -222,10 +222,10 @@ class TargetMappSftp(Target):
                 raise
             for export in fed:
                 if export.is_waiting:
-                    export.fail(StreamMapError(f"stream_maps: {failed}"))
+                    export.fail(StreamMapError(f"`stream_maps`: {failed}"))
             return
         for export, received in zip(fed, before, strict=True):
-            if export.received == received:
+            if export.counts.received == received:
                 export.count_filtered()
 
     @override
@@ -284,7 +284,7 @@ class TargetMappSftp(Target):
         streams = list(self.mapper.stream_maps)
         for name in unmatched(self.config.get("stream_maps"), streams):
             self.logger.warning(
-                "stream_maps: '%s' matches no stream of the input (%s), so nothing was mapped or "
+                "`stream_maps`: '%s' matches no stream of the input (%s), so nothing was mapped or "
                 "filtered by it; correct the name if one of them is meant",
                 printable(name),
                 printable(", ".join(streams)),
@@ -305,7 +305,7 @@ class TargetMappSftp(Target):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self.logger.error(
-            "Stopped by %s: what is not published yet is discarded.",
+            "Stopped by %s; unpublished files are discarded.",
             signal.Signals(signum).name,
         )
         _end_input()
@@ -320,22 +320,37 @@ class TargetMappSftp(Target):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: GivenConfig,
         file_input: IO[str] | None = None,
         check: bool = False,
     ) -> None:
         if about:
             cls.print_about(about_format)
             return
-        target = cls(
-            config=config.config if config else {},
-            parse_env_config=config.parse_env if config else False,
-        )
+        if config.reads_environment:
+            cls._require_readable_variables()
+        target = cls(config=config.settings, parse_env_config=config.reads_environment)
         if check:
-            target.run.check(click.echo)
+            check_connection(target.run.settings.destination, target.run.id)
             return
-        with closing(target.run), _reported(target.run), target.run.summarized():
+        with closing(target.run), _reported(target.run), summarized(target.run):
             target.listen(file_input)
+
+    @classmethod
+    def _require_readable_variables(cls) -> None:
+        """Private hook: the SDK's own error does not say which variable it cannot read.
+
+        Raises:
+            SettingsError: That names the first one.
+        """
+        for name, setting in cls.config_jsonschema["properties"].items():
+            try:
+                parse_environment_config({"properties": {name: setting}}, cls._env_var_prefix)
+            except ValueError as error:
+                variable = f"{cls._env_var_prefix}{name.upper()}"
+                raise SettingsError(
+                    f"`{variable}`: is not valid for `{name}`. Write a number, or JSON."
+                ) from error
 
     @override
     @classmethod
@@ -347,11 +362,14 @@ class TargetMappSftp(Target):
             help=command.help,
             context_settings=command.context_settings,
             params=[
-                *command.params,
+                *(config_option() if each.name == "config" else each for each in command.params),
                 click.Option(
                     ["--check"],
                     is_flag=True,
-                    help="Walk the way to the folder once, with a probe file, and say what fails.",
+                    help=(
+                        "Test the connection: resolve, connect, verify the host key, log in, "
+                        "write, rename and delete a test file."
+                    ),
                 ),
             ],
             logger=cls.logger,

@@ -31,7 +31,7 @@ from tap_lytics.errors import (
     SourceError,
 )
 from tap_lytics.errors import SettingsError as TapSettingsError
-from target_mapp_sftp import errors, messages, run, spool, state
+from target_mapp_sftp import cli, errors, messages, spool, state
 from target_mapp_sftp.delivery import errors as delivery
 from target_mapp_sftp.errors import TargetError
 
@@ -466,7 +466,7 @@ def _(folder: Path) -> Ending:
     return target(folder, WHOLE)
 
 
-@provokes(run.CheckFailedError)
+@provokes(cli.CheckFailedError)
 def _(folder: Path) -> Ending:
     login = {"username": "mapp", "password": "invented"}
     return target(folder, [], "--check", host="127.0.0.1", port=free_port(), **login)

@@ -12,7 +12,7 @@ from commands import target
 from target_runs import deliver, mark, record, records, schema
 
 from target_mapp_sftp.messages import BrokenInputError
-from target_mapp_sftp.scan_marks import ScanMarks
+from target_mapp_sftp.scan_marks import ScanMarks, StreamRoutes
 from target_mapp_sftp.spool import Spool, SpoolDirError
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def test_odd_marks_are_marks(tmp_path: Path, splits: Any, run_id: str) -> None:
 )
 def test_a_mark_is_held_to_a_number_that_it_names(records_said: Any, *, is_held_to: bool) -> None:
     """However JSON writes it; a mark without one is not held to any."""
-    marks = ScanMarks()
+    marks = ScanMarks(StreamRoutes({}))
     for status in ("pending", "complete"):
         scan = {"status": status, "run_id": "r", "records": records_said}
         marks.read({"bookmarks": {"buyers": {"scan": scan}}})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.scan_marks import ScanMarks
+from target_mapp_sftp.scan_marks import ScanMarks, StreamRoutes
 
 
 def state(stream: str = "buyers", **scan: Any) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def state(stream: str = "buyers", **scan: Any) -> dict[str, Any]:
 
 def marks_after(*states: Any) -> ScanMarks:
     """What an input with these STATE values has said."""
-    marks = ScanMarks()
+    marks = ScanMarks(StreamRoutes({}))
     for value in states:
         marks.read(value)
     return marks

@@ -139,7 +139,7 @@ def test_a_name_that_another_user_has_taken_blocks_nothing(
 
     assert spool.folder.parent == tmp_path / "state" / "target-mapp-sftp"
     assert mode(spool.folder.parent) == 0o700
-    assert "Set spool_dir to a folder of your own" in caplog.text
+    assert "Set `spool_dir` to a folder of your own" in caplog.text
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -150,7 +150,7 @@ def test_where_nothing_can_be_used_the_error_says_so(
     (tmp_path / "file").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    with pytest.raises(SpoolDirError, match=f"spool_dir: .*target-mapp-sftp-{os.getuid()}"):
+    with pytest.raises(SpoolDirError, match=f"`spool_dir`: .*target-mapp-sftp-{os.getuid()}"):
         Spool(None, rejects_days=30)
 
 
@@ -206,7 +206,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
     """A file's worth of room is asked for first."""
     spool = Spool(str(tmp_path), rejects_days=30)
     spool.require_free(1)
-    with pytest.raises(SpoolDirError, match=r"spool_dir: .* MB are free"):
+    with pytest.raises(SpoolDirError, match=r"`spool_dir`: .* MB are free"):
         spool.require_free(10**18)
     spool.remove()
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from target_mapp_sftp.state import (
     DeliveredState,
     StateNotEncodableError,
+    StateWriter,
     encoded,
     last_deliveries,
     last_with_rows,
@@ -216,12 +217,12 @@ def test_a_comparison_is_with_the_last_delivery_that_had_rows() -> None:
 
 def test_a_state_is_put_out_once() -> None:
     """One that says the same as the last is not repeated."""
-    state = state_after({"bookmarks": {}})
+    writer = StateWriter(state_after({"bookmarks": {}}))
     output = io.StringIO()
     with redirect_stdout(output):
-        state.write(state.line(is_all=False))
-        state.write(state.line(is_all=True))
-        state.write(None)
+        writer.write_soon(is_all=False)
+        writer.write(is_all=True)
+        writer.flush()
     assert output.getvalue() == '{"bookmarks":{}}\n'
 
 
@@ -231,4 +232,8 @@ def test_a_state_that_cannot_be_written_is_refused_before_anything_is_delivered(
     for _ in range(5000):
         value = {"deeper": value}
     with pytest.raises(StateNotEncodableError):
-        state_after({"bookmarks": {"a": value}}).line(is_all=True)
+        state_after({"bookmarks": {"a": value}}).require_encodable(["a"], "a", FACTS)
+    later = state_after({"bookmarks": {}})
+    later.read({"bookmarks": {"a": value}}, {"a": 1})
+    with pytest.raises(StateNotEncodableError):
+        later.require_encodable(["a"], "a", FACTS)

@@ -29,55 +29,55 @@ def problems(folder: Path, stream_maps: Any) -> list[str]:
     [
         (
             {"buyers": {"__fliter__": "consent"}},
-            "stream_maps.buyers.__fliter__: is not an operator of stream maps; did you mean __filter__?",
+            "`stream_maps.buyers.__fliter__`: is not an operator of stream maps; did you mean __filter__?",
         ),
         (
             {"__alias__": {"a": "b"}},
-            "stream_maps.__alias__: is not an option of stream maps; the only one is __else__",
+            "`stream_maps.__alias__`: is not an option of stream maps; the only one is __else__",
         ),
         (
             {"__else__": {"name": "name"}},
-            "stream_maps.__else__: can only be null, which removes all other streams; set it to null",
+            "`stream_maps.__else__`: can only be null, which removes all other streams; set it to null",
         ),
         (
             {"buyers": {"__else__": "name"}},
-            "stream_maps.buyers.__else__: can only be null, which removes all other fields; set it to null",
+            "`stream_maps.buyers.__else__`: can only be null, which removes all other fields; set it to null",
         ),
         (
             {"buyers": "name"},
-            "stream_maps.buyers: must be an object of field to expression, or null; write it as one",
+            "`stream_maps.buyers`: must be an object of field to expression, or null; write it as one",
         ),
         (
             {"buyers": {"name": 5}},
-            "stream_maps.buyers.name: must be an expression, or null to remove the field; write it in quotes",
+            "`stream_maps.buyers.name`: must be an expression, or null to remove the field; write it in quotes",
         ),
         (
             {"buyers": {"__filter__": True}},
-            "stream_maps.buyers.__filter__: must be text; write it in quotes",
+            "`stream_maps.buyers.__filter__`: must be text; write it in quotes",
         ),
         (
             {"buyers": {"__key_properties__": "email"}},
-            "stream_maps.buyers.__key_properties__: must be a list of field names, or null; write it as one",
+            "`stream_maps.buyers.__key_properties__`: must be a list of field names, or null; write it as one",
         ),
         (
             {"buyers": {"name": " "}},
-            "stream_maps.buyers.name: is empty; write an expression, or null to remove the field",
+            "`stream_maps.buyers.name`: is empty; write an expression, or null to remove the field",
         ),
         (
             {"buyers": {"name": "name +"}},
-            "stream_maps.buyers.name: name + is not a valid expression at character 7; correct it",
+            "`stream_maps.buyers.name`: name + is not a valid expression at character 7; correct it",
         ),
         (
             {"buyers": {"name": "x = name"}},
-            "stream_maps.buyers.name: x = name must be one expression that gives a value; correct it",
+            "`stream_maps.buyers.name`: x = name must be one expression that gives a value; correct it",
         ),
         (
             {"buyers": {"name": "email; name"}},
-            "stream_maps.buyers.name: email; name must be one expression that gives a value; correct it",
+            "`stream_maps.buyers.name`: email; name must be one expression that gives a value; correct it",
         ),
         (
             {"buyers": {"__alias__": "my list"}},
-            "stream_maps.buyers.__alias__: my list is not a valid expression at character 4; correct it",
+            "`stream_maps.buyers.__alias__`: my list is not a valid expression at character 4; correct it",
         ),
     ],
 )
@@ -142,7 +142,7 @@ def test_an_expression_that_fails(
     assert error.exit_code == 2
     place = "__filter__" if key == "__filter__" else f"field '{key}'"
     assert str(error) == (
-        f"stream_maps: stream 'buyers', {place}: {expression} failed on a record: {reason}"
+        f"`stream_maps`: stream 'buyers', {place}: {expression} failed on a record: {reason}"
     )
     assert not list((tmp_path / "out").glob("*"))
     assert SECRET not in caplog.text
@@ -165,7 +165,7 @@ def test_a_map_that_does_not_fit_the_schema(tmp_path: Path) -> None:
         deliver(tmp_path, [schema(), *records(1)], stream_maps=maps)
     error = _explained(caught.value)
     assert isinstance(error, StreamMapError)
-    assert str(error).startswith("stream_maps: Invalid key properties for 'buyers': [id].")
+    assert str(error).startswith("`stream_maps`: Invalid key properties for 'buyers': [id].")
 
 
 def test_an_error_elsewhere_is_not_blamed_on_the_maps() -> None:
@@ -185,8 +185,8 @@ def test_a_map_that_matches_no_stream_is_said(
     with caplog.at_level(logging.WARNING):
         result = deliver(tmp_path, [schema(), *records(1)], stream_maps=maps, field_map=FIELD_MAP)
     assert result.error is None
-    said = [line for line in caplog.messages if line.startswith("stream_maps")]
+    said = [line for line in caplog.messages if line.startswith("`stream_maps`")]
     assert [line.partition(" (buyers)")[0] for line in said] == [
-        "stream_maps: 'buyrs' matches no stream of the input",
-        "stream_maps: 'copy' matches no stream of the input",
+        "`stream_maps`: 'buyrs' matches no stream of the input",
+        "`stream_maps`: 'copy' matches no stream of the input",
     ]
