@@ -40,8 +40,8 @@ def strike(
         Whether it was sent; a run that ends before its moment is left alone.
     """
     while run.poll() is None:
-        process = find(run, plugin)
-        if process is not None and moment():
+        # In this order: to look through the processes takes long, and most moments are not it.
+        if moment() and (process := find(run, plugin)) is not None:
             try:
                 os.kill(process, number)
             except ProcessLookupError:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meltano.core.state_store.db import DBStateStoreManager
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -106,16 +110,12 @@ class Project:
         return self.meltano("run", "tap-lytics", "target-mapp-sftp", **env)
 
     def state(self) -> dict[str, Any]:
-        """The state as Meltano keeps it, read by its own command."""
-        done = subprocess.run(
-            [BIN / "meltano", "state", "get", "dev:tap-lytics-to-target-mapp-sftp"],
-            cwd=ROOT,
-            env=self._environment({}),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        state: dict[str, Any] = json.loads(done.stdout)
+        """The state as Meltano keeps it, read by its own reader, without another process."""
+        engine = create_engine(f"sqlite:///{self.folder}/meltano/meltano.db")
+        with Session(engine) as session:
+            kept = DBStateStoreManager(session).get("dev:tap-lytics-to-target-mapp-sftp")
+        engine.dispose()
+        state: dict[str, Any] = json.loads(kept.json_merged()) if kept else {}
         return state.get("singer_state", {})
 
     def delivered(self) -> list[Path]:
