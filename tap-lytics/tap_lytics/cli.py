@@ -71,6 +71,7 @@ class LyticsCommand(SingerCommand):
         gc.set_threshold(50_000, 20, 50)
         # At INFO it names every setting that it takes from a variable, and so buries what follows.
         logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
+        self.logger.addFilter(_is_for_users)
         with printable_log_lines(), RUN_STAMP.on_every_line(uuid.uuid4().hex):
             try:
                 return super().main(*args, **kwargs)
@@ -127,6 +128,11 @@ def _settings_of_environment(schema: dict[str, Any]) -> dict[str, Any]:
                 f"`{VARIABLE_PREFIX}{name.upper()}`: must be a number, or JSON. Correct it."
             ) from error
     return config
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Leave out what the SDK logs at each start: whether it parses variables."""
+    return record.module != "plugin_base" or "env var" not in str(record.msg)
 
 
 def _explained(error: Exception) -> LyticsError:

@@ -56,6 +56,7 @@ class TargetCommand(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         # At INFO it names every setting that it takes from a variable, and so buries what follows.
         logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
+        self.logger.addFilter(_is_for_users)
         with RUN_STAMP.on_every_line(uuid.uuid4().hex):
             try:
                 return super().main(*args, **kwargs)
@@ -69,6 +70,11 @@ class TargetCommand(SingerCommand):
         if "MELTANO_PROJECT_ROOT" in os.environ:
             _read_on(_READ_ON_SECONDS)
         return error.exit_code
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Leave out what the SDK logs at each start: whether it parses variables."""
+    return record.module != "plugin_base" or "env var" not in str(record.msg)
 
 
 def _explained(error: Exception) -> TargetError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -107,6 +108,30 @@ def test_a_run_is_noted_told_and_shown(project: ScheduledProject) -> None:
     assert lines[5].split()[-2:] == [file.name, "ok"]
 
 
+def test_each_line_of_the_log_stands_there_once(project: ScheduledProject) -> None:
+    """By `meltano invoke`: Meltano's time before the plugin's name and text, and none within."""
+    done = subprocess.run(
+        [BIN / "meltano", "invoke", "scheduler", "run", DAILY],
+        env={**project.env, "NO_COLOR": "1"},
+        cwd=project.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    lines = done.stderr.splitlines()
+    shown = [re.fullmatch(r"\S+Z \[info +\] meltano +(?:WARNING )?(.*)", line) for line in lines]
+    assert all(shown), done.stderr
+    texts = [each[1] for each in shown if each]
+    for text in texts:
+        assert not re.search(r"\d\d:\d\d:\d\d", text.partition(" updated at ")[0]), text
+        assert "env var" not in text
+    read = [each for each in texts if re.match(r"tap-lytics: .*13 people in [\d.]+ s", each)]
+    assert len(read) == 1
+    assert "tap-lytics: METRIC record_count=13" in texts
+    assert [each for each in texts if each.startswith("target-mapp-sftp: ")]
+
+
 def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
     """Exit code 1, and a line with the first error of a plugin; a deaf webhook changes nothing."""
     with webhook(status=500) as (url, bodies):
@@ -123,6 +148,11 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
     assert "api_token" in line["error"]
     assert bodies == [line | {"state": "failed"}]
     assert "`webhook_url`: answered 500" in project.log
+    # One line for the error, whatever Meltano says after it.
+    errors = [each for each in project.log.splitlines() if " ERROR " in each]
+    assert len([each for each in errors if "refused the token" in each]) == 1
+    assert "Traceback" not in project.log
+    assert "ResourceWarning" not in project.log
     assert project.delivered() == []
     for secret in ("wrong-token", box.password, "a-secret-path"):
         assert secret not in project.log

@@ -179,28 +179,26 @@ def _stop_group(process: subprocess.Popen[str]) -> None:
 
 def _states_of(meltano: Meltano, schedule: Schedule) -> list[dict[str, Any]]:
     """The Singer state of each pair of tap and target; none where it cannot be read."""
-
-    def output_of(*command: str) -> str:
-        return meltano.output_of(*command, env=os.environ, timeout_seconds=_STATE_TIMEOUT_SECONDS)
-
+    states = []
     try:
-        known = set(output_of("state", "list").split())
-        states = []
-        for ids in _state_ids(schedule):
-            state_id = next((each for each in ids if each in known), None)
-            state = json.loads(output_of("state", "get", state_id)) if state_id else {}
-            states.append(state.get("singer_state") or {})
+        for state_id in _state_ids(schedule):
+            text = meltano.output_of(
+                "state", "get", state_id, env=os.environ, timeout_seconds=_STATE_TIMEOUT_SECONDS
+            )
+            states.append(json.loads(text).get("singer_state") or {})
     except (SchedulerError, ValueError) as error:
         LOGGER.warning("The counts of the run are unknown: %s", error)
         return []
     return states
 
 
-def _state_ids(schedule: Schedule) -> Iterator[tuple[str, ...]]:
-    """For each pair of tap and target, the ids that its state may have."""
+def _state_ids(schedule: Schedule) -> Iterator[str]:
+    """The id of the state of each pair of tap and target."""
+    if not schedule.has_job:
+        yield schedule.name
+        return
     environment = schedule.env.get(ENVIRONMENT_VARIABLE) or os.environ.get(ENVIRONMENT_VARIABLE)
     for task in schedule.tasks:
         tap, *others = shlex.split(task)
         for other in others:
-            # The second is that of a schedule with extractor and loader instead of a job.
-            yield f"{environment}:{tap}-to-{other}", schedule.name
+            yield f"{environment}:{tap}-to-{other}"

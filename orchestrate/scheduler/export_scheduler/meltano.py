@@ -35,8 +35,8 @@ _FILES_WITH_SECRETS = "*.config.json"
 # A plugin that is being started reads its file within this time.
 _STARTING_SECONDS = 60
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-# A line of Meltano's usual log; a project with a log configuration of its own may have others.
-_USUAL_ERROR = re.compile(r"\[error +\] +(\S+) +(.*)")
+# A line of Meltano's usual log: until it has read its configuration, or with the project's own.
+_USUAL = re.compile(r"\S+ \[(\w+) *\] +(\S+) +(.*)")
 _RUN_ID = re.compile(r"run ID '([0-9a-f-]+)'")
 
 
@@ -295,8 +295,8 @@ def _json_record(line: str) -> Mapping[str, Any] | None:
 
 def _usual_record(line: str) -> Mapping[str, Any]:
     text = _COLOURS.sub("", line).rstrip()
-    if found := _USUAL_ERROR.search(text):
-        return {"level": "error", "name": found[1], "event": found[2].strip()}
+    if found := _USUAL.match(text):
+        return {"level": found[1], "name": found[2], "event": found[3]}
     return {"event": text}
 
 
@@ -309,5 +309,7 @@ def _is_final(record: Mapping[str, Any]) -> bool:
 
 def _metric(record: Mapping[str, Any]) -> str:
     """The value of a line that the SDK logs only as fields."""
-    name, value = record.get("metric_name"), record.get("metric_value")
-    return f" {name}={value}" if name else ""
+    metric = record.get("metric_info")
+    if not isinstance(metric, dict):
+        return ""
+    return f" {metric.get('metric')}={metric.get('value')}"
