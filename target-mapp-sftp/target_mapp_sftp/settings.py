@@ -184,6 +184,11 @@ FORMAT = (
         default=50,
         minimum=0,
     ),
+    choice(
+        "archive",
+        "`none`, or `zip`: all files of an audience in one zip file, which Mapp imports as one.",
+        ["none", "zip"],
+    ),
     text(
         "default_country",
         "ISO country code, such as `DE`, for mobile numbers in national format. Needs "

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
 import logging
 import os
 import tempfile
 import time
-from contextlib import closing, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +16,15 @@ from complete_settings import file_settings, server_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odd_server import Habits, odd_server
+from server_runs import audience, run
 from staged_server import PERMISSION_DENIED, Fault, staged_server
-from target_runs import FIELD_MAP, mark, records, schema
+from target_runs import mark, records, schema
 
 from target_mapp_sftp.contact_file import ContactFile, NamePattern
 from target_mapp_sftp.contact_file.parts import take_names
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import IncompleteStreamError, SettingsError
-from target_mapp_sftp.target import TargetMappSftp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -338,32 +335,9 @@ class TestFailures:
             remove_old(server.config(transfer_timeout=0.3))
 
 
-def audience(stream: str, title: str) -> list[dict[str, Any]]:
-    """All messages of a complete audience."""
-    return [
-        schema(stream, title=title),
-        mark("running", stream),
-        *records(3, stream),
-        mark("complete", stream),
-    ]
-
-
 def remove_old(config: dict[str, Any], kept: Iterable[str] = ()) -> None:
     """Remove what is older than 30 days."""
     server = server_settings({**config, "remove_after_days": 30})
     SftpDestination(server, run_id="run7", first_wait_seconds=0).remove_old(
         pattern().made_at, tuple(kept)
     )
-
-
-def run(room: Path, messages: Iterable[dict[str, Any]], **config: Any) -> list[dict[str, Any]]:
-    """Run the target on *messages*; the states that it prints."""
-    (room / "spool").mkdir(exist_ok=True)
-    own = {"spool_dir": str(room / "spool"), "field_map": FIELD_MAP, "segment_membership": False}
-    output = io.StringIO()
-    with redirect_stdout(output):
-        target = TargetMappSftp(config={**own, **config})
-        with closing(target.run):
-            lines = "\n".join(map(json.dumps, messages)).encode()
-            target.listen(io.BytesIO(lines))  # type: ignore[arg-type]
-    return [json.loads(line) for line in output.getvalue().splitlines()]

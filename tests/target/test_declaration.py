@@ -44,6 +44,7 @@ encoding string, default "utf-8", minLength 1
 line_ending string, default "\\n", enum ["\\n", "\\r\\n"]
 list_separator string, default ",", minLength 1
 max_file_size_mb number, default 50, minimum 0
+archive string, default "none", enum ["none", "zip"]
 default_country string
 too_long string, default "cut", enum ["cut", "empty"]
 invalid_records string, default "reject", enum ["reject", "fail", "keep"]

@@ -20,8 +20,10 @@ from target_mapp_sftp.contact_file.guards import (
 from target_mapp_sftp.contact_file.parts import (
     NamePattern,
     PartsWriter,
+    archive_names,
     audience_name,
     file_name,
+    part_names,
     placeholders_of,
     split_suffix,
     take_names,
@@ -111,6 +113,7 @@ class ContactFile:
         self._compile(schema)
         self._name_at = partial(_file_name, settings, stream_name, schema, run_id)
         self._name = self._name_at(started_at)
+        self._started_at = started_at.astimezone(settings.zone)
         self._taken_names = taken_names if taken_names is not None else set()
         self._encoder = RowEncoder(settings, self.counts)
         self._parts = PartsWriter(folder, self._encoder.header, settings.max_file_bytes)
@@ -121,7 +124,14 @@ class ContactFile:
     @property
     def name_pattern(self) -> NamePattern:
         """The names that files of this export get at any time."""
-        return NamePattern(self._name_at, self._settings.timestamp_format, self._settings.zone)
+        settings = self._settings
+        is_packed = settings.archive == "zip"
+
+        def name_at(moment: datetime) -> str:
+            name = self._name_at(moment)
+            return archive_names(name)[0] if is_packed else name
+
+        return NamePattern(name_at, settings.timestamp_format, settings.zone)
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Go on with a changed schema; columns and file name stay.
@@ -234,11 +244,19 @@ class ContactFile:
         if self.counts.rows == 0 and self._settings.empty_audience == "skip":
             self._parts.discard()
         else:
-            names = take_names(self._name, self._parts.number, self._taken_names)
-            parts = self._parts.finish(names)
+            parts = self._finish_parts()
         require_allowed(self._settings, self.counts, previous)
         warnings = warnings_about(self._settings, self.counts, len(parts))
         return FinishedFile(counts=self.counts, parts=parts, warnings=tuple(warnings))
+
+    def _finish_parts(self) -> tuple[FilePart, ...]:
+        number = self._parts.number
+        if self._settings.archive == "none":
+            return self._parts.finish(take_names(self._name, number, self._taken_names))
+        name, inner_name = archive_names(self._name)
+        (name,) = take_names(name, 1, self._taken_names)
+        parts = self._parts.finish(part_names(inner_name, number))
+        return (self._parts.pack(parts, name, self._started_at),)
 
     def discard(self) -> None:
         """Remove what was written; the list of rejects stays, for it tells why."""

@@ -248,8 +248,8 @@ def warnings_about(settings: FileSettings, counts: Counts, files: int) -> Iterat
         yield (
             f"`max_file_size_mb`: the export is in {files} files, and Mapp imports one "
             "file into a group at a time: a second import that begins meanwhile fails "
-            "(LOCK_IMPORT_SENDOUT). Let the import jobs follow each other, or raise the size if "
-            "yours takes bigger files."
+            "(LOCK_IMPORT_SENDOUT). Set `archive` to `zip`, let the import jobs follow each "
+            "other, or raise the size if yours takes bigger files."
         )
     if settings.max_emptied is None:
         for header, (emptied, values) in _emptied_by_column(counts).items():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from target_mapp_sftp.contact_file.normalization import fold
 from target_mapp_sftp.errors import RowTooLongError, SpoolFullError
@@ -52,6 +54,7 @@ class PartsWriter:
         self._header = header
         self._max_bytes = max_bytes or float("inf")
         self._finished: list[FilePart] = []
+        self._packed: list[Path] = []
         self._rows_before = 0
         self._open()
 
@@ -126,13 +129,48 @@ class PartsWriter:
             replace(part, name=name) for part, name in zip(self._finished, names, strict=True)
         )
 
+    def pack(self, parts: Sequence[FilePart], name: str, written_at: datetime) -> FilePart:
+        """Pack finished files into one zip, and remove them.
+
+        Args:
+            parts: The files, with the names that they get in the zip.
+            name: The name of the zip.
+            written_at: When they were written, for their entries.
+
+        Raises:
+            SpoolFullError: When the zip cannot be written.
+        """
+        try:
+            file, path = tempfile.mkstemp(".part", "contacts-", dir=self._folder)
+            self._packed.append(Path(path))
+            with os.fdopen(file, "wb") as target, ZipFile(target, "w", ZIP_DEFLATED) as archive:
+                for part in parts:
+                    _add(archive, part, written_at)
+                    part.path.unlink()
+            with self._packed[-1].open("rb") as packed:
+                digest = file_digest(packed, "sha256").hexdigest()
+                size_bytes = packed.tell()
+        except OSError as error:
+            raise _refused(error) from error
+        return FilePart(self._packed[-1], name, sum(p.rows for p in parts), size_bytes, digest)
+
     def discard(self) -> None:
         """Remove every file; safe to call twice and after *finish*."""
         if self._is_open:
             os.close(self._file)
             self._is_open = False
-        for path in (self._path, *(part.path for part in self._finished)):
+        for path in (self._path, *(part.path for part in self._finished), *self._packed):
             path.unlink(missing_ok=True)
+
+
+def _add(archive: ZipFile, part: FilePart, written_at: datetime) -> None:
+    entry = ZipInfo(part.name, written_at.timetuple()[:6])
+    entry.compress_type = ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    # Announced, so that one of more than 4 GB gets the form for it.
+    entry.file_size = part.size_bytes
+    with part.path.open("rb") as source, archive.open(entry, "w") as target:
+        shutil.copyfileobj(source, target, _COPY_BYTES)
 
 
 def _refused(error: OSError) -> SpoolFullError:
@@ -142,6 +180,7 @@ def _refused(error: OSError) -> SpoolFullError:
     )
 
 
+_COPY_BYTES = 1 << 20
 PLACEHOLDERS = ("audience_name", "timestamp", "stream_name", "date", "run_id")
 MAX_NAME_LENGTH = 200
 """Characters of a whole name: file systems take 255 bytes, and the delivery adds to it."""
@@ -312,6 +351,12 @@ def split_suffix(name: str) -> tuple[str, str]:
     """`a.csv` as `a` and `.csv`."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, f".{suffix}") if dot and stem and len(suffix) < 10 else (name, "")  # noqa: PLR2004
+
+
+def archive_names(name: str) -> tuple[str, str]:
+    """The names of a zip and of the file in it: `a.csv` or `a.zip` as `a.zip` and `a.csv`."""
+    stem, suffix = split_suffix(name)
+    return f"{stem}.zip", f"{stem}.csv" if suffix.lower() == ".zip" else name
 
 
 def part_names(name: str, parts: int) -> list[str]:

@@ -86,6 +86,7 @@ class FileSettings:
     columns: tuple[Column, ...]
     segment_membership: bool
     file_name: str
+    archive: str
     timestamp_format: str
     zone: tzinfo
     delimiter: str
@@ -119,7 +120,8 @@ class FileSettings:
         columns = _columns(config, problems)
         zone = _zone(config["timezone"], problems)
         default_country = _default_country(config["default_country"], problems)
-        problems += [*_name_problems(config["file_name"]), *_format_problems(config)]
+        problems += [*_name_problems(config["file_name"], config["archive"])]
+        problems += _format_problems(config)
         problems += _removal_problems(config)
         if config["preview_rows"] is not None and config["output_dir"] is None:
             problems.append(
@@ -148,6 +150,7 @@ class FileSettings:
 _AS_THEY_ARE = (
     "segment_membership",
     "file_name",
+    "archive",
     "timestamp_format",
     "delimiter",
     "encoding",
@@ -191,7 +194,7 @@ def _removal_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"`remove_after_days`: {problem}. Change it, or remove this setting."
 
 
-def _name_problems(template: str) -> Iterator[str]:
+def _name_problems(template: str, archive: str) -> Iterator[str]:
     for name in placeholders_of(template):
         if name not in PLACEHOLDERS:
             near = nearest(name, PLACEHOLDERS)
@@ -205,11 +208,10 @@ def _name_problems(template: str) -> Iterator[str]:
         yield "`file_name`: contains a folder. Set `folder` to it instead."
     if template.startswith("."):
         yield "`file_name`: begins with a dot, which hides a file. Remove the dot."
-    if ending := promised_format(template):
-        yield (
-            f"`file_name`: ends in {ending}, but the file is plain CSV, not compressed and not "
-            "encrypted. End it in .csv."
-        )
+    ending = promised_format(template)
+    if ending and ending.lower() != f".{archive}":
+        what = "a zip" if archive == "zip" else "plain CSV, not compressed and not encrypted"
+        yield f"`file_name`: ends in {ending}, but the file is {what}. End it in .csv."
 
 
 def _format_problems(config: Mapping[str, Any]) -> Iterator[str]:
