@@ -15,9 +15,9 @@ from target_mapp_sftp.contact_file.attributes import (
     FORMATS,
     Attribute,
     attribute_of,
-    checks_of,
     row_schema,
     standard_attributes,
+    validators_of,
 )
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import CellOptions, field_type, resolved
@@ -104,7 +104,7 @@ def test_checks_agree_with_json_schema(header: str, text: str) -> None:
     attribute = attribute_of(header)
 
     fits = attribute.max_length is None or len(text) <= attribute.max_length
-    accepted = fits and all(check(text) for check, _ in checks_of(attribute.rules))
+    accepted = fits and all(check(text) for check, _ in validators_of(attribute.rules))
 
     assert accepted == jsonschema_accepts(header, text)
 
@@ -137,7 +137,7 @@ def test_checks_agree_with_json_schema(header: str, text: str) -> None:
         ("member.MobileChannel", "Allow", "allow"),
     ],
 )
-def test_untidy_value_is_tidied(header: str, text: object, written: str) -> None:
+def test_value_is_normalized(header: str, text: object, written: str) -> None:
     """What can be put right without guessing is put right."""
     assert text_of(header, text) == written
 
@@ -202,7 +202,7 @@ def test_attribute_of_several_rules() -> None:
     """An attribute may have any rules together: all of them hold, on both paths."""
     rules = {
         "title": "Shop", "maxLength": 4, "pattern": "^[a-z]+$", "enum": ["abc", "abcde", "a1"],
-        "x-tidy": "lower",
+        "x-normalize": "lower",
     }  # fmt: skip
     column = replace(resolved(Column("field", "user.Shop")), rules=rules)
     whole = compile_cell(column)

@@ -1,4 +1,4 @@
-"""The short paths for tidy values say what the whole way says, for every header and every type."""
+"""The fast path of a column gives the text that all its stages give, for every header and type."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from contact_writing import person, settings_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file.normalization import MobileReader, countries
+from target_mapp_sftp.contact_file.normalization import MobileNumberParser, countries
 from target_mapp_sftp.contact_file.values import BadValueError
 from target_mapp_sftp.errors import MappingError
 
@@ -27,7 +27,7 @@ NONE = "not a valid mobile number"
 def read(text: str, country: str) -> str:
     """The number, or why there is none."""
     try:
-        return MobileReader(country)(text)
+        return MobileNumberParser(country)(text)
     except BadValueError as error:
         return error.reason
 
@@ -89,7 +89,7 @@ def test_readings(country: str, text: str, number: str) -> None:
 )  # fmt: skip
 def test_what_is_no_number_stays_and_is_refused(text: str, tmp_path: Path) -> None:
     """By Mapp's pattern, as without the setting; never repaired."""
-    assert MobileReader("DE")(text) == text
+    assert MobileNumberParser("DE")(text) == text
     own = {"email": "user.Email", "m": "user.MobileNumber"}
     result = write(tmp_path, [person(m=text)], field_map=own, default_country="DE")
     assert result.rows[1][1] == ""

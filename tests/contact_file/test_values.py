@@ -13,11 +13,11 @@ from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import (
     CellOptions,
     FieldType,
-    covering,
     field_type,
-    reach,
     resolved,
+    schema_of_field,
     split_path,
+    value_at,
 )
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.values import BadValueError
@@ -234,7 +234,7 @@ def test_list_with_a_join_of_its_own() -> None:
 
 
 def test_default_stands_for_nothing_only() -> None:
-    """A default is tidied as any value and written for a missing or empty one, not a bad one."""
+    """A default is normalized as any value, and written for an empty value, not for a bad one."""
     column = Column("field", "user.ISOCountryCode", default="de")
     cell = compile_cell(resolved(column))
 
@@ -258,7 +258,7 @@ def test_default_stands_for_nothing_only() -> None:
 )
 def test_path_reaches_into_maps(path: str, value: Any, found: Any) -> None:
     """A path is followed through maps whose keys may hold dots themselves."""
-    assert reach(value, path) == found
+    assert value_at(value, path) == found
 
 
 @pytest.mark.parametrize(
@@ -300,4 +300,4 @@ SCORES = {"type": ["object", "null"], "additionalProperties": {"type": "integer"
 )
 def test_schema_covers_a_field(schema: dict[str, Any], field: str, covers: bool) -> None:
     """A field is missing only where a schema lists its fields and leaves this one out."""
-    assert (covering(schema, field) is not None) is covers
+    assert (schema_of_field(schema, field) is not None) is covers

@@ -21,7 +21,7 @@ from staged_server import PERMISSION_DENIED, Fault, staged_server
 from target_runs import mark, records, schema
 
 from target_mapp_sftp.contact_file import ContactFile, NamePattern
-from target_mapp_sftp.contact_file.parts import take_names
+from target_mapp_sftp.contact_file.parts import reserve_names
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import IncompleteStreamError, SettingsError
@@ -109,7 +109,7 @@ class TestNames:
         """Also with the numbers of parts and of taken names."""
         name, names = contact_names(*audience, moment, **config)
         taken = {name.lower()} if parts % 2 else set()
-        for each in take_names(name, parts, taken):
+        for each in reserve_names(name, parts, taken):
             *_, last = OutgoingFile(None, each, 0).final_names()  # type: ignore[arg-type]
             for given_name in (each, last):
                 made = names.made_at(given_name)
@@ -135,7 +135,7 @@ class TestNames:
         )
         if names.example == others.example:
             return
-        for each in take_names(name, parts, {name.lower()}):
+        for each in reserve_names(name, parts, {name.lower()}):
             assert others.made_at(each) is None
 
     @pytest.mark.parametrize(

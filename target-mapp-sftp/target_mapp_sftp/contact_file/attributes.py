@@ -1,7 +1,7 @@
-"""Mapp's attributes, as `attributes.json` declares them, and their rules as fast checks.
+"""Mapp's attributes, as `attributes.json` declares them, and their rules as validators.
 
-`attributes.json` is a JSON Schema of one row. The tests hold the checks against `jsonschema`, which
-is right and a hundred times slower.
+`attributes.json` is a JSON Schema of one row. The tests compare the validators with `jsonschema`,
+which is right and a hundred times slower.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    Check = Callable[[str], object]
-    """A text to something true when it passes."""
+    Validator = Callable[[str], object]
+    """Returns something true for a valid text."""
 
 
 CUSTOM, MEMBER = "user.CustomAttribute.", "user.MemberAttribute."
@@ -30,7 +30,7 @@ FREE_NAME_LENGTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute of Mapp's.
+    """An attribute of a contact in Mapp.
 
     Attributes:
         header: The header as Mapp documents it.
@@ -42,18 +42,18 @@ class Attribute:
 
     @property
     def identifies(self) -> bool:
-        """Whether Mapp can tell contacts apart by it."""
+        """Whether Mapp can identify a contact by it."""
         return bool(self.rules.get("x-identifies"))
 
     @property
     def type(self) -> str | None:
-        """What untidy values are converted to before they are checked."""
+        """The type that values are converted to before they are validated."""
         value: str | None = self.rules.get("x-type")
         return value
 
     @property
     def max_length(self) -> int | None:
-        """The most characters Mapp stores; it cuts the rest off without a word."""
+        """The most characters Mapp stores; it cuts the rest silently."""
         value: int | None = self.rules.get("maxLength")
         return value
 
@@ -107,25 +107,21 @@ def _resolved(rules: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**rules, **row_schema()["$defs"][reference]} if reference else rules
 
 
-CHECKS = ("pattern", "enum", "format")
-"""The rules that need a look at the text, beside its length."""
-
-
-def checks_of(rules: Mapping[str, Any]) -> list[tuple[Check, str]]:
-    """The checks that *rules* ask for, each with the reason given where it fails.
+def validators_of(rules: Mapping[str, Any]) -> list[tuple[Validator, str]]:
+    """A function for each of *rules*, with the reason given where a text breaks it.
 
     Args:
         rules: JSON Schema of a string: pattern, enum, format; `cells` sees to maxLength.
     """
-    checks: list[tuple[Check, str]] = []
+    validators: list[tuple[Validator, str]] = []
     if pattern := rules.get("pattern"):
         matches = re.compile(pattern, re.ASCII).fullmatch
-        checks.append((matches, f"not a valid {_noun(rules)}"))
+        validators.append((matches, f"not a valid {_noun(rules)}"))
     if values := rules.get("enum"):
-        checks.append((frozenset(values).__contains__, f"not a {_noun(rules)} that Mapp knows"))
+        validators.append((frozenset(values).__contains__, f"not a {_noun(rules)} that Mapp knows"))
     if name := rules.get("format"):
-        checks.append((FORMATS[name], f"not a valid {_noun(rules)}"))
-    return checks
+        validators.append((FORMATS[name], f"not a valid {_noun(rules)}"))
+    return validators
 
 
 def _noun(rules: Mapping[str, Any]) -> str:
@@ -147,7 +143,7 @@ def is_date(text: str) -> bool:
         return False
 
 
-FORMATS: Mapping[str, Check] = {
+FORMATS: Mapping[str, Validator] = {
     "date": is_date,
     "iana-time-zone": lambda text: text in time_zones(),
 }

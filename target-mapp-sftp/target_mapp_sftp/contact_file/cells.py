@@ -1,10 +1,10 @@
-"""Compiles a column: the function that makes the text of a cell of a value.
+"""Compiles a column: the function that converts a value to the text of a cell.
 
-A value goes through the stages of its column one after the other: looked up in the user's map,
-converted by its type, normalized, checked against Mapp's rules, joined and cut to Mapp's length.
-Before them stands a fast path, for most of what Lytics sends needs no conversion, only a look. It
-gives the text that all stages would give, or leaves the value to them; a test compares the two for
-every header, every type and thousands of values.
+A value passes the stages of its column in order: looked up in the user's map of values, converted
+by its type, normalized, validated against Mapp's rules, joined and cut to Mapp's length. The fast
+path comes before them, because most values need no conversion. It gives the text that all stages
+would give, or leaves the value to them; a test compares the two for every header, every type and
+thousands of values.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.columns import CellOptions, resolved
-from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, keep_text
+from target_mapp_sftp.contact_file.values import CONVERTERS, BadValueError, convert_or_keep_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_mapp_sftp.contact_file.attributes import Check
+    from target_mapp_sftp.contact_file.attributes import Validator
     from target_mapp_sftp.contact_file.columns import ResolvedColumn
     from target_mapp_sftp.contact_file.field_map import Column, ValueMap
 
     Cell = Callable[[Any], str]
-    """A value to its text; raises BadValueError when the column cannot hold it."""
+    """Converts a value to its text; raises BadValueError when the column cannot hold it."""
 
     Stage = Callable[[Any], Any]
-    """A single value to what the next stage takes; raises BadValueError when it is wrong."""
+    """Converts a single value for the next stage; raises BadValueError when it is wrong."""
 
     Note = Callable[[str], None]
-    """Takes the reason for which a part of a value was left out."""
+    """Is called with the reason when a value is cut or loses an item."""
 
 
-# Texts of which a part says something else: numbers, dates, JSON, addresses of pages.
+# Texts that would be wrong if they were cut: numbers, dates, JSON, URLs.
 _WHOLE_ONLY = re.compile(r"[\dTZ\s.,:;+/()_-]+|[{\[].*[}\]]|[A-Za-z]+://\S+", re.DOTALL).fullmatch
 
 _MOST_DIGITS = 18
@@ -54,7 +54,7 @@ _MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
 
 
 def _ignore(_: str) -> None:
-    """Note nothing."""
+    """Do not note anything."""
 
 
 def compile_cell(column: ResolvedColumn, note: Note = _ignore) -> Cell:
@@ -62,7 +62,7 @@ def compile_cell(column: ResolvedColumn, note: Note = _ignore) -> Cell:
 
     Args:
         column: The column.
-        note: Told why, when a part of a value is left out.
+        note: Called with the reason when a value is cut or loses an item.
 
     Raises:
         BadValueError: When the column's default, or a result of its map, is not of its type, or
@@ -81,13 +81,13 @@ def compile_cell(column: ResolvedColumn, note: Note = _ignore) -> Cell:
 
 
 def compile_literal(column: Column) -> Cell:
-    """Compile a column for what the user writes into its map: never cut, typed by no schema."""
+    """Compile a column for what the user writes into the map: never cut, not typed by a schema."""
     plain = replace(column, default="", values=None)
     return compile_cell(resolved(plain, options=CellOptions(too_long="empty")))
 
 
 def _compile_single(column: ResolvedColumn) -> Cell:
-    """All stages of a column as one function of a single value; nothing stays nothing."""
+    """All stages of a column as one function of a single value; an empty value stays empty."""
     stages = _stages_of(column)
     nothing: tuple[Any, ...] = (None, "") if column.type == "json" else (None, "", {}, [])
 
@@ -103,21 +103,21 @@ def _compile_single(column: ResolvedColumn) -> Cell:
 
 
 def _stages_of(column: ResolvedColumn) -> list[Stage]:
-    """What is done to a single value, in order: the one place where this is put together.
+    """What is done to a single value, in order.
 
-    A stage is not asked for nothing: what one of them makes nothing of stays empty. One that may
-    change a well-formed value needs `has_fast_path` to be false.
+    A stage gets no empty value. One that may change a value that the fast path accepts needs
+    `has_fast_path` to be false.
     """
     convert = CONVERTERS[column.type]
     if column.keeps_text:
-        convert = partial(keep_text, convert)
+        convert = partial(convert_or_keep_text, convert)
     if values := column.column.values:
         convert = _mapped(values.converted(CONVERTERS[column.literal_type]), convert)
     return [
         *([_one_value] if column.takes_one_value else []),
         convert,
         *([column.normalize] if column.normalize else []),
-        *(_checked(passes, reason) for passes, reason in column.checks),
+        *(_checked(passes, reason) for passes, reason in column.validators),
     ]
 
 
@@ -128,7 +128,7 @@ def _one_value(value: Any) -> Any:
 
 
 def _mapped(values: ValueMap, convert: Stage) -> Stage:
-    """Look a value up in the column's map, as it came and as what its type makes of it."""
+    """Look up a value in the column's map of values, as it came and as its type converts it."""
     others = values.others
 
     def stage(value: Any) -> str:
@@ -151,7 +151,7 @@ def _mapped(values: ValueMap, convert: Stage) -> Stage:
     return stage
 
 
-def _checked(passes: Check, reason: str) -> Stage:
+def _checked(passes: Validator, reason: str) -> Stage:
     def stage(text: str) -> str:
         if not passes(text):
             raise BadValueError(reason)
@@ -163,9 +163,9 @@ def _checked(passes: Check, reason: str) -> Stage:
 def _compile_list(
     column: ResolvedColumn, single: Cell, note: Note
 ) -> Callable[[Sequence[Any]], list[str]]:
-    """The texts of a list; a bad item costs itself and not the others.
+    """The texts of a list; a bad item is dropped, the others stay.
 
-    Where Mapp takes one value, all items must be that value.
+    Where Mapp takes one value, all items must be the same.
     """
 
     def texts_of(values: Sequence[Any]) -> list[str]:
@@ -199,7 +199,7 @@ def _texts_of(values: Sequence[Any], single: Cell) -> tuple[list[str], list[BadV
 
 
 def _compile_join(column: ResolvedColumn, note: Note) -> Callable[[list[str]], str]:
-    """Joins texts to one of Mapp's length; what is longer is cut, of a list whole items."""
+    """Join texts, and cut them to Mapp's length; of a list, whole items."""
     separator, limit, may_cut = column.separator, column.max_length, column.may_cut
     reason = f"longer than {limit} characters"
 
@@ -231,76 +231,76 @@ def _cut(texts: Sequence[str], column: ResolvedColumn) -> str:
 
 
 def with_fast_path(column: ResolvedColumn, cell: Cell) -> Cell:
-    """Put the fast path of a column before its cell."""
+    """Put the fast path of a column before the cell that runs all its stages."""
     if not column.has_fast_path:
         return cell
-    if column.checks and column.type != "date":
-        return _passing(column, cell)
+    if column.validators and column.type != "date":
+        return _fast_text(column, cell)
     if column.normalize:
         return cell
     if column.is_membership:
-        return _membership(cell, column.max_length)
+        return _fast_membership(cell, column.max_length)
     if column.type == "string" and not column.takes_one_value:
-        cell = _list(cell, column.separator, column.max_length)
-    return _PATHS[column.type](cell, column.max_length) if column.type in _PATHS else cell
+        cell = _fast_list(cell, column.separator, column.max_length)
+    return _FAST_PATHS[column.type](cell, column.max_length) if column.type in _FAST_PATHS else cell
 
 
-def _passing(column: ResolvedColumn, cell: Cell) -> Cell:
-    """For a text, or a whole number, that passes Mapp's rules as it stands."""
-    limit, checks = column.max_length, [check for check, _ in column.checks]
-    passes = checks[0] if len(checks) == 1 else lambda text: all(each(text) for each in checks)
+def _fast_text(column: ResolvedColumn, cell: Cell) -> Cell:
+    """For a text that Mapp's rules accept as it is."""
+    limit, rules = column.max_length, [passes for passes, _ in column.validators]
+    passes = rules[0] if len(rules) == 1 else lambda text: all(each(text) for each in rules)
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         if value.__class__ is str and len(value) <= limit and passes(value):
             return value
         return cell(value)
 
-    return short
+    return fast
 
 
-def _membership(cell: Cell, limit: int) -> Cell:
+def _fast_membership(cell: Cell, limit: int) -> Cell:
     """For a list of slugs."""
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         if value.__class__ is list and value:
             try:
                 slugs = sorted(value)
                 text = ",".join(slugs)
             except TypeError:
-                # There are other things than text in it.
+                # Not all items are text.
                 return cell(value)
-            # Blank ones would come first.
+            # An empty or blank one would come first.
             if slugs[0] >= "!" and text.isascii() and len(text) <= limit:
                 return text
         return cell(value)
 
-    return short
+    return fast
 
 
-def _list(cell: Cell, separator: str, limit: int) -> Cell:
+def _fast_list(cell: Cell, separator: str, limit: int) -> Cell:
     """For a list of texts."""
     join, is_blank = separator.join, str.isspace
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         if value.__class__ is list:
             try:
                 text = join(value)
             except TypeError:
-                # There are other things than text in it.
+                # Not all items are text.
                 return cell(value)
             if len(text) <= limit and "" not in value and True not in map(is_blank, value):
                 return text
         return cell(value)
 
-    return short
+    return fast
 
 
-def _number(cell: Cell, limit: int, fraction: Check, text: Check) -> Cell:
-    """For a whole number; for a fraction and a text that pass."""
+def _fast_number(cell: Cell, limit: int, fraction: Validator, text: Validator) -> Cell:
+    """For a whole number, and for a fraction or a text that its function accepts."""
     digits = min(limit, _MOST_DIGITS)
     low, high = -(10 ** (digits - 1)), 10**digits
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         kind = value.__class__
         if kind is int and low < value < high:
             return str(value)
@@ -310,18 +310,18 @@ def _number(cell: Cell, limit: int, fraction: Check, text: Check) -> Cell:
             return written
         return cell(value)
 
-    return short
+    return fast
 
 
 def _never(_: str) -> None:
-    """Pass nothing."""
+    """Accept nothing."""
 
 
-def _boolean(cell: Cell, limit: int) -> Cell:
+def _fast_boolean(cell: Cell, limit: int) -> Cell:
     if limit < len("false"):
         return cell
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         if value is True:
             return "true"
         if value is False:
@@ -330,16 +330,16 @@ def _boolean(cell: Cell, limit: int) -> Cell:
             return _WORDS[value]
         return cell(value)
 
-    return short
+    return fast
 
 
-def _utc(cell: Cell, limit: int) -> Cell:
+def _fast_date_time(cell: Cell, limit: int) -> Cell:
     """For `2026-11-23T08:30:00.123Z`, as Lytics mostly sends, and `2026-11-23T08:30:00-07:00`."""
     if limit < _LENGTH_WITH_OFFSET:
         return cell
     parse = datetime.fromisoformat
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         # Go's zero time is among what begins with 0.
         if value.__class__ is str and value[4:17:3] == "--T::" and value > "1":
             try:
@@ -353,16 +353,16 @@ def _utc(cell: Cell, limit: int) -> Cell:
                 return cell(value)
         return cell(value)
 
-    return short
+    return fast
 
 
-def _date(cell: Cell, limit: int) -> Cell:
+def _fast_date(cell: Cell, limit: int) -> Cell:
     """For `1988-02-29`, alone or with midnight behind it."""
     if limit < _LENGTH_OF_DATE:
         return cell
     parse = date.fromisoformat
 
-    def short(value: Any) -> str:
+    def fast(value: Any) -> str:
         if value.__class__ is str and value[10:] in _MIDNIGHTS and value[:1] != "0":
             day: str = value[:10]
             try:
@@ -374,14 +374,14 @@ def _date(cell: Cell, limit: int) -> Cell:
                 return day
         return cell(value)
 
-    return short
+    return fast
 
 
-_PATHS: Mapping[str, Callable[[Cell, int], Cell]] = {
-    "string": partial(_number, fraction=_PLAIN_FRACTION, text=_never),
-    "integer": partial(_number, fraction=_never, text=_PLAIN_INTEGER),
-    "number": partial(_number, fraction=_PLAIN_FRACTION, text=_PLAIN_NUMBER),
-    "boolean": _boolean,
-    "date-time": _utc,
-    "date": _date,
+_FAST_PATHS: Mapping[str, Callable[[Cell, int], Cell]] = {
+    "string": partial(_fast_number, fraction=_PLAIN_FRACTION, text=_never),
+    "integer": partial(_fast_number, fraction=_never, text=_PLAIN_INTEGER),
+    "number": partial(_fast_number, fraction=_PLAIN_FRACTION, text=_PLAIN_NUMBER),
+    "boolean": _fast_boolean,
+    "date-time": _fast_date_time,
+    "date": _fast_date,
 }

@@ -1,4 +1,4 @@
-"""A column, resolved against a stream's JSON Schema: the key it reads, its type, its rules."""
+"""Resolves a column against a stream's JSON Schema: the key it reads, its type, Mapp's rules."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from target_mapp_sftp.contact_file.attributes import (
     FREE_PREFIXES,
     attribute_of,
-    checks_of,
     rules_of,
+    validators_of,
 )
-from target_mapp_sftp.contact_file.normalization import TIDY, MobileReader
+from target_mapp_sftp.contact_file.normalization import NORMALIZERS, MobileNumberParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from target_mapp_sftp.contact_file.attributes import Check
+    from target_mapp_sftp.contact_file.attributes import Validator
     from target_mapp_sftp.contact_file.field_map import Column
 
 _ONE_VALUE = {"pattern", "enum", "format", "x-identifies", "x-whole"}
@@ -29,7 +29,7 @@ class FieldType:
 
     Attributes:
         name: One of the types a column may declare.
-        strict: Whether a value that is not of the type is wrong, and not text all the same.
+        strict: Whether a value that is not of the type is wrong, and not written as text.
     """
 
     name: str = "string"
@@ -42,8 +42,8 @@ UNTYPED = FieldType()
 def field_type(schema: Mapping[str, Any]) -> FieldType:
     """Read the type of a field's values; of a list's items, where it is a list.
 
-    Only what changes how a value is written is a type here. Numbers are not: a number goes out as
-    what it is, and a text among numbers, such as `01067`, stays the text that it is.
+    Only types that change how a value is written count. Numbers do not: a number is written as it
+    is, and a text among numbers, such as `01067`, stays text.
     """
     options = list(_options(schema))
     names = {name for name, _ in options} - {"null"}
@@ -69,9 +69,9 @@ def _options(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
 
 
 def split_path(field: str, properties: Mapping[str, Any]) -> tuple[str, str]:
-    """Cut a dotted field into the record's own key and the path within its value.
+    """Split a dotted field into the record's key and the path within its value.
 
-    A key may itself hold dots: the longest one that the schema lists wins, else the first part.
+    A key may contain dots: the longest one that the schema lists wins, else the first part.
     """
     if field in properties or "." not in field:
         return field, ""
@@ -80,22 +80,22 @@ def split_path(field: str, properties: Mapping[str, Any]) -> tuple[str, str]:
     return field[:place], field[place + 1 :]
 
 
-def reach(value: Any, path: str) -> Any:
-    """Follow *path* into nested maps, whose keys may hold dots themselves; None where it ends."""
+def value_at(value: Any, path: str) -> Any:
+    """Follow *path* into nested maps, whose keys may contain dots; None where it leads nowhere."""
     if not isinstance(value, dict):
         return None
     if path in value:
         return value[path]
     for place, sign in enumerate(path):
         if sign == "." and path[:place] in value:
-            found = reach(value[path[:place]], path[place + 1 :])
+            found = value_at(value[path[:place]], path[place + 1 :])
             if found is not None:
                 return found
     return None
 
 
-def covering(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
-    """The schema of a field of an object, or None when the object's schema does not cover it."""
+def schema_of_field(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
+    """The schema of a field of an object, or None when the object's schema rules it out."""
     return _schema_of(schema, *split_path(field, schema.get("properties") or {}))
 
 
@@ -121,7 +121,7 @@ def _schema_at(schema: Mapping[str, Any], path: str) -> Mapping[str, Any] | None
     objects = [option for name, option in _options(schema) if name == "object"]
     if not objects:
         return None if list(_options(schema)) else {}
-    return covering(objects[0], path)
+    return schema_of_field(objects[0], path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class ResolvedColumn:
         is_in_schema: Whether the stream's schema has the field, or rules none out.
         type: The type values are read as: the user's, else Mapp's, else the schema's.
         literal_type: The same without the schema's, for what the user writes into the map.
-        keeps_text: Whether a value that is not of the type is text all the same.
+        keeps_text: Whether a value that is not of the type is written as text.
         rules: Mapp's rules; a length alone for a header that only the account knows.
         is_membership: Whether it lists segments, in the order of the alphabet.
     """
@@ -171,17 +171,17 @@ class ResolvedColumn:
     is_membership: bool = False
 
     @cached_property
-    def checks(self) -> list[tuple[Check, str]]:
+    def validators(self) -> list[tuple[Validator, str]]:
         """Mapp's rules as functions, each with the reason given where a text breaks it."""
-        return checks_of(self.rules)
+        return validators_of(self.rules)
 
     @cached_property
     def normalize(self) -> Callable[[str], str] | None:
         """Brings a text to the form that Mapp documents, before it is checked."""
-        name = self.rules.get("x-tidy")
+        name = self.rules.get("x-normalize")
         if name == "mobile" and self.options.default_country:
-            return MobileReader(self.options.default_country)
-        return TIDY[name] if name else None
+            return MobileNumberParser(self.options.default_country)
+        return NORMALIZERS[name] if name else None
 
     @cached_property
     def max_length(self) -> int:
@@ -191,12 +191,12 @@ class ResolvedColumn:
 
     @cached_property
     def takes_one_value(self) -> bool:
-        """Whether Mapp's rules describe a single value, which several or a part cannot be."""
+        """Whether Mapp's rules describe a single value, which a list or a part of it cannot be."""
         return bool(self.rules.keys() & _ONE_VALUE)
 
     @cached_property
     def separator(self) -> str:
-        """What stands between the values of a list."""
+        """The text between the values of a list."""
         if self.is_membership:
             return ","
         join = self.column.join
@@ -213,15 +213,15 @@ class ResolvedColumn:
 
     @cached_property
     def has_fast_path(self) -> bool:
-        """Whether a value that needs nothing may skip the stages, which would leave it as it is."""
+        """Whether a well-formed value may skip the stages, because they would not change it."""
         declares_other = self.column.type not in {None, self.rules.get("x-type", "string")}
-        is_changed = self.column.values or isinstance(self.normalize, MobileReader)
+        is_changed = self.column.values or isinstance(self.normalize, MobileNumberParser)
         return not (is_changed or (self.takes_one_value and declares_other))
 
     @property
     def text_limit(self) -> int:
-        """The length up to which any text is written as it stands; 0 where each needs a look."""
-        needs_look = self.is_membership or self.checks or self.normalize
+        """The length up to which any text is written as it is; 0 where each has to be looked at."""
+        needs_look = self.is_membership or self.validators or self.normalize
         is_plain = self.type == "string" and not needs_look and self.has_fast_path
         return self.max_length if is_plain else 0
 
@@ -252,7 +252,7 @@ def resolved(
     """A column whose field is of a type.
 
     The schema's type counts only for attributes of the user's own: what Mapp documents of a header
-    holds whatever a tap believes.
+    is true whatever a tap declares.
     """
     rules = rules_of(column.header)
     declared = column.type or rules.get("x-type")

@@ -1,4 +1,4 @@
-"""The setting *field_map* in all its forms, read into columns."""
+"""Reads the setting `field_map` in all its forms into columns, with their maps of values."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Column:
     Attributes:
         field: The Lytics field, dots reaching into maps; empty for a column of its default only.
         header: Its header.
-        type: What its values are, where the user says so.
-        join: What stands between the values of a list, where not *list_separator*.
-        default: What is written where there is nothing.
-        values: What single values become.
+        type: The type of its values, where the user declares one.
+        join: The text between the values of a list, where it is not `list_separator`.
+        default: What is written where there is no value.
+        values: Maps single values.
         entry: How a message names it: "`field_map.email`" or "`field_map[2]` (user.Email)".
     """
 
@@ -154,12 +154,12 @@ OTHERS = "*"
 
 @dataclass(frozen=True, slots=True)
 class ValueMap:
-    """What single values become.
+    """A map of single values, such as `gold: 1`.
 
     Attributes:
-        texts: By the key as it is written, without blanks around it.
-        folded: By the key in lower case, where only one key is written so.
-        others: For every other value, if anything.
+        texts: Result by key as it is written, without spaces around it.
+        folded: Result by key in lower case, where only one key is spelled so.
+        others: Result for every other value, if any.
     """
 
     texts: Mapping[str, str]
@@ -167,7 +167,7 @@ class ValueMap:
     others: str | None = None
 
     def text_of(self, value: Any) -> str | None:
-        """What stands for *value* by itself; None where the map has no key for it."""
+        """The result for *value*; None where the map has no key for it."""
         try:
             key = to_string(value).strip()
         except BadValueError:
@@ -177,13 +177,13 @@ class ValueMap:
 
     @property
     def results(self) -> Iterator[tuple[str, str]]:
-        """Each key with what it becomes."""
+        """Each key with its result."""
         yield from self.texts.items()
         if self.others is not None:
             yield OTHERS, self.others
 
     def converted(self, convert: Callable[[str], str]) -> ValueMap:
-        """The map with its results brought to the type of their column.
+        """The map with its results converted to the type of their column.
 
         Raises:
             BadValueError: When one of them is not of that type.

@@ -1,7 +1,7 @@
-"""What became of the records of a file, and the bounds it must keep to be published.
+"""Counts what happened to the records of a file, and checks it against the configured limits.
 
-Every guard answers one question: may this file replace what was delivered last? A file that
-breaks one is not published, and the state stays as it was.
+Every guard answers one question: may this file replace the last delivery? A file that violates one
+is not published, and the state stays as it was.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 MIN_ROWS_TO_COMPARE = 50
 """Below it, a column may be empty by chance."""
 WARNING_PERCENT = 20
-"""From this share on, rejects, duplicates and emptied values without a bound are a warning."""
+"""From this percentage on, rejects, duplicates and emptied values without a limit are a warning."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What became of the records of a file, counted while it grows.
+    """What happened to the records of a file, counted while it is written.
 
     Attributes:
         received: Records that came.
-        rows: Records that became rows; a preview writes the first of them only.
-        duplicates: Records left out because their identifier was there already.
-        filtered: Records left out by a filter of the user's stream maps.
+        rows: Records written as rows; a preview writes only the first of them.
+        duplicates: Records left out because an earlier one has their identifier.
+        filtered: Records that a stream map filtered out.
         reject_reasons: Records left out for a bad identifier, by reason.
         filled: Rows that have a value, by header, in the order of the file.
         emptied: Values left empty, by header and reason.
-        cut: Values of which a part was left out, by header and reason.
+        cut: Values that were cut or lost an item of a list, by header and reason.
         folded: Values with letters in their plain form, by header and reason.
         rejects_path: The list of the rejects, when there are any.
-        preview_rows: How many rows were wanted, when not all were.
+        preview_rows: The setting `preview_rows`, where it is set.
     """
 
     received: int = 0
@@ -69,10 +69,10 @@ class Counts:
         return self.reject_reasons.total()
 
     def require_complete(self) -> None:
-        """See that every record that came is one of those that are counted.
+        """Check that every record received was written, rejected, a duplicate or filtered out.
 
         Raises:
-            LostRecordsError: When one is missing, or there is one too many.
+            LostRecordsError: When the sum differs from the number received.
         """
         known = self.rows + self.rejected + self.duplicates + self.filtered
         if known != self.received:
@@ -83,7 +83,7 @@ class Counts:
             )
 
     def summary(self) -> str:
-        """All of it in one line."""
+        """All counts in one line."""
         out = f"{self.rows} rows out, {self.rejected} rejected, {self.duplicates} duplicates"
         if self.filtered:
             out += f", {self.filtered} filtered"
@@ -109,11 +109,10 @@ def _by_count(counts: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PreviousDelivery:
-    """What was delivered last.
+    """The last delivery of the audience.
 
     Attributes:
-        rows: Its rows.
-        filled: How many of them had a value, by column.
+        filled: How many of its rows had a value, by column.
     """
 
     rows: int
@@ -123,25 +122,25 @@ class PreviousDelivery:
 def require_allowed(
     settings: FileSettings, counts: Counts, previous: PreviousDelivery | None
 ) -> None:
-    """Hold a finished file against all guards.
+    """Check a finished file against all limits.
 
     Raises:
-        DataError: Of the first guard that it breaks, with the others as its details.
+        DataError: For the first limit that it violates, with the others as its details.
     """
-    broken = list(_broken_guards(settings, counts, previous))
+    broken = list(_violated_limits(settings, counts, previous))
     if broken:
         first, *others = broken
         first.details += tuple(str(error) for error in others)
         raise first
 
 
-def _broken_guards(
+def _violated_limits(
     settings: FileSettings, counts: Counts, previous: PreviousDelivery | None
 ) -> Iterator[DataError]:
     if error := too_many_rejected(settings, counts):
         yield error
     elif counts.rows == 0:
-        yield from _nobody_left(settings, counts)
+        yield from _no_rows_left(settings, counts)
     yield from _too_many_emptied(settings, counts)
     if previous is not None:
         yield from _lost_columns(settings, counts, previous)
@@ -149,7 +148,7 @@ def _broken_guards(
 
 
 def too_many_rejected(settings: FileSettings, counts: Counts) -> TooManyRejectedError | None:
-    """Hold the number of rejects against *max_rejected*."""
+    """Check the number of rejects against `max_rejected`."""
     bound = settings.max_rejected
     if bound is None or not bound.is_passed(counts.rejected, counts.received):
         return None
@@ -160,11 +159,11 @@ def too_many_rejected(settings: FileSettings, counts: Counts) -> TooManyRejected
 
 
 def _list_of(rejects_path: Path | None) -> str:
-    """Where the rejects are listed; the log counts the reasons in any case."""
+    """Where the rejects are listed; the log has the counts in any case."""
     return str(rejects_path) if rejects_path else "the log (rejects_days is 0)"
 
 
-def _nobody_left(settings: FileSettings, counts: Counts) -> Iterator[DataError]:
+def _no_rows_left(settings: FileSettings, counts: Counts) -> Iterator[DataError]:
     """People came and no row is left: a wrong map, or a token that may not see the identifier."""
     if settings.empty_audience == "fail":
         yield EmptyAudienceError(
@@ -233,13 +232,13 @@ def _shrunk(
 
 
 def warnings_about(settings: FileSettings, counts: Counts, files: int) -> Iterator[str]:
-    """What no bound forbids and somebody should look at, one line each."""
-    if settings.max_rejected is None and _is_much(counts.rejected, counts.received):
+    """What no limit forbids and somebody should look at, one line each."""
+    if settings.max_rejected is None and _is_large_share(counts.rejected, counts.received):
         yield (
             f"`max_rejected`: {counts.rejected} of {counts.received} records were rejected. "
             "Set a bound to fail such a run."
         )
-    if _is_much(counts.duplicates, counts.received):
+    if _is_large_share(counts.duplicates, counts.received):
         yield (
             f"`duplicates`: {counts.duplicates} of {counts.received} records have a "
             f"{settings.columns[0].header} that another one has. Check the identifier."
@@ -253,7 +252,7 @@ def warnings_about(settings: FileSettings, counts: Counts, files: int) -> Iterat
         )
     if settings.max_emptied is None:
         for header, (emptied, values) in _emptied_by_column(counts).items():
-            if _is_much(emptied, values):
+            if _is_large_share(emptied, values):
                 yield (
                     f"`max_emptied`: {emptied} of {values} values of {header} cannot be written "
                     "and were left empty. Set a bound to fail such a run."
@@ -261,12 +260,12 @@ def warnings_about(settings: FileSettings, counts: Counts, files: int) -> Iterat
 
 
 def _emptied_by_column(counts: Counts) -> dict[str, tuple[int, int]]:
-    """Values left empty and values that came, by column."""
+    """Values left empty and values received, by column."""
     emptied: Counter[str] = Counter()
     for (header, _), count in counts.emptied.items():
         emptied[header] += count
     return {header: (n, n + counts.filled.get(header, 0)) for header, n in emptied.items()}
 
 
-def _is_much(count: int, whole: int) -> bool:
+def _is_large_share(count: int, whole: int) -> bool:
     return count > 0 and count * 100 >= WARNING_PERCENT * whole

@@ -1,4 +1,4 @@
-"""Brings a text to its normal form: the address, the mobile number, the code, the plain letter."""
+"""Normalizes text: e-mail addresses, mobile numbers, codes, letters an encoding does not have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import idna
 
-from target_mapp_sftp.contact_file.values import BadValueError, holds
+from target_mapp_sftp.contact_file.values import BadValueError, can_encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 _LONGEST_DOMAIN = 253
-"""Characters a domain may have at all; longer texts are no address, and not worth remembering."""
+"""Characters a domain may have at all; longer texts are not an address, and are not cached."""
 
 _BETWEEN_DIGITS = str.maketrans("", "", " \t\u00a0\u202f-/()")
-# No dot, which may be a decimal one; no sign before the number but a plus.
+# No dot, which may be a decimal one; no other character before the number than a plus.
 _GROUPS_OF_DIGITS = re.compile(
     r"[+(]{0,2}[1-9][\d \t\u00a0\u202f/()-]*(?<=[\d)])", re.ASCII
 ).fullmatch
@@ -34,8 +34,30 @@ _LOCALE = re.compile(
     r"([a-z]{2})(?:[-_][a-z]{4})?(?:[-_](?:[a-z]{2}|\d{3}))?(?:\.[a-z\d-]+)?", re.ASCII
 ).fullmatch
 
+EXTRA = "target-mapp-sftp[phone]"
+"""The package with the library `phonenumbers`."""
 
-def tidy_email(text: str) -> str:
+# Digits, and between them blanks, brackets, dots, slashes, hyphens and dashes.
+_NUMBER = re.compile(r"\+?\s*[(0-9][0-9\s().\/\-‐‑‒–—―−]*").fullmatch  # noqa: RUF001 the signs meant
+# A dot by itself may be a decimal one; few digits behind a slash are the end of a second number.
+_DOUBTFUL = re.compile(r"[^.]*\.[^.]*|.*/\s*[0-9]{1,4}\s*", re.DOTALL).fullmatch
+
+# Letters that no decomposition takes apart.
+_LETTERS = str.maketrans(
+    {
+        "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O",
+        "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ł": "l", "Ł": "L", "ı": "i",  # noqa: RUF001 it is the letter meant
+    }
+)  # fmt: skip
+_SIGNS = {
+    **dict.fromkeys("‘’‚‛ʼʹ′", "'"),  # noqa: RUF001 the signs meant
+    **dict.fromkeys("“”„‟″", '"'),
+    **dict.fromkeys("‐‑‒–—―−", "-"),  # noqa: RUF001 the signs meant
+    "…": "...",
+}
+
+
+def normalize_email(text: str) -> str:
     """Write the domain in lower-case Punycode; the local part stays as it is.
 
     Raises:
@@ -50,7 +72,7 @@ def tidy_email(text: str) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def _ascii_domain(domain: str) -> str:
-    """The domain in Punycode, remembered: a few domains hold most addresses."""
+    """The domain in Punycode, cached: most addresses are of a few domains."""
     if domain.isascii():
         return domain.lower()
     try:
@@ -60,7 +82,7 @@ def _ascii_domain(domain: str) -> str:
         raise BadValueError("the e-mail domain cannot be written in Punycode") from error
 
 
-def tidy_mobile(text: str) -> str:
+def normalize_mobile(text: str) -> str:
     """Leave only the digits and a leading plus; a text that is not just groups of digits stays.
 
     `+49 (0) 151 …` stays wrong: the zero in brackets is not dialled, and guessing may call a
@@ -71,7 +93,7 @@ def tidy_mobile(text: str) -> str:
     return text.translate(_BETWEEN_DIGITS) if is_number else text
 
 
-def tidy_language(text: str) -> str:
+def normalize_language(text: str) -> str:
     """Take the language of a locale: of `de-DE`, `en_US`, `zh-Hans-CN`, `pt_BR.UTF-8`.
 
     The first part of such a name is the language by definition (BCP 47, section 2.2.1).
@@ -81,37 +103,28 @@ def tidy_language(text: str) -> str:
     return found[1] if found else text
 
 
-TIDY: Mapping[str, Callable[[str], str]] = {
+NORMALIZERS: Mapping[str, Callable[[str], str]] = {
     "trim": str.strip,
-    "email": tidy_email,
-    "mobile": tidy_mobile,
+    "email": normalize_email,
+    "mobile": normalize_mobile,
     "upper": lambda text: text.strip().upper(),
     "lower": lambda text: text.strip().lower(),
-    "language": tidy_language,
+    "language": normalize_language,
 }
 
-SAME: Mapping[str, Callable[[str], str]] = {
+COMPARED_AS: Mapping[str, Callable[[str], str]] = {
     "email": str.lower,
     "mobile": lambda text: text.removeprefix("+"),
 }
-"""How identifiers that are tidied so are compared: two of one form are one contact.
+"""How normalized identifiers are compared: two of the same form are one contact.
 
-Mapp does not say whether the letter case of an address matters. Practically no mail server tells
-`Tom@` from `tom@`; two rows of one contact would leave it to Mapp which of them wins.
+Mapp does not document whether the letter case of an address matters. Practically no mail server
+distinguishes `Tom@` and `tom@`, and with two rows for one contact Mapp would choose one of them.
 """
 
 
-EXTRA = "target-mapp-sftp[phone]"
-"""What to install for it."""
-
-# Digits, and between them blanks, brackets, dots, slashes, hyphens and dashes.
-_NUMBER = re.compile(r"\+?\s*[(0-9][0-9\s().\/\-‐‑‒–—―−]*").fullmatch  # noqa: RUF001 the signs meant
-# A dot by itself may be a decimal one; few digits behind a slash are the end of a second number.
-_DOUBTFUL = re.compile(r"[^.]*\.[^.]*|.*/\s*[0-9]{1,4}\s*", re.DOTALL).fullmatch
-
-
 def is_installed() -> bool:
-    """Whether the library is there."""
+    """Whether the library `phonenumbers` is installed."""
     return find_spec("phonenumbers") is not None
 
 
@@ -122,14 +135,19 @@ def countries() -> frozenset[str]:
     return frozenset(SUPPORTED_REGIONS)
 
 
-class MobileReader:
-    """Reads texts as mobile numbers.
+class MobileNumberParser:
+    """Reads mobile numbers as people write them, with the library `phonenumbers`.
+
+    The library is imported only where `default_country` is set. It guesses more than may be
+    dialled: in Germany it takes `4915112345678` for a landline, and nearly any digits may be one.
+    So a number counts only where one reading of it is possible, and a national one only where it
+    is a mobile number.
 
     - With a plus, a number is international. The library drops a trunk zero, as in `+49 (0)151`;
       a number that it does not know stays as it would without it.
     - With the country's own prefix of international calls, as in `0049`, it is international.
     - Other digits are a mobile number of the country (`0151…`, and `151…` without the zero), or an
-      international number without its plus. Where both are possible, nobody knows.
+      international number without its plus. Where both are possible, it is an error.
 
     Args:
         country: ISO code of two letters.
@@ -149,14 +167,16 @@ class MobileReader:
         Raises:
             BadValueError: When no reading, or more than one, is possible.
         """
-        seen = "".join(sign for sign in text if unicodedata.category(sign) != "Cf").strip()
+        seen = "".join(
+            character for character in text if unicodedata.category(character) != "Cf"
+        ).strip()
         if not _NUMBER(seen) or _DOUBTFUL(seen):
             return text
         digits = re.sub(r"[^0-9]", "", seen)
         if not seen.startswith("+"):
             return self._without_plus(digits)
         number = self._valid(f"+{digits}", None)
-        return self._written(number) if number else tidy_mobile(text)
+        return self._written(number) if number else normalize_mobile(text)
 
     def _without_plus(self, digits: str) -> str:
         here, abroad = self._valid(digits, self._country), self._valid(f"+{digits}", None)
@@ -189,52 +209,37 @@ class MobileReader:
         return self._library.format_number(number, self._library.PhoneNumberFormat.E164)
 
 
-# Letters that no decomposition takes apart.
-_LETTERS = str.maketrans(
-    {
-        "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O",
-        "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ł": "l", "Ł": "L", "ı": "i",  # noqa: RUF001 it is the letter meant
-    }
-)  # fmt: skip
-_SIGNS = {
-    **dict.fromkeys("‘’‚‛ʼʹ′", "'"),  # noqa: RUF001 the signs meant
-    **dict.fromkeys("“”„‟″", '"'),
-    **dict.fromkeys("‐‑‒–—―−", "-"),  # noqa: RUF001 the signs meant
-    "…": "...",
-}
-
-
 def fold(text: str) -> str:
-    """Take the accents off letters, and compatibility forms apart (`é` is `e`, `ﬁ` is `fi`)."""
+    """Remove accents and split compatibility forms (`é` becomes `e`, `ﬁ` becomes `fi`)."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
-    return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def fold_into(text: str, encoding: str) -> str | None:
-    """Put the plain form in place of each letter that *encoding* lacks.
+    """Replace each letter that *encoding* does not have by its plain form.
 
-    What has no plain form, such as `€` or a letter of another script, has no place at all: a `?`
-    would be a wrong value.
+    Characters without a plain form, such as `€` or letters of another script, are never replaced:
+    a `?` would be a wrong value.
 
     Returns:
-        The text; None when a character of it has no place.
+        The text; None when it has such a character.
     """
-    signs = []
-    for sign in unicodedata.normalize("NFC", text):
-        plain = sign if holds(sign, encoding) else _plain(sign)
-        if plain is None or not holds(plain, encoding):
+    characters = []
+    for character in unicodedata.normalize("NFC", text):
+        plain = character if can_encode(character, encoding) else _plain(character)
+        if plain is None or not can_encode(plain, encoding):
             return None
-        signs.append(plain)
-    return "".join(signs)
+        characters.append(plain)
+    return "".join(characters)
 
 
-def _plain(sign: str) -> str | None:
-    category = unicodedata.category(sign)
-    if sign in _SIGNS:
-        return _SIGNS[sign]
+def _plain(character: str) -> str | None:
+    category = unicodedata.category(character)
+    if character in _SIGNS:
+        return _SIGNS[character]
     if category in {"Lu", "Ll", "Lt"}:
-        return fold(sign)
+        return fold(character)
     if category in {"Mn", "Cf"}:
-        # An accent by itself, or a sign that is not seen.
+        # An accent by itself, or an invisible character.
         return ""
     return " " if category == "Zs" else None

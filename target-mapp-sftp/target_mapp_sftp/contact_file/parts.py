@@ -1,4 +1,4 @@
-"""The files of an export: rows written below a size, counted and hashed; and their names."""
+"""The files of an export: rows written below a maximum size, counted and hashed; file names."""
 
 from __future__ import annotations
 
@@ -20,16 +20,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import tzinfo
 
+_COPY_BYTES = 1 << 20
+PLACEHOLDERS = ("audience_name", "timestamp", "stream_name", "date", "run_id")
+MAX_NAME_LENGTH = 200
+"""Characters of a whole name: file systems take 255 bytes, and the delivery adds to it."""
+
+# Moments that differ in every part of a date and a time.
+_SAMPLES = (
+    datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    datetime(2027, 12, 31, 23, 59, 58, tzinfo=UTC),
+    datetime(2034, 9, 20, 12, 30, 10, tzinfo=UTC),
+)
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_PACKED = re.compile(
+    r"\.(?:gz|gzip|tgz|zip|bz2|xz|zst|br|lz4|7z|rar|tar|gpg|pgp|asc|xlsx?|parquet|json)$",
+    re.IGNORECASE,
+).search
+
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
     """One finished file.
 
     Attributes:
-        path: Where it is spooled.
-        name: Under which name it is to be published; empty until all parts are known.
+        path: The local file.
+        name: The name to publish it under; empty until the number of parts is known.
         rows: Rows in it, without the header.
-        size_bytes: Its size.
         sha256: Its hash, in hexadecimal.
     """
 
@@ -44,9 +61,9 @@ class PartsWriter:
     """Writes rows into one file, or several that each begin with the header.
 
     Args:
-        folder: Where the files grow, under names of their own that hold no data; mode 0600.
+        folder: For the files while they are written, under random names; mode 0600.
         header: The encoded header line.
-        max_bytes: Every file stays below this; 0 for no bound.
+        max_bytes: Every file stays below this; 0 for no limit.
     """
 
     def __init__(self, folder: Path, header: bytes, max_bytes: int = 0) -> None:
@@ -62,7 +79,7 @@ class PartsWriter:
         try:
             self._file, name = tempfile.mkstemp(".part", "contacts-", dir=self._folder)
         except OSError as error:
-            raise _refused(error) from error
+            raise _write_error(error) from error
         self._is_open = True
         self._path = Path(name)
         self._hash = sha256()
@@ -74,7 +91,7 @@ class PartsWriter:
         """Write encoded rows with their line ends.
 
         Args:
-            rows: Many at a time: what is done per call is dear, what is done per row is not.
+            rows: Many at a time: a call is expensive, a row is not.
 
         Raises:
             RowTooLongError: When a row alone is too big for a file.
@@ -86,11 +103,11 @@ class PartsWriter:
             return
         for row in rows:
             if self._size + len(row) >= self._max_bytes:
-                self._turn(len(row))
+                self._start_next(len(row))
             self._write([row])
             self._rows += 1
 
-    def _turn(self, length: int) -> None:
+    def _start_next(self, length: int) -> None:
         if len(self._header) + length >= self._max_bytes:
             raise RowTooLongError(
                 f"`max_file_size_mb`: row {self._rows_before + self._rows + 1} takes {length} "
@@ -108,7 +125,7 @@ class PartsWriter:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:
-            raise _refused(error) from error
+            raise _write_error(error) from error
 
     def _close(self) -> None:
         os.close(self._file)
@@ -151,7 +168,7 @@ class PartsWriter:
                 digest = file_digest(packed, "sha256").hexdigest()
                 size_bytes = packed.tell()
         except OSError as error:
-            raise _refused(error) from error
+            raise _write_error(error) from error
         return FilePart(self._packed[-1], name, sum(p.rows for p in parts), size_bytes, digest)
 
     def discard(self) -> None:
@@ -173,30 +190,11 @@ def _add(archive: ZipFile, part: FilePart, written_at: datetime) -> None:
         shutil.copyfileobj(source, target, _COPY_BYTES)
 
 
-def _refused(error: OSError) -> SpoolFullError:
+def _write_error(error: OSError) -> SpoolFullError:
     return SpoolFullError(
         f"`spool_dir`: writing the file failed ({error.strerror}). Free some space, or set "
         "`spool_dir` to a folder on a larger disk."
     )
-
-
-_COPY_BYTES = 1 << 20
-PLACEHOLDERS = ("audience_name", "timestamp", "stream_name", "date", "run_id")
-MAX_NAME_LENGTH = 200
-"""Characters of a whole name: file systems take 255 bytes, and the delivery adds to it."""
-
-# Moments that differ in every part of a date and a time.
-_SAMPLES = (
-    datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    datetime(2027, 12, 31, 23, 59, 58, tzinfo=UTC),
-    datetime(2034, 9, 20, 12, 30, 10, tzinfo=UTC),
-)
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_PACKED = re.compile(
-    r"\.(?:gz|gzip|tgz|zip|bz2|xz|zst|br|lz4|7z|rar|tar|gpg|pgp|asc|xlsx?|parquet|json)$",
-    re.IGNORECASE,
-).search
 
 
 def safe_name(text: str) -> str:
@@ -207,12 +205,12 @@ def safe_name(text: str) -> str:
 def audience_name(title: object, stream_name: str) -> str:
     """The name of an audience for its file.
 
-    Of a name in another script, nothing or only digits are left, by which nobody can tell two
-    audiences apart; the stream's name, which is the audience's slug, stands for it then.
+    Of a name in another script, nothing or only digits are left, and two audiences could get the
+    same name; then the stream's name, which is the audience's slug, is used.
 
     Args:
-        title: The name that people gave it, from the stream's schema.
-        stream_name: The stream's name.
+        title: The display name, from the stream's schema.
+        stream_name: The name of the stream.
     """
     for name in (title, stream_name):
         if isinstance(name, str) and _stays_readable(name):
@@ -227,14 +225,14 @@ def _stays_readable(name: str) -> bool:
     return bool(letters) or (any(map(str.isdigit, left)) and not loses_letters)
 
 
-def promised_format(template: str) -> str | None:
-    """The ending of a name that promises more than plain CSV, such as `.gz`."""
+def packed_suffix(template: str) -> str | None:
+    """The suffix of a compressed or encrypted file or of another format, such as `.gz`; or None."""
     found = _PACKED(template.strip())
     return found[0] if found else None
 
 
 def placeholders_of(template: str) -> list[str]:
-    """What stands in braces, known or not."""
+    """The names in braces, known or not."""
     return _PLACEHOLDER.findall(template)
 
 
@@ -242,8 +240,8 @@ def file_name(template: str, values: Mapping[str, str]) -> str:
     """Fill the template.
 
     Args:
-        template: The setting *file_name*.
-        values: Text of every placeholder; none of it ever makes a path or a hidden file.
+        template: The setting `file_name`.
+        values: The text for every placeholder; none of it ever makes a path or a hidden file.
     """
     filled = _PLACEHOLDER.sub(lambda found: safe_name(values[found[1]]), template)
     stem, suffix = split_suffix(safe_name(filled))
@@ -368,8 +366,8 @@ def part_names(name: str, parts: int) -> list[str]:
     return [f"{stem}-{number:0{width}d}{suffix}" for number in range(1, parts + 1)]
 
 
-def take_names(name: str, parts: int, taken: set[str]) -> list[str]:
-    """Names for all *parts*, none of which another export of the run has, and take them."""
+def reserve_names(name: str, parts: int, taken: set[str]) -> list[str]:
+    """Names for all *parts* that no other export of the run has; they are added to *taken*."""
     names = part_names(name, parts)
     stem, suffix = split_suffix(name)
     number = 1
@@ -381,5 +379,5 @@ def take_names(name: str, parts: int, taken: set[str]) -> list[str]:
 
 
 def _keys(names: Sequence[str]) -> set[str]:
-    """Some servers do not tell letter case apart."""
+    """The names as they are compared: some servers ignore letter case."""
     return {name.lower() for name in names}

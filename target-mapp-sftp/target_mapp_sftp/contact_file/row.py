@@ -1,4 +1,4 @@
-"""A row: the columns compiled for a stream's schema, and the bytes made of their texts."""
+"""Compiles the columns for a stream's schema, and encodes their texts as rows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_mapp_sftp.contact_file.attributes import nearest, rules_of
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import CellOptions, reach, resolve
-from target_mapp_sftp.contact_file.normalization import SAME, fold_into
+from target_mapp_sftp.contact_file.columns import CellOptions, resolve, value_at
+from target_mapp_sftp.contact_file.normalization import COMPARED_AS, fold_into
 from target_mapp_sftp.contact_file.values import (
     BadValueError,
+    can_encode,
     clean,
-    holds,
     quoted,
     row_encoding,
     to_string,
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("target-mapp-sftp")
 
 
-class RowCells(NamedTuple):
+class CompiledRow(NamedTuple):
     """The compiled columns.
 
     Attributes:
-        identifier_key: The record's key under which the identifier is found.
-        identify: Makes the identifier's text of what is found there, or raises BadValueError.
-        compared_as: Makes of that text what is the same for two texts of one contact.
-        identifier_unchecked: Makes a text of it whatever it is, and never raises.
-        keys: The keys under which the values of the other columns are found, in order.
-        paths: The place among them and the path of those that are found within a map.
-        columns: Makes the texts of many values of each of them; never raises.
+        identifier_key: The record's key of the identifier.
+        identify: Converts the value under it to the identifier's text, or raises BadValueError.
+        compared_as: Converts that text to the form in which duplicates are equal.
+        identifier_unchecked: Converts the value to text whatever it is; never raises.
+        keys: The record's keys of the other columns, in order.
+        paths: Index among them and path of those within a map.
+        columns: Convert many values of each of them; never raise.
     """
 
     identifier_key: str
@@ -60,24 +60,24 @@ class RowCells(NamedTuple):
 
 def compile_row(
     settings: FileSettings, schema: Mapping[str, Any], stream_name: str, counts: Counts
-) -> RowCells:
+) -> CompiledRow:
     """Compile the columns.
 
     Args:
-        settings: The columns and how lists are joined.
+        settings: The columns and the options of their values.
         schema: JSON Schema of the records.
         stream_name: For the message.
-        counts: Where values that cannot be written as they are get counted.
+        counts: Counts values that are left empty or cut.
 
     Raises:
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
     first, *others = _resolved(settings, schema, printable(stream_name))
-    return RowCells(
+    return CompiledRow(
         identifier_key=first.key,
-        identify=_reaching(first, _identifying(first, settings.encoding)),
-        compared_as=SAME.get(first.rules.get("x-tidy", ""), str),
-        identifier_unchecked=_reaching(first, _unchecked),
+        identify=_at_path(first, _identifier_cell(first, settings.encoding)),
+        compared_as=COMPARED_AS.get(first.rules.get("x-normalize", ""), str),
+        identifier_unchecked=_at_path(first, _text_unchecked),
         keys=tuple(column.key for column in others),
         paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
         columns=tuple(
@@ -89,7 +89,7 @@ def compile_row(
 def _resolved(
     settings: FileSettings, schema: Mapping[str, Any], stream_name: str
 ) -> list[ResolvedColumn]:
-    """Look all columns up in the schema."""
+    """Look up all columns in the schema."""
     options = CellOptions(
         list_separator=settings.list_separator,
         too_long=settings.too_long,
@@ -125,11 +125,11 @@ def _missing_field(column: Column, schema: Mapping[str, Any]) -> str:
 
 
 def column_texts(cell: Cell, text_limit: int) -> ColumnTexts:
-    """Make the texts of a column's values, many at a time, which takes half of the time.
+    """Convert a column's values many at a time, which takes half of the time.
 
     Args:
-        cell: Makes the text of one.
-        text_limit: The length up to which a text is written as it stands, without the cell.
+        cell: Converts one of them.
+        text_limit: The length up to which a text is written as it is, without the cell.
     """
 
     def texts(values: Iterable[Any]) -> list[str]:
@@ -141,13 +141,13 @@ def column_texts(cell: Cell, text_limit: int) -> ColumnTexts:
     return texts if text_limit else lambda values: [cell(value) for value in values]
 
 
-def _reaching(column: ResolvedColumn, cell: Cell) -> Cell:
-    """The cell for what stands under the record's key that the field begins with."""
+def _at_path(column: ResolvedColumn, cell: Cell) -> Cell:
+    """The cell for the value under the record's key with which a field's path begins."""
     path = column.path
-    return (lambda value: cell(reach(value, path))) if path else cell
+    return (lambda value: cell(value_at(value, path))) if path else cell
 
 
-def _unchecked(value: Any) -> str:
+def _text_unchecked(value: Any) -> str:
     try:
         return "" if value is None else to_string(value)
     except BadValueError:
@@ -155,7 +155,7 @@ def _unchecked(value: Any) -> str:
 
 
 def _counted(column: ResolvedColumn, counts: Counts) -> Cell:
-    """A cell that stays empty, and is counted, where its value cannot be written."""
+    """A cell that is left empty, and counted, where its value cannot be written."""
     header, emptied, cut = column.column.header, counts.emptied, counts.cut
 
     def note(reason: str) -> None:
@@ -173,28 +173,28 @@ def _counted(column: ResolvedColumn, counts: Counts) -> Cell:
     return with_fast_path(column, counting)
 
 
-def _identifying(column: ResolvedColumn, encoding: str) -> Cell:
-    """A cell that must not be empty and must survive the encoding."""
+def _identifier_cell(column: ResolvedColumn, encoding: str) -> Cell:
+    """A cell that must not be empty and that the encoding can hold."""
     cell, row_codec = compile_cell(column), row_encoding(encoding)
 
     def identify(value: Any) -> str:
         text = cell(value)
         if not text or text.isspace():
             raise BadValueError("missing")
-        if not text.isascii() and not holds(clean(text), row_codec):
+        if not text.isascii() and not can_encode(clean(text), row_codec):
             raise BadValueError(f"has a character that {encoding} does not have")
         return text
 
-    # What fits a pattern is neither empty nor beyond any encoding.
+    # What matches a pattern is not empty, and every encoding can hold it.
     return with_fast_path(column, identify) if "pattern" in column.rules else identify
 
 
 class RowEncoder:
-    """Puts the texts of cells into the bytes of rows, in the encoding of the file.
+    """Encodes the texts of cells as rows.
 
     Args:
         settings: The columns, the delimiter, the line ending and the encoding.
-        counts: Where values that the encoding cannot hold get counted.
+        counts: Counts values that the encoding cannot hold.
 
     Attributes:
         header: The first line of every file.
@@ -211,7 +211,7 @@ class RowEncoder:
         self.header = f'"{header}{self._end}'.encode(settings.encoding)
 
     def rows(self, columns: Sequence[Sequence[str]]) -> list[bytes]:
-        """The rows of a block: all in one step, or one by one where a text needs a look.
+        """The rows of a block: all in one step, or one by one where a text has to be changed.
 
         Args:
             columns: The texts of each column.
@@ -239,15 +239,15 @@ class RowEncoder:
         return f'"{text}{self._end}'
 
     def _folded(self, cells: Sequence[str]) -> list[str]:
-        """The cells of a row of which the encoding cannot hold every character.
+        """The cells of a row with characters that the encoding does not have.
 
-        Letters get their plain form; a value with a character that has none is left empty.
+        Letters are replaced by their plain form; a value with other such characters is left empty.
         """
         folded = [*cells]
         for place, (cell, column) in enumerate(zip(cells, self._columns, strict=True)):
-            if holds(clean(cell), self._encoding):
+            if can_encode(clean(cell), self._encoding):
                 continue
-            # The identifier is checked before; one that is kept all the same is not changed.
+            # The identifier was checked before; one that is kept anyway is not changed.
             folded[place] = self._fold(cell, rules_of(column.header)) if place else ""
             if folded[place]:
                 reason = f"letters that {self._name} does not have"
@@ -259,7 +259,7 @@ class RowEncoder:
         return folded
 
     def _fold(self, cell: str, rules: Mapping[str, Any]) -> str:
-        """The value in letters that the encoding has; nothing where that would be a wrong value."""
+        """The value with plain letters; empty where that would be a wrong value."""
         # An id must stay what it is, and so must an address of a page.
         if rules.get("x-identifies") or rules.get("x-whole") or "://" in cell:
             return ""

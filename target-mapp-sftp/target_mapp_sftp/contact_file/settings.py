@@ -24,11 +24,11 @@ from target_mapp_sftp.contact_file.lint import (
 from target_mapp_sftp.contact_file.normalization import EXTRA, countries, is_installed
 from target_mapp_sftp.contact_file.parts import (
     PLACEHOLDERS,
+    packed_suffix,
     placeholders_of,
-    promised_format,
     removal_problem,
 )
-from target_mapp_sftp.contact_file.values import holds
+from target_mapp_sftp.contact_file.values import can_encode
 from target_mapp_sftp.errors import MappingError
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _name_problems(template: str, archive: str) -> Iterator[str]:
         yield "`file_name`: contains a folder. Set `folder` to it instead."
     if template.startswith("."):
         yield "`file_name`: begins with a dot, which hides a file. Remove the dot."
-    ending = promised_format(template)
+    ending = packed_suffix(template)
     if ending and ending.lower() != f".{archive}":
         what = "a zip" if archive == "zip" else "plain CSV, not compressed and not encrypted"
         yield f"`file_name`: ends in {ending}, but the file is {what}. End it in .csv."
@@ -239,7 +239,7 @@ def _encoding_problems(name: str, delimiter: str, separator: str) -> Iterator[st
         )
         return
     for setting, text in (("delimiter", delimiter), ("list_separator", separator)):
-        if not holds(text, name):
+        if not can_encode(text, name):
             yield f"`{setting}`: has a character that {name} does not have. Use another one."
 
 

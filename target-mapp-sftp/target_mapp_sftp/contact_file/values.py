@@ -1,8 +1,8 @@
-"""From a JSON value to text: one converter per type, for tidy values and for Lytics' untidy ones.
+"""Converts a JSON value to text: one converter per type.
 
 Lytics writes numbers also as strings, booleans also as `t` and `f`, and points in time as RFC 3339
 with any offset and up to nine fractional digits, or as milliseconds since 1970. What cannot be read
-with certainty is refused; docs/field-to-value.md has the rules.
+with certainty is an error; docs/field-to-value.md has the rules.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 TYPES = ("string", "integer", "number", "boolean", "date", "date-time", "json")
-"""The types a column may declare."""
+"""The types that a column may declare."""
 
 MAX_DIGITS = 100
 """A number that needs more digits than this, written out, is a mistake."""
@@ -68,7 +68,7 @@ _encode_json = msgspec.json.Encoder(decimal_format="number", order="sorted").enc
 
 
 class BadValueError(ValueError):
-    """A value cannot be written; *reason* says why without repeating it."""
+    """A value cannot be written; *reason* says why and does not contain it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -275,7 +275,7 @@ def _compact_date(number: int) -> date | None:
         return None
 
 
-def keep_text(convert: Convert, value: Any) -> str:
+def convert_or_keep_text(convert: Convert, value: Any) -> str:
     """Convert what is of the type, and write what is not as it stands: the schema allows text.
 
     Bare digits in a column of dates are a date or wrong; only the words stay.
@@ -305,7 +305,7 @@ _BREAKING = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def clean(text: str) -> str:
-    """Make every line break and control character of *text* a space."""
+    """Replace every line break and control character of *text* by a space."""
     return text if text.isprintable() else _BREAKING.sub(" ", text)
 
 
@@ -319,12 +319,12 @@ _WITHOUT_MARK = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{_ORDER}", "utf-32": f
 
 
 def row_encoding(encoding: str) -> str:
-    """The encoding of what follows the first line: the same without a byte order mark."""
+    """The encoding of the rows: that of the file, without the byte order mark of its first line."""
     name = codecs.lookup(encoding).name
     return _WITHOUT_MARK.get(name, name)
 
 
-def holds(text: str, encoding: str) -> bool:
+def can_encode(text: str, encoding: str) -> bool:
     """Whether *encoding* has every character of *text*."""
     try:
         text.encode(encoding)
