@@ -29,13 +29,13 @@ LIBRARIES = ("singer-sdk", "meltano", "msgspec", "paramiko", "urllib3")
 def write_page(results: Results, path: Path) -> None:
     """Write the whole page."""
     parts = [
-        "# What the claims about speed and memory rest on",
-        "Written by `make bench`; the last section is kept by hand in `profiles.md`.",
+        "# Benchmark results",
+        "`make bench` writes this page. The last section is written by hand, in `profiles.md`.",
         _machine(results),
-        "## Ratios\n\nOf two ways in the same round; the median of the rounds, and the range.",
+        "## Ratios\n\nRatios of two exports in the same round: median and range of the rounds.",
         _table("measure | here | aim | met", _ratios(results)),
         "![Throughput and memory against the size of the audience](results.svg)",
-        "## What they are made of\n\nSeconds are the median of the rounds, with the range.",
+        "## Absolute figures\n\nSeconds are the median of the rounds, with the range.",
         _table(
             "people | way | rounds | s | people/s | s of CPU | of it for the API | peak memory, MB",
             _absolute(results),
@@ -60,7 +60,7 @@ def _machine(results: Results) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit or '?'}: {os.cpu_count()} cores ({model}), "
         f"{megabytes:,} MB, {platform.system()} {platform.release()}, Python "
         f"{platform.python_version()}, {versions}. The API, the SFTP server ({results.sftp_server})"
-        " and what is measured share the cores."
+        " and the measured processes share the cores."
     )
 
 
@@ -123,8 +123,8 @@ def _absolute(results: Results) -> Iterator[str]:
 def _legend(results: Results) -> str:
     starts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in results.starts.items())
     lines = [
-        "- script: `handwritten.py`, one connection, msgspec, `csv`, `put`; checks nothing.",
-        "- pipe: `tap-lytics | target-mapp-sftp`, as delivered: every check on.",
+        "- script: `handwritten.py`, one connection, msgspec, `csv`, `put`, without checks.",
+        "- pipe: `tap-lytics | target-mapp-sftp` with default settings and all checks.",
         "- meltano run: the same through `meltano run`, its start included.",
         "- joined parts: tap-rest-api-msdk 1.4.2 into meltanolabs-target-csv 0.5.0, then `sftp`.",
         f"- To the first message: {starts}.",
@@ -132,7 +132,7 @@ def _legend(results: Results) -> str:
     if results.api is not None:
         lines.append(
             f"- The API alone answers {results.api.people_per_second:,.0f} people per second over "
-            f"one connection to a client that looks at nothing, and takes "
+            f"one connection to a client that ignores the content, and takes "
             f"{results.api.cpu_seconds_per_million:.1f} s of a core for a million."
         )
     lines += [f"- Reading alone, {each}." for each in results.found]
