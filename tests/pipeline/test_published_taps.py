@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from published import published
 
+from sandbox import Sandbox
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sandbox import Sandbox
 
 SLUG = "newsletter_subscribers"
 TARGET = Path(sys.executable).parent / "target-mapp-sftp"
@@ -72,18 +72,35 @@ TAPS = [
 ]
 
 
-def messages_of(tap: Tap, box: Sandbox, folder: Path) -> bytes:
-    """All that the tap prints."""
+@dataclass(frozen=True)
+class Read:
+    """What a published tap printed.
+
+    Attributes:
+        messages: All of it.
+        member_ids: Who is in the audience.
+    """
+
+    messages: bytes
+    member_ids: list[str]
+
+
+@pytest.fixture(scope="module", params=TAPS, ids=lambda tap: tap.package)
+def read(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """An audience, read once by each of the taps."""
+    tap, folder = request.param, tmp_path_factory.mktemp("tap")
     config = folder / "tap.json"
-    config.write_text(json.dumps(tap.settings(box, folder)))
     command = published(tap.package, tap.version, *tap.also) / tap.package
-    return subprocess.run(
-        [command, "--config", config],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
-        timeout=100,
-    ).stdout
+    with Sandbox(people=1000, sftp=False) as box:
+        config.write_text(json.dumps(tap.settings(box, folder)))
+        done = subprocess.run(
+            [command, "--config", config],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            timeout=100,
+        )
+        return Read(done.stdout, sorted(box.audiences[SLUG].member_ids()))
 
 
 def delivered(messages: bytes, folder: Path, **settings: Any) -> tuple[list[dict[str, str]], str]:
@@ -100,27 +117,20 @@ def delivered(messages: bytes, folder: Path, **settings: Any) -> tuple[list[dict
         return list(csv.DictReader(lines)), log
 
 
-@pytest.mark.parametrize("tap", TAPS, ids=lambda tap: tap.package)
-def test_people_of_a_published_tap_arrive_once_each(tmp_path: Path, box: Sandbox, tap: Tap) -> None:
+def test_people_of_a_published_tap_arrive_once_each(tmp_path: Path, read: Read) -> None:
     """By an identifier that everybody has, each person of the audience is a row."""
-    messages = messages_of(tap, box, tmp_path)
     field_map = {"_id": "user.Identifier", "first_name": "user.FirstName"}
-    rows, _ = delivered(messages, tmp_path, field_map=field_map, identifier="_id")
-    ids = [row["user.Identifier"] for row in rows]
-    assert sorted(ids) == sorted(box.audiences[SLUG].member_ids())
+    rows, _ = delivered(read.messages, tmp_path, field_map=field_map, identifier="_id")
+    assert sorted(row["user.Identifier"] for row in rows) == read.member_ids
 
 
-@pytest.mark.parametrize("tap", TAPS, ids=lambda tap: tap.package)
-def test_rows_rejects_and_duplicates_are_the_records(
-    tmp_path: Path, box: Sandbox, tap: Tap
-) -> None:
+def test_rows_rejects_and_duplicates_are_the_records(tmp_path: Path, read: Read) -> None:
     """By an address that some lack and some share, every record is one of the three."""
-    messages = messages_of(tap, box, tmp_path)
-    rows, log = delivered(messages, tmp_path, field_map={"email": "user.Email"})
+    rows, log = delivered(read.messages, tmp_path, field_map={"email": "user.Email"})
     found = COUNTS.search(log)
     assert found is not None, log
     records, written, rejected, duplicates = map(int, found.groups())
-    assert records == len(list(box.audiences[SLUG].member_ids()))
+    assert records == len(read.member_ids)
     assert written == len(rows)
     assert written + rejected + duplicates == records
     assert min(written, rejected, duplicates) > 0

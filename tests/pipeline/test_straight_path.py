@@ -7,16 +7,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from project import ROOT
+from project import ROOT, Project
 from ruamel.yaml import YAML
 from servers import openssh_server
 
+from sandbox import Sandbox
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from project import Project
-
-    from sandbox import Sandbox
+    from project import Ending
 
 MEMBERSHIP = "user.CustomAttribute.SegmentMembership"
 LINES_OF_A_SCREEN = 25
@@ -42,25 +43,55 @@ def addresses(people: list[dict[str, Any]]) -> set[str]:
     return {text.lower() for text in texts if isinstance(text, str) and plain.fullmatch(text)}
 
 
-def test_a_whole_audience_arrives_as_one_file(project: Project, box: Sandbox) -> None:
+class TwoRuns:
+    """An audience that is exported twice, the second time with the state of the first.
+
+    Args:
+        folder: The project's.
+        box: Its account and server.
+
+    Attributes:
+        endings: How the runs ended.
+        files: What was in the inbox after the first one, and after the second.
+        states: The states, likewise.
+    """
+
+    def __init__(self, folder: Path, box: Sandbox) -> None:
+        project = Project(folder, box)
+        self.endings: list[Ending] = []
+        self.files: list[list[Path]] = []
+        self.states: list[dict[str, Any]] = []
+        self.people = list(box.audiences["newsletter_subscribers"].members())
+        for _ in range(2):
+            self.endings.append(project.run())
+            self.files.append(project.delivered())
+            self.states.append(project.state())
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
+    """The runs that the tests of one audience look at."""
+    with Sandbox(people=1000) as box:
+        yield TwoRuns(tmp_path_factory.mktemp("two-runs"), box)
+
+
+def test_a_whole_audience_arrives_as_one_file(two_runs: TwoRuns) -> None:
     """The file has the name, the columns and one row for each person with an identifier."""
-    ending = project.run()
-    assert ending.exit_code == 0, ending.log
-    (file,) = project.delivered()
+    assert two_runs.endings[0].exit_code == 0, two_runs.endings[0].log
+    (file,) = two_runs.files[0]
     assert re.fullmatch(r"export-lytics-Newsletter_subscribers-\d{8}T\d{6}\.csv", file.name)
     rows = rows_of(file)
     assert list(rows[0]) == [*field_map().values(), MEMBERSHIP]
     got = [row["user.Email"].lower() for row in rows]
     assert len(got) == len(set(got))
-    assert addresses(list(box.audiences["newsletter_subscribers"].members())) <= set(got)
+    assert addresses(two_runs.people) <= set(got)
     assert all("newsletter_subscribers" in row[MEMBERSHIP] for row in rows)
 
 
-def test_the_state_tells_the_next_run_what_was_delivered(project: Project) -> None:
+def test_the_state_tells_the_next_run_what_was_delivered(two_runs: TwoRuns) -> None:
     """`delivered` passes through Meltano's state and comes back with the tap."""
-    assert project.run().exit_code == 0
-    (file,) = project.delivered()
-    bookmark = project.state()["bookmarks"]["newsletter_subscribers"]
+    (file,) = two_runs.files[0]
+    bookmark = two_runs.states[0]["bookmarks"]["newsletter_subscribers"]
     delivered = bookmark["delivered"]
     assert delivered["files"] == [file.name]
     assert delivered["bytes"] == file.stat().st_size
@@ -68,9 +99,9 @@ def test_the_state_tells_the_next_run_what_was_delivered(project: Project) -> No
     assert bookmark["scan"]["status"] == "complete"
     whole = delivered["rows"] + delivered["rejected"] + delivered["duplicates"]
     assert delivered["received"] == bookmark["scan"]["records"] == whole
-    second = project.run()
-    assert f"last delivered {delivered['at']}, {delivered['rows']} rows" in second.log
-    assert len(project.delivered()) == 2
+    second = two_runs.endings[1].log
+    assert f"last delivered {delivered['at']}, {delivered['rows']} rows" in second
+    assert len(two_runs.files[1]) == 2
 
 
 def test_openssh_takes_the_file_with_a_key(tmp_path: Path, project: Project) -> None:
@@ -138,10 +169,9 @@ def test_several_audiences_become_several_files(project: Project, segments: str)
         assert len(names) == 2
 
 
-def test_the_log_tells_the_story_of_a_run_on_one_screen(project: Project) -> None:
+def test_the_log_tells_the_story_of_a_run_on_one_screen(two_runs: TwoRuns) -> None:
     """Who, what, last delivery, rejects by reason, file, size and seconds; the id in each line."""
-    assert project.run().exit_code == 0
-    log = project.run().log
+    log = two_runs.endings[1].log
     said = re.findall(
         r"^\S+ \[(?:info|warning) +\] (?:tap-lytics|target-\S+) +(.*)", log, re.MULTILINE
     )
