@@ -135,8 +135,10 @@ class DeliveredState:
             name: The bookmark that gets them.
             files: Final names, by what became of them.
         """
+        # Else a state of little more than this would replace all that Meltano has.
         with self._lock:
-            self._failed[name] = dict(files)
+            if self._tells_before:
+                self._failed[name] = dict(files)
 
     def require_encodable(
         self, streams: Iterable[str], name: str, delivered: Mapping[str, Any]
@@ -229,16 +231,25 @@ class StateWriter:
 
     Args:
         state: What is written.
+        burst_bytes: So much is written at once, each time as soon as it is asked for.
+        bytes_per_second: So fast it may be written again.
     """
 
-    def __init__(self, state: DeliveredState) -> None:
+    def __init__(
+        self,
+        state: DeliveredState,
+        *,
+        burst_bytes: int = _BURST_BYTES,
+        bytes_per_second: int = _BYTES_PER_SECOND,
+    ) -> None:
+        self._burst_bytes, self._bytes_per_second = burst_bytes, bytes_per_second
         self._state = state
         self._lock = threading.RLock()
         self._written: bytes | None = None
         self._is_due = False
         self._timer: threading.Timer | None = None
         self._has_failed = False
-        self._allowed_bytes = float(_BURST_BYTES)
+        self._allowed_bytes = float(burst_bytes)
         self._allowed_at = time.monotonic()
 
     def write_soon(self, *, is_all: bool) -> None:
@@ -291,10 +302,10 @@ class StateWriter:
 
     def _seconds_to_wait(self) -> float:
         now = time.monotonic()
-        earned = (now - self._allowed_at) * _BYTES_PER_SECOND
-        self._allowed_bytes = min(_BURST_BYTES, self._allowed_bytes + earned)
+        earned = (now - self._allowed_at) * self._bytes_per_second
+        self._allowed_bytes = min(self._burst_bytes, self._allowed_bytes + earned)
         self._allowed_at = now
-        return (len(self._written or b"") - self._allowed_bytes) / _BYTES_PER_SECOND
+        return (len(self._written or b"") - self._allowed_bytes) / self._bytes_per_second
 
     def _write_later(self) -> None:
         with self._lock:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
-from target_runs import FIELD_MAP
+from commands import BIN, run_command
+from target_runs import FIELD_MAP, record, schema
 
 from target_mapp_sftp.config import unknown_variables
 from target_mapp_sftp.errors import SettingsError
 from target_mapp_sftp.target import TargetMappSftp
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("spelled", [Decimal("2.5"), "2.5"], ids=["file", "variable"])
@@ -80,3 +86,66 @@ def test_a_private_key_in_a_setting_of_another_kind_is_not_printed(name: str) ->
     told = (f"`{name}`: this is a private key. Set `private_key` to it instead.",)
     assert caught.value.details == told
     assert "b3Blbn" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read (No such file or directory). Correct the path."),
+        (
+            '{"host": "a",\n "password": hunter2}',
+            "is not valid JSON (line 2, column 14). Correct it.",
+        ),
+        ("[1]", "is not a JSON object. Write the settings between { and }."),
+        ("\udcff", "is not valid JSON in UTF-8. Correct it."),
+        ("[" * 100_000, "is not valid JSON in UTF-8. Correct it."),
+    ],
+)
+def test_a_file_of_settings_that_is_wrong_is_named(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
+    """With what is wrong and without a value of it."""
+    path = tmp_path / "target.json"
+    if text is not None:
+        path.write_text(text, "utf-8", "surrogateescape")
+    ending = run_command([BIN / "target-mapp-sftp", "--config", path])
+    assert (ending.exit_code, ending.errors) == (2, [f"`--config`: {path} {told}"])
+    assert "hunter2" not in ending.log
+
+
+def test_settings_in_the_place_of_a_file_are_not_printed() -> None:
+    """Somebody may write them on the command line."""
+    ending = run_command([BIN / "target-mapp-sftp", "--config", '{"password": "hunter2"}'])
+    assert ending.exit_code == 2
+    assert ending.errors[0].startswith("`--config`: the file cannot be read")
+    assert "hunter2" not in ending.log
+
+
+def test_files_and_variables_make_one_configuration(tmp_path: Path) -> None:
+    """A later file wins, a variable over all; a byte order mark is no fault."""
+    files = []
+    settings = [{"output_dir": "a", "field_map": FIELD_MAP}, {"output_dir": str(tmp_path / "b")}]
+    for number, each in enumerate(settings):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(each), "utf-8-sig")
+    options = [word for path in files for word in ("--config", path)]
+    messages = "\n".join(json.dumps(each) for each in (schema(), record(1)))
+    variables = {"TARGET_MAPP_SFTP_FILE_NAME": "{stream_name}-x.csv", "TMPDIR": str(tmp_path)}
+    command = [BIN / "target-mapp-sftp", *options, "--config", "ENV"]
+    ending = run_command(command, messages, variables=variables)
+    assert ending.exit_code == 0, ending.log
+    assert (tmp_path / "b" / "buyers-x.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PORT", "secret"), ("FIELD_MAP", "{secret")],
+)
+def test_a_variable_that_cannot_be_read_is_named(variable: str, value: str) -> None:
+    """The SDK's own error says neither which nor of what form it should be."""
+    name = f"TARGET_MAPP_SFTP_{variable}"
+    command = [BIN / "target-mapp-sftp", "--config", "ENV"]
+    ending = run_command(command, variables={name: value})
+    assert ending.exit_code == 2
+    assert ending.errors[0].startswith(f"`{name}`: ")
+    assert "secret" not in ending.log

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from contextlib import redirect_stdout
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from target_runs import FIELD_MAP, Message, deliver, mark, record, schema
 
 from target_mapp_sftp.state import (
     DeliveredState,
     StateNotEncodableError,
+    StateNotWrittenError,
     StateWriter,
     encoded,
     last_deliveries,
@@ -237,3 +244,127 @@ def test_a_state_that_cannot_be_written_is_refused_before_anything_is_delivered(
     later.read({"bookmarks": {"a": value}}, {"a": 1})
     with pytest.raises(StateNotEncodableError):
         later.require_encodable(["a"], "a", FACTS)
+
+
+@pytest.fixture
+def long_state() -> dict[str, Any]:
+    """A state of 600 kB in which one stream, not of this run, fills nearly all."""
+    return {"bookmarks": {"other": {"notes": "n" * 600_000}}}
+
+
+def run_of(audiences: int, state: dict[str, Any]) -> list[Message]:
+    """The messages of a run of so many audiences of one person that begins with *state*."""
+    bookmarks: dict[str, Any] = dict(state["bookmarks"])
+    names = [f"a{number}" for number in range(audiences)]
+    pending = {name: {"scan": {"status": "pending", "run_id": "r1"}} for name in names}
+    messages: list[Message] = [{"type": "STATE", "value": {"bookmarks": bookmarks | pending}}]
+    for name in names:
+        messages += [schema(name), record(1, name), mark("complete", name)]
+    return messages
+
+
+def delivered_in(state: dict[str, Any]) -> int:
+    """Of how many streams a state says that they were delivered."""
+    return sum("delivered" in bookmark for bookmark in state["bookmarks"].values())
+
+
+def test_many_deliveries_do_not_put_out_the_whole_state_each_time(
+    tmp_path: Path, long_state: dict[str, Any]
+) -> None:
+    """What 90 of them would put out is 54 MB; the last state has them all."""
+    result = deliver(tmp_path, run_of(90, long_state), file_name="{stream_name}.csv")
+    assert result.error is None
+    assert len(result.files) == 90
+    assert delivered_in(result.states[-1]) == 90
+    assert 26 <= len(result.states) < 60
+
+
+def test_what_waits_is_written_when_the_run_is_stopped(
+    tmp_path: Path, long_state: dict[str, Any]
+) -> None:
+    """A signal after the last of many deliveries, while the tap says nothing more."""
+    names = {"output_dir": str(tmp_path / "out"), "spool_dir": str(tmp_path)}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**names, "field_map": FIELD_MAP}))
+    messages = [*run_of(60, long_state), schema("late"), record(1, "late")]
+    text = "".join(json.dumps(message) + "\n" for message in messages)
+    with (
+        (tmp_path / "state").open("w") as state,
+        subprocess.Popen(
+            [sys.executable, "-m", "target_mapp_sftp", "--config", config],
+            stdin=subprocess.PIPE,
+            stdout=state,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as target,
+    ):
+        assert target.stdin is not None
+        target.stdin.write(text)
+        target.stdin.flush()
+        while len(list((tmp_path / "out").glob("*.csv"))) < 60:
+            time.sleep(0.02)
+        target.terminate()
+        assert target.wait(60) == 143
+    states = (tmp_path / "state").read_text().splitlines()
+    assert delivered_in(json.loads(states[-1])) == 60
+
+
+def test_what_waits_is_written_by_itself() -> None:
+    """Within the time that its length takes; nobody has to ask again."""
+    state = state_after({"bookmarks": {"other": {"notes": "n" * 1000}}})
+    writer = StateWriter(state, burst_bytes=1100, bytes_per_second=10_000)
+    output = io.StringIO()
+    with redirect_stdout(output):
+        for number in range(3):
+            state.settle([], f"a{number}", delivery(number))
+            writer.write_soon(is_all=False)
+        assert len(output.getvalue().splitlines()) == 1
+        deadline = time.monotonic() + 30
+        while output.getvalue().count("\n") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    first, second = map(json.loads, output.getvalue().splitlines())
+    assert (delivered_in(first), delivered_in(second)) == (1, 3)
+
+
+def test_a_state_that_nobody_took_is_told_at_the_next_delivery() -> None:
+    """Also where it was the timer that could not write it."""
+    state = state_after({"bookmarks": {}})
+    writer = StateWriter(state, burst_bytes=0, bytes_per_second=10_000)
+    state.settle([], "a", FACTS)
+    with redirect_stdout(io.StringIO()):
+        writer.write_soon(is_all=False)
+    state.settle([], "b", FACTS)
+    with Path("/dev/full").open("w") as full, redirect_stdout(full):
+        writer.write_soon(is_all=False)
+        time.sleep(0.2)
+        with pytest.raises(StateNotWrittenError):
+            writer.write_soon(is_all=False)
+        with pytest.raises(StateNotWrittenError):
+            writer.write(is_all=True)
+        # What is buffered in it cannot be written at its end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_a_failed_delivery_stands_in_the_state_until_one_succeeds() -> None:
+    """It is no delivery: the last one stays what the next is compared with."""
+    before = {"bookmarks": {"a": {"key": 1, "delivered": FACTS, "deliveries": [COUNTS]}}}
+    files = {"at": "2026-11-25T00:00:00Z", "in_doubt": ["a.csv"]}
+    failed = state_after(before)
+    failed.read({"bookmarks": {"a": {"key": 2}}}, {"a": 5})
+    failed.note_failed("a", files)
+    after = put_out(failed, is_all=False)
+    assert after == {"bookmarks": {"a": {**before["bookmarks"]["a"], "failed_delivery": files}}}
+
+    next_run = state_after(after)
+    assert next_run.told("a")["failed_delivery"] == files
+    assert last_with_rows(next_run.told("a")) == FACTS
+    next_run.settle(["a"], "a", delivery(7))
+    assert put_out(next_run)["bookmarks"]["a"].keys() == {"key", "delivered", "deliveries"}
+
+
+def test_a_failed_delivery_is_not_noted_where_nothing_is_known_of_the_state_before() -> None:
+    """A state with nothing else in it would replace the one that Meltano has."""
+    state = DeliveredState()
+    state.read({"bookmarks": {"a": {"key": 2}}}, {"a": 5})
+    state.note_failed("a", {"in_doubt": ["a.csv"]})
+    assert put_out(state, is_all=False) == {}
