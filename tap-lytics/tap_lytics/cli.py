@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from tap_lytics.errors import LyticsError, SettingsError
 from tap_lytics.printable import printable
-from tap_lytics.run_id import RUN_STAMP
+from tap_lytics.run_id import RUN_ID
 from tap_lytics.settings import VARIABLE_PREFIX
 from tap_lytics.stream_maps import failed_map
 
@@ -72,7 +72,7 @@ class LyticsCommand(SingerCommand):
         # At INFO it names every setting that it takes from a variable, and so buries what follows.
         logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
         self.logger.addFilter(_is_for_users)
-        with printable_log_lines(), RUN_STAMP.on_every_line(uuid.uuid4().hex):
+        with printable_log_lines(), RUN_ID.on_every_line(uuid.uuid4().hex):
             try:
                 return super().main(*args, **kwargs)
             except Exception as error:

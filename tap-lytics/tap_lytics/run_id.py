@@ -19,7 +19,7 @@ _METRIC = "METRIC: %s"
 """The SDK knows its metrics by this text; they have the id as a field only."""
 
 
-class RunStamp:
+class RunIdLogging:
     """Puts the id of the run into what is logged.
 
     Attributes:
@@ -32,18 +32,18 @@ class RunStamp:
 
     @contextmanager
     def on_every_line(self, run_id: str) -> Iterator[None]:
-        """Stamp all that this process logs meanwhile."""
+        """Put the id before all that this process logs meanwhile."""
         self.use(run_id)
         make = logging.getLogRecordFactory()
 
-        def stamped(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        def with_run_id(*args: Any, **kwargs: Any) -> logging.LogRecord:
             record = make(*args, **kwargs)
             record.run_id = self.run_id
             if record.msg != _METRIC:
                 record.msg = f"{self._head} {record.msg}"
             return record
 
-        logging.setLogRecordFactory(stamped)
+        logging.setLogRecordFactory(with_run_id)
         try:
             yield
         finally:
@@ -57,4 +57,4 @@ class RunStamp:
         self._head = re.sub(r"[^0-9A-Za-z._-]", "", run_id)[:_SHOWN_CHARACTERS]
 
 
-RUN_STAMP = RunStamp()
+RUN_ID = RunIdLogging()

@@ -21,7 +21,7 @@ from tap_lytics.commands import check_account, check_streams, segments_json, seg
 from tap_lytics.errors import SettingsError
 from tap_lytics.messages import MessageWriter
 from tap_lytics.printable import printable
-from tap_lytics.run_id import RUN_STAMP
+from tap_lytics.run_id import RUN_ID
 from tap_lytics.scan_marks import ScanMarks
 from tap_lytics.selection import Selection, require_unique_slugs
 from tap_lytics.settings import (
@@ -73,7 +73,7 @@ class TapLytics(Tap):
         """The marks of this run."""
         splits: str = self.config["splits"]
         is_whole = parse_splits(splits) == ALL_BUCKETS
-        return ScanMarks(None if is_whole else splits, RUN_STAMP.run_id)
+        return ScanMarks(None if is_whole else splits, RUN_ID.run_id)
 
     @cached_property
     def field_names(self) -> list[str]:

@@ -29,7 +29,7 @@ from target_mapp_sftp.errors import (
     TargetError,
 )
 from target_mapp_sftp.printable import printable
-from target_mapp_sftp.run_id import RUN_STAMP
+from target_mapp_sftp.run_id import RUN_ID
 from target_mapp_sftp.stream_maps import failed_map
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TargetCommand(SingerCommand):
         # At INFO it names every setting that it takes from a variable, and so buries what follows.
         logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
         self.logger.addFilter(_is_for_users)
-        with RUN_STAMP.on_every_line(uuid.uuid4().hex):
+        with RUN_ID.on_every_line(uuid.uuid4().hex):
             try:
                 return super().main(*args, **kwargs)
             except Exception as error:

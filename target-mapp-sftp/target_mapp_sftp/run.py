@@ -20,7 +20,7 @@ from target_mapp_sftp.errors import (
 )
 from target_mapp_sftp.export import Export, ExportFactory, facts_of
 from target_mapp_sftp.printable import printable
-from target_mapp_sftp.run_id import RUN_STAMP
+from target_mapp_sftp.run_id import RUN_ID
 from target_mapp_sftp.scan_marks import COMPLETE, ScanMarks
 from target_mapp_sftp.spool import ExportRunningError
 from target_mapp_sftp.state import (
@@ -116,7 +116,7 @@ class Run:
         self.interruption = Interruption()
         self.not_begun: dict[str, TargetError] = {}
         self._routes = routes
-        self._own_id = RUN_STAMP.run_id or uuid.uuid4().hex
+        self._own_id = RUN_ID.run_id or uuid.uuid4().hex
         self._factory = ExportFactory(settings)
         self._state_writer = StateWriter(self.state)
         self._has_ended_well = False
@@ -185,9 +185,9 @@ class Run:
         """Take in one STATE value: go on under the tap's run id, publish what is complete now."""
         self.state.read(value, self.marks.received)
         self.marks.read(value)
-        if RUN_STAMP.run_id not in (None, self.id):
+        if RUN_ID.run_id not in (None, self.id):
             LOGGER.info("Using the tap's run id %s from here on", printable(self.id))
-            RUN_STAMP.use(self.id)
+            RUN_ID.use(self.id)
         for export in self._waiting():
             required = self.required_marks(export)
             if required and not self.marks.unfinished_of(required):

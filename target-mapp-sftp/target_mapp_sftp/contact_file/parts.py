@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -262,16 +263,19 @@ class NamePattern:
     ) -> None:
         self._name_at = name_at
         self._zone = zone
-        self._format = _safe_format(timestamp_format)
-        samples = [each.replace(tzinfo=zone) for each in _SAMPLES]
-        stamps = [safe_name(each.strftime(timestamp_format)) for each in samples]
-        self._length = len(stamps[0])
-        names = [name_at(each) for each in samples]
-        starts = range(len(names[0]) - self._length + 1)
-        pairs = list(zip(names, stamps, strict=True))
-        self._start = next(
-            (n for n in starts if all(name.startswith(stamp, n) for name, stamp in pairs)), None
-        )
+        self._timestamp_format = timestamp_format
+
+    @cached_property
+    def _place_of_stamp(self) -> slice | None:
+        """Where the timestamp stands in the names; nothing where it is at no one place."""
+        samples = [each.replace(tzinfo=self._zone) for each in _SAMPLES]
+        stamps = [safe_name(each.strftime(self._timestamp_format)) for each in samples]
+        pairs = list(zip(map(self._name_at, samples), stamps, strict=True))
+        name, stamp = pairs[0]
+        for start in range(len(name) - len(stamp) + 1):
+            if all(each.startswith(its_stamp, start) for each, its_stamp in pairs):
+                return slice(start, start + len(stamp))
+        return None
 
     @property
     def example(self) -> str:
@@ -285,12 +289,13 @@ class NamePattern:
         return next(filter(None, made), None)
 
     def _moment_of(self, stem: str, suffix: str) -> datetime | None:
-        if self._start is None:
+        if self._place_of_stamp is None:
             return None
-        stamp = stem[self._start : self._start + self._length]
+        stamp = stem[self._place_of_stamp]
+        form = _safe_format(self._timestamp_format)
         try:
             # Of an hour that comes twice, the later one: the file is then not older than it is.
-            moment = datetime.strptime(stamp, self._format).replace(tzinfo=self._zone, fold=1)
+            moment = datetime.strptime(stamp, form).replace(tzinfo=self._zone, fold=1)
             return moment if self._name_at(moment) == f"{stem}{suffix}" else None
         except (ValueError, OverflowError):
             return None
