@@ -60,7 +60,7 @@ class Attribute:
 
 @cache
 def row_schema() -> dict[str, Any]:
-    """The JSON Schema of a row, as it stands in the file."""
+    """The JSON Schema of a row, as it is in the file."""
     text = resources.files(__package__).joinpath("attributes.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
@@ -86,7 +86,7 @@ def _spellings() -> Mapping[str, Attribute]:
 
 @cache
 def attribute_of(header: str) -> Attribute | None:
-    """The attribute that *header* names, or nothing where Mapp has none of that spelling."""
+    """The attribute that `header` names, or nothing where Mapp has none of that spelling."""
     if header in _spellings():
         return _spellings()[header]
     for pattern, rules in row_schema()["patternProperties"].items():
@@ -108,10 +108,10 @@ def _resolved(rules: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def validators_of(rules: Mapping[str, Any]) -> list[tuple[Validator, str]]:
-    """A function for each of *rules*, with the reason given where a text breaks it.
+    """A function for each of `rules`, with the reason given where a text breaks it.
 
     Args:
-        rules: JSON Schema of a string: pattern, enum, format; `cells` sees to maxLength.
+        rules: JSON Schema of a string: pattern, enum, format; maxLength is applied in `cells`.
     """
     validators: list[tuple[Validator, str]] = []
     if pattern := rules.get("pattern"):
@@ -136,7 +136,7 @@ def time_zones() -> frozenset[str]:
 
 
 def is_date(text: str) -> bool:
-    """Whether *text* is a date that exists, written as `YYYY-MM-DD`."""
+    """Whether `text` is a date that exists, written as `YYYY-MM-DD`."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -150,7 +150,7 @@ FORMATS: Mapping[str, Validator] = {
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like *name*, without regard to letter case."""
+    """The known name most like `name`, without regard to letter case."""
     by_lower = {other.lower(): other for other in known}
     found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None

@@ -128,7 +128,7 @@ def _one_value(value: Any) -> Any:
 
 
 def _mapped(values: ValueMap, convert: Stage) -> Stage:
-    """Look up a value in the column's map of values, as it came and as its type converts it."""
+    """Look up a value in the column's map of values, as it is and as its type converts it."""
     others = values.others
 
     def stage(value: Any) -> str:

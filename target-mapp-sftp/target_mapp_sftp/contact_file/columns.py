@@ -81,7 +81,7 @@ def split_path(field: str, properties: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def value_at(value: Any, path: str) -> Any:
-    """Follow *path* into nested maps, whose keys may contain dots; None where it leads nowhere."""
+    """Follow `path` into nested maps, whose keys may contain dots; None where it leads nowhere."""
     if not isinstance(value, dict):
         return None
     if path in value:
@@ -100,7 +100,7 @@ def schema_of_field(schema: Mapping[str, Any], field: str) -> Mapping[str, Any] 
 
 
 def _schema_of(schema: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any] | None:
-    """The schema of what *path* reaches under *key*.
+    """The schema of what `path` reaches under `key`.
 
     An object that lists no properties, or allows more, may hold anything.
     """

@@ -41,7 +41,7 @@ class Column:
 
 
 def read_field_map(field_map: Any, problems: list[str]) -> tuple[Column, ...]:
-    """Read the map into columns in its order; what cannot be read goes to *problems*."""
+    """Read the map into columns in its order; what cannot be read goes to `problems`."""
     if isinstance(field_map, Mapping):
         return tuple(_from_object(field_map, "", problems))
     if isinstance(field_map, (list, tuple)):
@@ -167,7 +167,7 @@ class ValueMap:
     others: str | None = None
 
     def text_of(self, value: Any) -> str | None:
-        """The result for *value*; None where the map has no key for it."""
+        """The result for `value`; None where the map has no key for it."""
         try:
             key = to_string(value).strip()
         except BadValueError:
@@ -196,9 +196,9 @@ class ValueMap:
 
 
 def read_value_map(values: Any, entry: str, problems: list[str]) -> ValueMap | None:
-    """Read the key `values`; what cannot be read goes to *problems*.
+    """Read the key `values`; what cannot be read goes to `problems`.
 
-    YAML makes numbers and booleans of keys such as `1` and `true`; they stand for their text.
+    YAML makes numbers and booleans of keys such as `1` and `true`; they count as their text.
     """
     if not isinstance(values, Mapping) or not values:
         problems.append(f"{entry}: values must be an object of value to text. Write it as one.")
@@ -220,7 +220,7 @@ def read_value_map(values: Any, entry: str, problems: list[str]) -> ValueMap | N
 def _value_map_problems(
     values: Mapping[Any, Any], entry: str, texts: dict[str, str]
 ) -> Iterator[str]:
-    """What is wrong with the keys and results; those that are right go to *texts*."""
+    """What is wrong with the keys and results; those that are right go to `texts`."""
     for key, result in values.items():
         name, text = _written_text(key), _written_text(result)
         if not name or not name.strip():

@@ -403,7 +403,7 @@ class SeenIdentifiers:
         self._buckets: list[bytearray | None] = [None] * _BUCKETS
 
     def add(self, identifier: str) -> bool:
-        """Add *identifier*; true when it is new."""
+        """Add `identifier`; true when it is new."""
         try:
             entry = blake2b(identifier.encode()).digest()[:10]
         except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Checks the columns against Mapp's rules before anything is read: Mapp itself says nothing."""
+"""Checks the columns against Mapp's rules before anything is read, because Mapp reports nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _BRACKETS = re.compile(r"user\.(\w+)Attribute\[['\"]?(.*?)['\"]?\]").fullmatch
 
 
 def extra_header_problems(extra_headers: Sequence[str]) -> Iterator[str]:
-    """What is wrong with the setting *extra_headers*, one line each."""
+    """What is wrong with the setting `extra_headers`, one line each."""
     for number, header in enumerate(extra_headers, start=1):
         if problem := _extra_header_problem(header):
             yield f"`extra_headers[{number}]`: {problem}"
@@ -243,7 +243,7 @@ def notes_on(columns: Sequence[Column]) -> Iterator[str]:
 
 
 def warnings_of(columns: Sequence[Column], default_country: str | None = None) -> Iterator[str]:
-    """What is allowed and may still surprise; the first of *columns* is the identifier."""
+    """What is allowed and may still surprise; the first of `columns` is the identifier."""
     headers = {column.header for column in columns}
     if columns[0].header.lower() == _EXTERNAL_ID.lower():
         yield from _external_id_warnings(headers)

@@ -76,7 +76,7 @@ def _ascii_domain(domain: str) -> str:
     if domain.isascii():
         return domain.lower()
     try:
-        # Mapped as browsers do (UTS 46); ß and its kind stay themselves, as in IDNA 2008.
+        # Mapped as browsers do (UTS 46); ß and a few others stay, as in IDNA 2008.
         return idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as error:
         raise BadValueError("the e-mail domain cannot be written in Punycode") from error
@@ -162,7 +162,7 @@ class MobileNumberParser:
         self._mobile_types = {types.MOBILE, types.FIXED_LINE_OR_MOBILE}
 
     def __call__(self, text: str) -> str:
-        """Bring *text* to a plus and digits; what is not a number at all stays as it is.
+        """Bring `text` to a plus and digits; what is not a number at all stays as it is.
 
         Raises:
             BadValueError: When no reading, or more than one, is possible.
@@ -216,7 +216,7 @@ def fold(text: str) -> str:
 
 
 def fold_into(text: str, encoding: str) -> str | None:
-    """Replace each letter that *encoding* does not have by its plain form.
+    """Replace each letter that `encoding` does not have by its plain form.
 
     Characters without a plain form, such as `€` or letters of another script, are never replaced:
     a `?` would be a wrong value.

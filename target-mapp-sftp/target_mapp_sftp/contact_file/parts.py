@@ -173,7 +173,7 @@ class PartsWriter:
         return FilePart(self._packed[-1], name, sum(p.rows for p in parts), size_bytes, digest)
 
     def discard(self) -> None:
-        """Remove every file; safe to call twice and after *finish*."""
+        """Remove every file; safe to call twice and after `finish`."""
         if self._is_open:
             os.close(self._file)
             self._is_open = False
@@ -253,8 +253,8 @@ class NamePattern:
     """The names that the files of one export get at any time, exactly.
 
     Args:
-        name_at: Makes the name of a moment, as *file_name* does.
-        timestamp_format: The setting of that name, one that *removal_problem* accepts.
+        name_at: Makes the name of a moment, as `file_name` does.
+        timestamp_format: The setting of that name, one that `removal_problem` accepts.
         zone: The zone of the timestamps.
     """
 
@@ -311,7 +311,7 @@ def _without_numbers(stem: str) -> list[str]:
 
 
 def _safe_format(timestamp_format: str) -> str:
-    """The format that reads what *safe_name* has made of a timestamp."""
+    """The format that reads what `safe_name` has made of a timestamp."""
     return "".join(
         each if each.startswith("%") else safe_name(f"a{each}")[1:]
         for each in re.findall(r"%.|[^%]+", timestamp_format)
@@ -372,7 +372,7 @@ def part_names(name: str, parts: int) -> list[str]:
 
 
 def reserve_names(name: str, parts: int, taken: set[str]) -> list[str]:
-    """Names for all *parts* that no other export of the run has; they are added to *taken*."""
+    """Names for all `parts` that no other export of the run has; they are added to `taken`."""
     names = part_names(name, parts)
     stem, suffix = split_suffix(name)
     number = 1

@@ -81,7 +81,7 @@ def compile_row(
         keys=tuple(column.key for column in others),
         paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
         columns=tuple(
-            column_texts(_counted(column, counts), column.text_limit) for column in others
+            column_texts(_counting_cell(column, counts), column.text_limit) for column in others
         ),
     )
 
@@ -154,7 +154,7 @@ def _text_unchecked(value: Any) -> str:
         return ""
 
 
-def _counted(column: ResolvedColumn, counts: Counts) -> Cell:
+def _counting_cell(column: ResolvedColumn, counts: Counts) -> Cell:
     """A cell that is left empty, and counted, where its value cannot be written."""
     header, emptied, cut = column.column.header, counts.emptied, counts.cut
 

@@ -53,7 +53,7 @@ class Bound:
     is_percentage: bool
 
     def is_passed(self, count: int, whole: int) -> bool:
-        """Whether *count* of *whole* is more than the bound allows."""
+        """Whether `count` of `whole` is more than the bound allows."""
         return count * 100 > self.amount * whole if self.is_percentage else count > self.amount
 
     @classmethod

@@ -54,7 +54,7 @@ _COMPACT_TIME = re.compile(
     r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){1,2}",
     re.ASCII,
 ).fullmatch
-# Go's time that was never set, in the zone of whoever wrote it: in RFC 3339, or as Go prints it.
+# Go's time that was never set, in any zone: in RFC 3339, or as Go prints it.
 _ZERO_TIME = re.compile(
     r"(?:0001-01-01|0000-12-31)"
     r"(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?(?:[Zz]|[+-]\d\d(?::?\d\d){0,2}))?(?: [A-Z]+)?)?",
@@ -68,7 +68,7 @@ _encode_json = msgspec.json.Encoder(decimal_format="number", order="sorted").enc
 
 
 class BadValueError(ValueError):
-    """A value cannot be written; *reason* says why and does not contain it."""
+    """A value cannot be written; `reason` says why and does not contain it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -154,7 +154,7 @@ def to_integer(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether *value* is a finite number; true and false are none."""
+    """Whether `value` is a finite number; true and false are none."""
     if isinstance(value, Decimal):
         return value.is_finite()
     if isinstance(value, float):
@@ -202,7 +202,7 @@ def to_date_time(value: Any) -> str:
 
 
 def to_date(value: Any) -> str:
-    """Write the calendar date: the one that stands in the value, whatever its offset.
+    """Write the calendar date: the one in the value, whatever its offset.
 
     A birthday sent as midnight somewhere must not move to the day before. Go's zero time is
     nothing.
@@ -305,12 +305,12 @@ _BREAKING = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def clean(text: str) -> str:
-    """Replace every line break and control character of *text* by a space."""
+    """Replace every line break and control character of `text` by a space."""
     return text if text.isprintable() else _BREAKING.sub(" ", text)
 
 
 def quoted(text: str) -> str:
-    """Clean *text* and double its quotes: what stands between the quotes of a CSV value."""
+    """Clean `text` and double its quotes, as between the quotes of a CSV value."""
     return clean(text).replace('"', '""')
 
 
@@ -325,7 +325,7 @@ def row_encoding(encoding: str) -> str:
 
 
 def can_encode(text: str, encoding: str) -> bool:
-    """Whether *encoding* has every character of *text*."""
+    """Whether `encoding` has every character of `text`."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
