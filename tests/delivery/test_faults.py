@@ -187,7 +187,7 @@ class TestBrokenConnections:
         assert holds(folder, file.name, file)
         assert 0.5 < time.monotonic() - began < 5
 
-    def test_silence_is_named(self, folder: Path, outgoing: MakeFile) -> None:
+    def test_timeouts_is_named(self, folder: Path, outgoing: MakeFile) -> None:
         """The error names the setting that says how long silence may last."""
         with (
             staged_server(folder, [Fault("close", "fall silent", at=1)]) as server,

@@ -56,7 +56,7 @@ def check_server(settings: ServerSettings, *, run_id: str) -> Iterator[CheckStep
 
     Args:
         settings: Which server and folder.
-        run_id: Stands in the probe file's name.
+        run_id: Part of the probe file's name.
 
     Yields:
         A step each; the first that fails is the last.

@@ -82,7 +82,7 @@ def resolve(settings: ServerSettings) -> list[SocketAddress]:
 
 
 def connect(settings: ServerSettings, jump: Transport | None = None) -> Connection:
-    """Connect by TCP, or through *jump*, a connection to the jump host that is logged in.
+    """Connect by TCP, or through `jump`, a connection to the jump host that is logged in.
 
     Raises:
         UnreachableError: When that fails for now.
@@ -399,7 +399,7 @@ def _other_key_types(transport: Transport, shown: str) -> tuple[str, ...]:
 def _algorithm_mismatch(address: str, transport: Transport, text: str) -> str:
     """Say why there is no common algorithm, and what the server's administrator can do.
 
-    *text* is that of paramiko's IncompatiblePeer.
+    `text` is that of paramiko's IncompatiblePeer.
     """
     for word, kind, option in _KINDS:
         if word in text:

@@ -39,16 +39,16 @@ _FATAL = (HostKeyError, LoginError)
 class SftpDestination:
     """A folder on an SFTP server.
 
-    A connection is kept for the next publication for *keep_seconds*, and no longer: hours may lie
+    A connection is kept for the next publication for `keep_seconds`, and no longer: hours may lie
     between two, and no server keeps an idle connection so long. When a kept one has ended, a new
     one is made.
 
     Args:
         settings: Which server and folder, and how.
-        run_id: Stands in the names of unfinished files.
+        run_id: Part of the names of unfinished files.
         first_wait_seconds: Before the first reconnect; each further wait is twice as long.
         keep_seconds: How long a connection may be idle between two publications; 0 keeps none.
-            Where one is kept, *close* must be called in the end.
+            Where one is kept, `close` must be called in the end.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class SftpDestination:
         self._has_logged_in = False
         if settings.host_key_checking == "off":
             LOGGER.warning(
-                "host_key_checking is off: the host key of %s is not verified; whoever intercepts "
-                "the connection gets the login and the personal data",
+                "host_key_checking is off: the host key of %s is not verified; anybody who "
+                "intercepts the connection gets the login and the personal data",
                 " and ".join(hop.address for hop in (settings.for_jump_host(), settings) if hop),
             )
 
@@ -102,7 +102,7 @@ class SftpDestination:
         files: Sequence[OutgoingFile],
         on_published: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
-        """Make all *files* appear, in their order, when all of them are complete on the server.
+        """Make all `files` appear, in their order, when all of them are complete on the server.
 
         Args:
             files: The files.
@@ -114,7 +114,7 @@ class SftpDestination:
 
         Raises:
             DeliveryError: When that fails. What had appeared is removed again; what could not be
-                stands in `fetched`, `left_in_folder`, `in_doubt` and `details`.
+                is listed in `fetched`, `left_in_folder`, `in_doubt` and `details`.
         """
         publication = Publication(self._settings, files, self._run_id)
         try:
@@ -196,7 +196,7 @@ class SftpDestination:
         max_retries: int,
         progress: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Do *work* over a connection, and over a new one when that breaks.
+        """Do `work` over a connection, and over a new one when that breaks.
 
         Args:
             work: What to do; called again after a reconnect, it continues.

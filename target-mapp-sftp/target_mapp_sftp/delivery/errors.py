@@ -117,7 +117,7 @@ class RenameRefusedError(RefusedError):
 
 
 class NameTakenError(RefusedError):
-    """The final name is taken and *name_taken* says `fail`."""
+    """The final name is taken and `name_taken` says `fail`."""
 
 
 class UnsafeNameError(RefusedError):
@@ -125,7 +125,7 @@ class UnsafeNameError(RefusedError):
 
     @classmethod
     def of(cls, address: str, name: str) -> UnsafeNameError:
-        """The error about a file, or about the setting *file_name*."""
+        """The error about a file, or about the setting `file_name`."""
         return cls(
             f"`file_name`: {address} does not show which names are taken in the folder, so {name} "
             "could replace an earlier file. Put {timestamp} with its seconds, or {run_id}, into "

@@ -63,7 +63,7 @@ class RemoteStat:
         return cls(True, attributes.st_size, attributes.st_mtime, is_file)
 
     def may_be(self, earlier: RemoteStat) -> bool:
-        """Whether it can be the same, unchanged file as *earlier*."""
+        """Whether it can be the same, unchanged file as `earlier`."""
         mine, its = (self.size_bytes, self.modified_at), (earlier.size_bytes, earlier.modified_at)
         return all(a == b for a, b in zip(mine, its, strict=True) if None not in (a, b))
 
@@ -103,7 +103,7 @@ class RemoteFolder:
             raise lost(self._settings, self._transport, error) from error
 
     def path(self, name: str) -> str:
-        """The path of *name* on the server."""
+        """The path of `name` on the server."""
         return posixpath.join(self._settings.folder, name)
 
     def ensure_exists(self) -> None:
@@ -159,7 +159,7 @@ class RemoteFolder:
             ) from error
 
     def stat(self, name: str) -> RemoteStat:
-        """Look for *name* by stat, or in the list of names where stat is forbidden."""
+        """Look for `name` by stat, or in the list of names where stat is forbidden."""
         try:
             with self._connection_errors():
                 return RemoteStat.of(self._client.lstat(self.path(name)))
@@ -205,7 +205,7 @@ class RemoteFolder:
         return {name.decode(errors="replace"): seen for name, seen in found.items()}
 
     def stat_until(self, name: str, is_expected: Callable[[RemoteStat], bool]) -> RemoteStat:
-        """Look for *name* until it is as expected, or for a few seconds."""
+        """Look for `name` until it is as expected, or for a few seconds."""
         seen = self.stat(name)
         for seconds in self._waits:
             if is_expected(seen):
@@ -215,7 +215,7 @@ class RemoteFolder:
         return seen
 
     def stat_surely(self, name: str) -> RemoteStat:
-        """Look for *name*; missing only when it stays so."""
+        """Look for `name`; missing only when it stays so."""
         return self.stat_until(name, lambda seen: seen.exists is not False)
 
     def waits(self) -> Iterator[None]:
@@ -237,7 +237,7 @@ class RemoteFolder:
         return RemoteFile(self._client, handle, self._connection_errors)
 
     def rename(self, old: str, new: str) -> None:
-        """Rename a file; most servers refuse when *new* is taken."""
+        """Rename a file; most servers refuse when `new` is taken."""
         with self._connection_errors():
             self._client.rename(self.path(old), self.path(new))
 
@@ -343,7 +343,7 @@ def opened(
 
 
 def _ancestors(folder: str) -> list[str]:
-    """All folders down to *folder*: `a/b` gives `a` and `a/b`."""
+    """All folders down to `folder`: `a/b` gives `a` and `a/b`."""
     parts = folder.rstrip("/").split("/")
     paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
     return [path for path in paths if path not in ("", ".", "..")]

@@ -73,7 +73,7 @@ def _decode(kind: str, encoded: str) -> bytes:
 
 
 def parse_expected(text: str) -> HostKey | str:
-    """Read the setting *host_key*: a key, or a fingerprint without its padding.
+    """Read the setting `host_key`: a key, or a fingerprint without its padding.
 
     Raises:
         ValueError: When it is neither.
@@ -112,7 +112,7 @@ class KnownHost:
         return tuple(dict.fromkeys(key.kind for key in self.keys))
 
     def accepts(self, key: HostKey) -> bool:
-        """Whether *key* is the server's."""
+        """Whether `key` is the server's."""
         if key in self.revoked:
             return False
         return key in self.keys or key.fingerprint == self.fingerprint
@@ -149,21 +149,7 @@ class KnownHost:
         )
 
 
-class KnownKeys(NamedTuple):
-    """What a file of known hosts says about one server.
-
-    Attributes:
-        keys: The keys to trust.
-        revoked: Those that must never be trusted.
-        has_authority: Whether a `@cert-authority` line is for this server.
-    """
-
-    keys: tuple[HostKey, ...]
-    revoked: tuple[HostKey, ...]
-    has_authority: bool
-
-
-def read_known_hosts(path: Path, host: str, port: int) -> KnownKeys:
+def read_known_hosts(path: Path, host: str, port: int) -> KnownHost:
     """Find a server's keys, in plain and hashed entries.
 
     Args:
@@ -193,7 +179,11 @@ def read_known_hosts(path: Path, host: str, port: int) -> KnownKeys:
         revoked += [entry.key for entry in found if entry.marker == "@revoked"]
         keys = keys or [entry.key for entry in found if not entry.marker]
         has_authority |= any(entry.marker == "@cert-authority" for entry in found)
-    return KnownKeys(tuple(dict.fromkeys(keys)), tuple(dict.fromkeys(revoked)), has_authority)
+    return KnownHost(
+        keys=tuple(dict.fromkeys(keys)),
+        revoked=tuple(dict.fromkeys(revoked)),
+        has_authority=has_authority,
+    )
 
 
 def _names_in_file(host: str, port: int) -> tuple[str, ...]:

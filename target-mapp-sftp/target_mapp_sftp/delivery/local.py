@@ -45,7 +45,7 @@ class OutgoingFile:
     size_bytes: int
 
     def chunks(self, offset: int, chunk_bytes: int) -> Generator[bytes]:
-        """Read the file from *offset* to its end.
+        """Read the file from `offset` to its end.
 
         Raises:
             LocalFolderError: When that fails.
@@ -77,7 +77,7 @@ def temporary_name(template: str, name: str, run_id: str) -> str:
     letters behind it, any file of this name was made by the caller.
 
     Args:
-        template: The setting *temporary_name*.
+        template: The setting `temporary_name`.
         name: The final name; its beginning is cut where the whole would be over 255 bytes.
         run_id: The run's id; characters that could make it a path are replaced.
     """
@@ -107,7 +107,7 @@ class LocalDestination:
 
     Args:
         output_dir: The folder; created with mode 0700 when missing.
-        run_id: Stands in the names of unfinished files.
+        run_id: Part of the names of unfinished files.
         replaces: Whether a file of the same name is replaced, as a preview replaces the last one.
     """
 
@@ -121,7 +121,7 @@ class LocalDestination:
         files: Sequence[OutgoingFile],
         on_published: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
-        """Make all *files* appear, complete and with mode 0600, or none.
+        """Make all `files` appear, complete and with mode 0600, or none.
 
         An existing file is replaced only where `replaces` says so; otherwise the new one gets
         another name.
@@ -136,8 +136,8 @@ class LocalDestination:
 
         Raises:
             LocalFolderError: When the folder cannot be created or written to. What had appeared
-                is removed again; what could not be stands in `fetched`, `left_in_folder` and
-                `details`.
+                is removed again; what could not be is listed in `fetched`, `left_in_folder`
+                and `details`.
         """
         parts: list[_LocalPart] = []
         try:

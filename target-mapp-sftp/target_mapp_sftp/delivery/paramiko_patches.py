@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LOOKS = 0.01
 _SECONDS_TO_END = 2
-# Of later drafts of SFTP; some servers say it to clients of version 3, too.
+# Of later drafts of SFTP; some servers send it to clients of version 3, too.
 _FILE_ALREADY_EXISTS = 11
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
 _KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
@@ -246,13 +246,13 @@ class PendingWrites:
         return len(self._starts)
 
     def add(self, number: int, size: int) -> None:
-        """Note a write of *size* bytes, sent as request *number*."""
+        """Note a write of `size` bytes, sent as request `number`."""
         self._starts[number] = self.sent_bytes
         self.sent_bytes += size
 
     @property
     def held_bytes(self) -> int:
-        """Up to where, without a gap, the server has said that it holds the file."""
+        """Up to where the server has acknowledged the file, without a gap."""
         return next(iter(self._starts.values()), self.sent_bytes)
 
     def _async_response(self, kind: int, message: Message, number: int) -> None:
@@ -270,7 +270,7 @@ def _check_status(message: Message) -> None:
 
 
 def _text(message: Message) -> str:
-    # Old servers speak in whatever encoding they were built with.
+    # Old servers send text in any encoding.
     return message.get_string().decode("utf-8", errors="replace")
 
 
@@ -358,7 +358,7 @@ class SftpClient(paramiko.SFTPClient):
         writes.add(number, len(data))
 
     def read_answers(self, writes: PendingWrites, max_pending: int) -> None:
-        """Read the answers that have come, and wait until at most *max_pending* are missing.
+        """Read the answers that have come, and wait until at most `max_pending` are missing.
 
         Raises:
             StatusError: When one is a refusal.

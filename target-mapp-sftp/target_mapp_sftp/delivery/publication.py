@@ -40,7 +40,7 @@ class Publication:
     Args:
         settings: How they get their names.
         files: In the order in which they appear.
-        run_id: Stands in their temporary names.
+        run_id: Part of their temporary names.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Publication:
             file.publish(folder)
 
     def roll_back(self, folder: RemoteFolder) -> None:
-        """Remove what is there of it, as far as the server allows."""
+        """Remove its files from the server, as far as the server allows."""
         for file in reversed(self._files):
             try:
                 file.roll_back(folder)
@@ -191,7 +191,7 @@ class _PublishedFile(ABC):
         """Choose a final name that is not taken.
 
         Raises:
-            NameTakenError: When there is none, or *name_taken* says `fail`.
+            NameTakenError: When there is none, or `name_taken` says `fail`.
             UnsafeNameError: When the server does not show it, and the name is not unique.
         """
         for name in self._file.final_names():
@@ -512,7 +512,7 @@ class _InPlaceFile(_PublishedFile):
     """Uploaded under its final name, for servers that cannot rename.
 
     Readers of the folder see it unfinished, and a lost connection can leave it behind: the weaker
-    guarantee that the documentation of *publish* speaks of.
+    guarantee that the documentation of `publish` describes.
     """
 
     def __init__(self, settings: ServerSettings, file: OutgoingFile, label: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -48,7 +48,7 @@ _SECONDS_APART = (1, 60, 3600, 12 * 3600, 86_400, 31 * 86_400, 366 * 86_400)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Where to deliver to, as whom, and what to put up with.
+    """Where to deliver to, as whom, and how.
 
     Attributes:
         host: Name or address of the server.
@@ -61,23 +61,23 @@ class ServerSettings:
         private_key_file: File with a private key.
         private_key_passphrase: Opens either.
         host_key: A key line or `SHA256:` fingerprint.
-        known_hosts_file: Used when there is no *host_key*; the user's own when empty.
+        known_hosts_file: Used when there is no `host_key`; the user's own when empty.
         host_key_checking: `off` trusts any server.
-        connect_timeout: Seconds to reach, and again to log in.
-        transfer_timeout: Seconds without a sign of life.
-        keepalive: Seconds between signs of our own; 0 for none.
-        max_retries: Reconnects of one delivery.
+        connect_timeout: Seconds to connect, and again to log in.
+        transfer_timeout: Seconds without data before a transfer counts as stalled.
+        keepalive: Seconds between SSH keepalive packets; 0 disables them.
+        max_retries: Reconnects in a row without progress.
         publish: How a complete file gets its name.
         name_taken: What to do when the name is taken.
-        create_folder: Whether to make a missing folder.
+        create_folder: Whether to create a missing folder.
         temporary_name: Template of a file's name until it is complete.
-        size_check: `off` puts up with a size on the server that differs from what was sent.
+        size_check: `off` accepts a size on the server that differs from what was sent.
         file_name: Template of the final names.
         timestamp_format: What `{timestamp}` is in it.
         jump_host: `user@host:port` of a bastion, through which the server is reached.
-        jump_host_key: The bastion's, as *host_key*.
+        jump_host_key: The bastion's, as `host_key`.
         remove_after_days: Age of own files in days at which they are removed; 0 for never.
-        login_key: The key that *private_key* or *private_key_file* has led to.
+        login_key: The key that `private_key` or `private_key_file` has led to.
     """
 
     host: str
@@ -140,7 +140,7 @@ class ServerSettings:
         return with_port(self.host, self.port)
 
     def setting(self, name: str) -> str:
-        """What the user calls the setting *name* of this server, for messages."""
+        """What the user calls the setting `name` of this server, for messages."""
         return name
 
     def for_jump_host(self) -> JumpHostSettings | None:
@@ -180,14 +180,7 @@ class ServerSettings:
         found = read_known_hosts(self.known_hosts_path, self.host, self.port)
         # The path of the setting is not repeated: it may be a secret in the wrong place.
         source = "known_hosts_file" if self.known_hosts_file else "~/.ssh/known_hosts"
-        return KnownHost(
-            keys=found.keys,
-            revoked=found.revoked,
-            has_authority=found.has_authority,
-            source=source,
-            setting=setting,
-            jump=jump,
-        )
+        return replace(found, source=source, setting=setting, jump=jump)
 
     @property
     def known_hosts_path(self) -> Path:
@@ -246,7 +239,7 @@ def _is_file(named: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JumpHostSettings(ServerSettings):
-    """The settings of the way as far as the jump host."""
+    """The settings of the connection to the jump host."""
 
     @property
     @override
@@ -366,8 +359,8 @@ def temporary_name_problem(template: str, file_name: str) -> str:
     """What is wrong with a template of temporary names; nothing when nothing is.
 
     Args:
-        template: The setting *temporary_name*.
-        file_name: The setting *file_name*, whose ending it must not have.
+        template: The setting `temporary_name`.
+        file_name: The setting `file_name`, whose ending it must not have.
     """
     if re.search(r"[/\\]|[^ -~]", template):
         return "must be a name of plain letters, digits and signs, without / and \\"

@@ -13,7 +13,7 @@ from staged_server import host_key, staged_server
 
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.delivery.errors import AlgorithmError, HostKeyError, ServerSettingsError
-from target_mapp_sftp.delivery.host_keys import HostKey, read_known_hosts
+from target_mapp_sftp.delivery.host_keys import HostKey, KnownHost, read_known_hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,7 +212,7 @@ class TestKnownHostsFile:
         """Where there is no entry with the port, as ssh does."""
         path = known_hosts(tmp_path, f"sftp.example {OTHER_LINE}")
 
-        assert read_known_hosts(path, "sftp.example", 2222) == ((OTHER,), (), False)
+        assert read_known_hosts(path, "sftp.example", 2222) == KnownHost(keys=(OTHER,))
 
     def test_a_revoked_key_is_never_trusted(self, tmp_path: Path) -> None:
         """Even if another line knows it."""
