@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncssh
 import pytest
 from complete_settings import server_settings
+from network_deliveries import deliver, drawn
 from proxy import Fault, proxy
 from servers import RunningServer, free_port, openssh_server
 from staged_server import PASSWORD, USERNAME, staged_server
@@ -303,3 +304,16 @@ def test_off_is_said_of_both(
 
     both = f"jump host 127.0.0.1:{bastion.port} and 127.0.0.1:{openssh.port} is not verified"
     assert both in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_said_of_a_random_delivery_has_happened(
+    bastion: RunningServer, openssh: RunningServer, tmp_path: Path, seed: int
+) -> None:
+    """Over lines that are cut, frozen and held up, with a jump host or without.
+
+    `python tests/delivery/network_deliveries.py 250` makes more of them.
+    """
+    bastion.authorize(openssh.private_key_file.with_suffix(".pub").read_text())
+
+    assert deliver(bastion, openssh, drawn(seed), tmp_path) != "failed needlessly"

@@ -10,6 +10,7 @@ from server_runs import audience, run
 from staged_server import PERMISSION_DENIED, Fault, staged_server
 from target_runs import mark
 
+from sandbox.mapp import ImportJob, Mapp
 from target_mapp_sftp.delivery.errors import RenameRefusedError
 
 if TYPE_CHECKING:
@@ -35,6 +36,21 @@ def test_all_parts_appear_as_one_file(server: RunningServer, folder: Path, tmp_p
     assert len(files) > 1
     addresses = [line.split(",")[0] for lines in files for line in lines[1:]]
     assert addresses == [f'"person{number}@example.org"' for number in range(50)]
+
+
+def test_mapp_takes_it_as_one_import(openssh: RunningServer, folder: Path, tmp_path: Path) -> None:
+    """All of the audience is in the group, and no part waits for another's lock."""
+    messages = [mark("pending"), *audience("buyers", "VIP", people=50)]
+    run(
+        tmp_path,
+        messages,
+        **openssh.config(folder=str(folder), archive="zip", max_file_size_mb=0.001),
+    )
+    mapp = Mapp()
+
+    (report,) = mapp.run(ImportJob(folder=folder, pattern="export-*.zip", group="VIP"))
+
+    assert (report.added, report.refused, len(mapp.members("VIP"))) == (50, 0, 50)
 
 
 def test_it_is_published_by_one_rename(folder: Path, tmp_path: Path) -> None:
