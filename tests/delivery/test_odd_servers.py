@@ -223,7 +223,7 @@ class TestBlind:
         own = {"publish": publish, "file_name": file_name, "timestamp_format": "%Y%m%d"}
         with odd_server(folder, Habits(look="nothing")) as server:
             target = destination(server, **own)
-            with pytest.raises(UnsafeNameError, match=r"^file_name: .*Put \{timestamp\}"):
+            with pytest.raises(UnsafeNameError, match=r"^`file_name`: .*Put \{timestamp\}"):
                 target.preflight()
             with pytest.raises(UnsafeNameError):
                 target.publish([outgoing()])
