@@ -99,8 +99,8 @@ def meltano_settings(plugin: type[TapLytics | TargetMappSftp]) -> str:
 def _kind(setting: Setting) -> str:
     kinds = setting.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null"]
-    # A setting of two forms is written in YAML as it is; the kind only tells how text is read.
-    return MELTANO_KINDS[next((k for k in ("string", "object") if k in kinds), kinds[0])]
+    # Meltano reads the text of a variable as one kind only. Of a setting of two, the plugin does.
+    return MELTANO_KINDS["string" if len(kinds) > 1 else kinds[0]]
 
 
 def _default(setting: Setting) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -164,13 +165,20 @@ def client_options(config: Mapping[str, Any], backoff: Backoff) -> ClientOptions
     )
 
 
-def _plain_number(value: Any, types: Iterable[str]) -> Any:
-    """A float where the SDK reads 2.5 from a file as Decimal, or from a variable as text."""
+def _typed(value: Any, types: Iterable[str]) -> Any:
+    """The value of a variable or a file in its declared type, where it can be read as that.
+
+    The SDK reads 2.5 from a file as Decimal, and from a variable as text. Meltano passes a variable
+    of a setting that may be a list or an object as the text of its JSON.
+    """
     if isinstance(value, Decimal):
         return float(value)
-    if isinstance(value, str) and "number" in types and "string" not in types:
+    if isinstance(value, str) and "string" not in types:
         with contextlib.suppress(ValueError):
-            return float(value)
+            if "number" in types:
+                return float(value)
+            if {"array", "object"} <= {*types}:
+                return json.loads(value)
     return value
 
 
@@ -189,7 +197,7 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
         if value is None:
             del config[name]
         else:
-            config[name] = _plain_number(value, declared.get(name, {}).get("type", ()))
+            config[name] = _typed(value, declared.get(name, {}).get("type", ()))
     if type(config.get("concurrency")) is int:
         config["concurrency"] = str(config["concurrency"])
     problems = [

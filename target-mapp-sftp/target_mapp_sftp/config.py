@@ -130,9 +130,13 @@ def _is_unset(value: object, setting: Mapping[str, Any]) -> bool:
 
 def _plain(value: object, setting: Mapping[str, Any]) -> object:
     kinds = setting.get("type", ())
-    if isinstance(value, str) and "number" in kinds and "string" not in kinds:
+    if isinstance(value, str) and "string" not in kinds:
         with contextlib.suppress(ValueError):
-            return float(value)
+            if "number" in kinds:
+                return float(value)
+            if {"array", "object"} <= {*kinds}:
+                # Meltano passes a variable of such a setting as text.
+                return json.loads(value)
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, float) and value.is_integer() and "integer" in kinds:

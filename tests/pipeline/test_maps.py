@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,25 @@ EXAMPLE = ROOT / "orchestrate" / "three-audiences.meltano.yml"
 def test_the_map_of_a_variable_takes_the_place_of_the_one_in_meltano_yml(project: Project) -> None:
     """No column of the map that it replaces is delivered beside."""
     ending = project.run(
-        TAP_LYTICS_FIELDS='{"email": "user.Email", "zip": "user.ZipCode"}',
-        TARGET_MAPP_SFTP_FIELD_MAP='{"email": "user.Email", "zip": "user.ZipCode"}',
+        TAP_LYTICS_FIELDS='["email", "zip"]',
+        TARGET_MAPP_SFTP_FIELD_MAP='[{"email": "user.Email"}, {"zip": "user.ZipCode"}]',
         TARGET_MAPP_SFTP_SEGMENT_MEMBERSHIP="false",
     )
     assert ending.exit_code == 0, ending.log
     (file,) = project.delivered()
     assert file.read_text("utf-8").partition("\n")[0] == '"user.Email","user.ZipCode"'
+
+
+def test_a_map_of_a_variable_that_is_no_json_is_refused_in_a_sentence(project: Project) -> None:
+    """By both plugins; an object is read as a list is."""
+    for command, env in {
+        ("tap-lytics", "--test"): {"TAP_LYTICS_FIELDS": "email,zip"},
+        ("target-mapp-sftp:check",): {"TARGET_MAPP_SFTP_FIELD_MAP": "email,zip"},
+    }.items():
+        ending = project.meltano("invoke", *command, **env)
+        assert ending.exit_code != 0
+        assert re.search(r"`field(?:s|_map)`.*(?:must be|JSON)", ending.log), ending.log
+        assert "Traceback" not in ending.log
 
 
 def test_each_of_the_three_audiences_has_its_own_map_alone(
