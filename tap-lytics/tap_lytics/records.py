@@ -69,11 +69,9 @@ class RecordConverter:
             for name, (kind, inner) in parsed_types.items()
             if (kind, inner) != ("scalar", "value")
         ]
-        self._columns_of_typed_page = [
-            column
-            for column in self._columns
-            if column.name in keys or parsed_types[column.name][1] == "date"
-        ]
+        self._never_typed = {
+            name for name, (_, inner) in parsed_types.items() if name in keys or inner == "date"
+        }
 
     def convert(self, page: Sequence[Record]) -> None:
         """Convert all records of a page."""
@@ -89,10 +87,16 @@ class RecordConverter:
         for name in unwanted:
             for record in page:
                 record.pop(name, None)
-        is_typed = isinstance(page, TypedPage)
-        for column in self._columns_of_typed_page if is_typed else self._columns:
+        for column in self._columns_to_convert(page):
             if failures := column.convert(page):
                 self.failures[column.name] += failures
+
+    def _columns_to_convert(self, page: Sequence[Record]) -> list[_Column]:
+        """All, or those that a decoder with types left as they came."""
+        if not isinstance(page, TypedPage):
+            return self._columns
+        names = self._never_typed | page.loose_fields
+        return [column for column in self._columns if column.name in names]
 
     def log_failures(self, logger: logging.Logger) -> None:
         """Log once per field what was not as declared, without any value."""

@@ -321,7 +321,8 @@ class BucketScan:
             self.page_bytes = page.size_bytes
             new, has_new_people = scan_pass.deduplicate(page.people, page.total)
             if new:
-                yield TypedPage(new) if isinstance(page.people, TypedPage) else new
+                people = page.people
+                yield TypedPage(new, people.loose_fields) if isinstance(people, TypedPage) else new
             pages_without_new = 0 if has_new_people else pages_without_new + 1
             if self._is_over(page, scan_pass, pages_without_new):
                 return
