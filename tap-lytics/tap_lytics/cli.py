@@ -26,27 +26,21 @@ from tap_lytics.stream_maps import failed_map
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Callback = Callable[..., None]
+
 
 class LyticsCommand(SingerCommand):
     """Turns every error into one line and an exit code, wherever it comes from."""
 
     @classmethod
-    def of(cls, command: click.Command, list_segments: Callable[..., None]) -> Self:
+    def of(cls, command: click.Command, list_segments: Callback, suggest_map: Callback) -> Self:
         """Make one of the command that the SDK has built.
 
         Args:
             command: The SDK's command.
             list_segments: The callback of the option `--list-segments`.
+            suggest_map: The callback of the option `--suggest-map`.
         """
-        option = click.Option(
-            ["--list-segments"],
-            is_flag=False,
-            flag_value="table",
-            type=click.Choice(["table", "json"]),
-            help="List the audiences of the account as a table, or one JSON object per line.",
-            callback=list_segments,
-            expose_value=False,
-        )
         assert isinstance(command, SingerCommand)  # noqa: S101 a fact about the SDK, not about input
         for each in command.params:
             if isinstance(each, click.Option) and each.name == "test":
@@ -54,11 +48,29 @@ class LyticsCommand(SingerCommand):
                     "Check the token, the account, the audiences and the fields. Only one page of "
                     "each audience is read. --test=schema prints the schemas."
                 )
+        options = [
+            click.Option(
+                ["--list-segments"],
+                is_flag=False,
+                flag_value="table",
+                type=click.Choice(["table", "json"]),
+                help="List the audiences of the account as a table, or one JSON object per line.",
+                callback=list_segments,
+                expose_value=False,
+            ),
+            click.Option(
+                ["--suggest-map"],
+                is_flag=True,
+                help="Print a field map for this account, to start from.",
+                callback=suggest_map,
+                expose_value=False,
+            ),
+        ]
         return cls(
             name=command.name,
             callback=command.callback,
             context_settings=command.context_settings,
-            params=[*command.params, option],
+            params=[*command.params, *options],
             help=command.help,
             logger=command.logger,
         )

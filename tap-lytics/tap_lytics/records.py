@@ -32,7 +32,8 @@ MEMBERSHIP_TYPE = "[]string"
 OTHER_MEMBERSHIP = "_segments"
 """The name of the membership in some answers."""
 
-_NOTHING: tuple[Any, ...] = (None, "", [], {})
+NOTHING: tuple[Any, ...] = (None, "", [], {})
+"""Values that count as none."""
 
 
 class RecordConverter:
@@ -111,7 +112,7 @@ class RecordConverter:
 
 def _found(page: Sequence[Record], names: frozenset[str]) -> set[str]:
     """Those of *names* that some record has a value of; an empty text or list is none."""
-    return {name for name in names if any(record.get(name) not in _NOTHING for record in page)}
+    return {name for name in names if any(record.get(name) not in NOTHING for record in page)}
 
 
 def _set_membership(page: Sequence[Record]) -> None:

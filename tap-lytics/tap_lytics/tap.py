@@ -17,7 +17,13 @@ from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Backoff
 from tap_lytics.api.scan import ALL_BUCKETS
 from tap_lytics.cli import LyticsCommand, read_config
-from tap_lytics.commands import check_account, check_streams, segments_json, segments_table
+from tap_lytics.commands import (
+    check_account,
+    check_streams,
+    segments_json,
+    segments_table,
+    suggested_map,
+)
 from tap_lytics.errors import SettingsError
 from tap_lytics.messages import MessageWriter
 from tap_lytics.printable import printable
@@ -154,7 +160,9 @@ class TapLytics(Tap):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        return LyticsCommand.of(super().get_singer_command(), cls.cb_list_segments)
+        return LyticsCommand.of(
+            super().get_singer_command(), cls.cb_list_segments, cls.cb_suggest_map
+        )
 
     @classmethod
     @override
@@ -170,6 +178,16 @@ class TapLytics(Tap):
         account = cls._from_command_line(ctx, setup_mapper=False).account
         segments = with_sizes(account.client, account.segments, account.table)
         for line in segments_json(segments) if value == "json" else segments_table(segments):
+            click.echo(line)
+        ctx.exit()
+
+    @classmethod
+    def cb_suggest_map(cls, ctx: click.Context, _: click.Option, value: bool) -> None:
+        """Callback of `--suggest-map`: print a field map and exit."""
+        if not value:
+            return
+        tap = cls._from_command_line(ctx, setup_mapper=False)
+        for line in suggested_map(tap.account, tap.chosen_segments(), tap.config["page_size"]):
             click.echo(line)
         ctx.exit()
 
@@ -194,28 +212,26 @@ class TapLytics(Tap):
             config={**given.config}, parse_env_config=given.parse_env, setup_mapper=setup_mapper
         )
 
-    def _saved_audiences(self) -> list[Audience]:
-        """The saved audiences that the settings name; if they name none, all valid ones."""
+    def chosen_segments(self) -> list[Segment]:
+        """The saved audiences that `segments` names; if it names none, all valid ones."""
         segments, wanted = self.account.segments, self.config["segments"]
-        chosen = (
-            find_segments(segments, wanted)
-            if wanted
-            else [segment for segment in segments if segment.invalid_reason is None]
-        )
-        self._warn_of_invalid(chosen)
-        return [
-            Audience(segment.slug, segment.name, segment.id, size=segment.size)
-            for segment in chosen
-        ]
+        if wanted:
+            return find_segments(segments, wanted)
+        return [segment for segment in segments if segment.invalid_reason is None]
 
-    def _warn_of_invalid(self, segments: Sequence[Segment]) -> None:
-        for segment in segments:
+    def _saved_audiences(self) -> list[Audience]:
+        chosen = self.chosen_segments()
+        for segment in chosen:
             if segment.invalid_reason is not None:
                 self.logger.warning(
                     "%s: the audience is invalid in Lytics (%s). Trying to read it.",
                     segment.slug,
                     segment.invalid_reason,
                 )
+        return [
+            Audience(segment.slug, segment.name, segment.id, size=segment.size)
+            for segment in chosen
+        ]
 
     def _ad_hoc_audiences(self) -> list[Audience]:
         return [

@@ -135,7 +135,7 @@ def test_an_api_that_can_answer_is_read_completely(box: Sandbox, faults: Faults)
             Faults(stuck=True, without_total=True, sizes_zero=True),
             "neither ends the scan nor counts",
         ),
-        (Faults(endless=True, without_total=True, sizes_zero=True), "nobody knows whether 1,300"),
+        (Faults(endless=True, without_total=True, sizes_zero=True), "it is unknown whether 1,300"),
     ],
     ids=lambda value: name_of(value) if isinstance(value, Faults) else "",
 )
