@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from test_run_log import LINE
+from webhook import webhook
 
 from export_scheduler.history import History, last_deliveries, status_of
 from export_scheduler.ledger import Ledger
 from export_scheduler.run_log import Line, RunLog
-from export_scheduler.schedules import Schedules
+from export_scheduler.schedules import Schedule, Schedules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,3 +248,46 @@ def test_check_says_which_schedules_are_not_well(machine: Machine) -> None:
     machine.run_log.add([replace(TODAY, due=now.isoformat(), at=now.isoformat())])
     done = machine.call("check")
     assert (done.returncode, done.stdout) == (0, "daily\tok\nonce\twaiting\n")
+
+
+def test_check_alerts_once_that_a_schedule_is_late(machine: Machine) -> None:
+    """Two days without a run, looked at twice; then it runs, which is told as well."""
+    texts: list[str] = []
+    now = datetime.now(UTC)
+    machine.started(now - timedelta(days=2))
+    machine.run_log.add([replace(TODAY, at="2026-11-23T05:30:10Z", due="2026-11-23T05:30Z")])
+    with webhook(texts=texts) as (url, bodies):
+        done = machine.call("check", SCHEDULER_WEBHOOK_URL=url)
+        assert done.returncode == 1
+        assert done.stdout.startswith("daily\tlate: due ")
+        assert machine.call("check", SCHEDULER_WEBHOOK_URL=url).returncode == 1
+    (body,) = bodies
+    assert (body["schedule"], body["state"]) == ("daily", "late")
+    assert "no run since 2026-11-23T05:30:10Z" in texts[0]
+
+
+def test_a_run_that_is_not_due_is_not_made(machine: Machine) -> None:
+    """`--if-due`, once the run of the last hour was made: exit code 0, and no line."""
+    machine.started(datetime.now(UTC))
+    done = machine.call("run", "--if-due", "daily")
+    assert done.returncode == 0, done.stderr
+    assert "Schedule 'daily': not due. Nothing was done." in done.stderr
+    assert machine.run_log.all() == []
+
+
+def test_a_run_is_due_until_it_was_made(machine: Machine, tmp_path: Path) -> None:
+    """Never seen before, and again after its next hour; not twice for one hour."""
+    (daily, once) = Schedules.read(machine.folder).valid
+    unseen = Ledger(tmp_path / "other")
+    assert not unseen.is_handled(daily, NOW)
+    assert not unseen.is_handled(once, NOW)
+    assert machine.ledger.is_handled(daily, NOW)
+    assert not machine.ledger.is_handled(daily, NOW + timedelta(days=1))
+    # The two lines of the timer on the day without 02:30, and on the day after.
+    early = Schedule("daily", "30 2 * * *", "Europe/Berlin")
+    for moment in ("2027-03-27T02:30+01:00", "2027-03-28T03:00+02:00", "2027-03-29T02:30+02:00"):
+        due = datetime.fromisoformat(moment)
+        assert not machine.ledger.is_handled(early, due)
+        with machine.ledger.running(early, due):
+            assert machine.ledger.is_handled(early, due)
+        assert machine.ledger.is_handled(early, due + timedelta(minutes=30))
