@@ -110,7 +110,7 @@ def test_people_hear_only_of_changes(tmp_path: Path, server: MailServer) -> None
     assert message["Message-ID"]
 
 
-def test_a_late_schedule_is_told_once_until_it_runs(tmp_path: Path, server: MailServer) -> None:
+def test_a_late_schedule_is_alerted_once_until_it_runs(tmp_path: Path, server: MailServer) -> None:
     """No run since yesterday, looked at every quarter of a minute."""
     reporter = Reporter(mail_settings(tmp_path, server))
     reporter.report([LINE])
@@ -271,7 +271,7 @@ def test_teams_gets_a_card(tmp_path: Path) -> None:
     ],
 )
 def test_microsofts_addresses_are_known(url: str, is_teams: bool) -> None:
-    """Teams is told by the host; Slack would not know what a card is."""
+    """Teams is recognised by the host; Slack would not know what a card is."""
     settings = Settings(webhook_url=url)
     assert bool(json.dumps(_body(settings)).count("AdaptiveCard")) is is_teams
 
@@ -298,7 +298,7 @@ def answering(what: bytes) -> Iterator[str]:
 
 
 def unused_address() -> str:
-    """An address at which nobody listens."""
+    """An address without a server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
 
@@ -317,7 +317,7 @@ def test_a_webhook_that_answers_badly_is_a_warning(
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param(unused_address(), id="nobody there"),
+        pytest.param(unused_address(), id="no server"),
         pytest.param(f"http://127.0.0.1/{SECRET} with a space", id="a space"),
         pytest.param(f"http://[{SECRET}", id="a bracket"),
     ],

@@ -69,7 +69,7 @@ def test_a_run_cut_off_by_a_power_failure_is_made_again(
 def test_a_run_outlives_its_scheduler_and_is_not_made_twice(
     project: ScheduledProject, box: Sandbox
 ) -> None:
-    """The scheduler that is started meanwhile lets it end, and does not repeat it."""
+    """A scheduler that is started during the run lets it end, and does not repeat it."""
     with scheduler_in_mid_run(project, box) as scheduler:
         kill([scheduler.pid])
         box.set_faults(Faults())
@@ -99,7 +99,7 @@ def test_a_run_that_is_stopped_after_its_delivery_is_not_made_again(
     assert f"{DAILY}\tdone {line['at']}" in said
 
 
-def test_a_run_that_cannot_start_is_told_once_and_made_when_it_can(
+def test_a_run_that_cannot_start_is_reported_once_and_made_when_it_can(
     project: ScheduledProject, box: Sandbox
 ) -> None:
     """A meltano.yml that breaks at the due moment: a line with its line, and no second one."""

@@ -28,7 +28,7 @@ import json, runpy, sys
 from airflow.sdk import DAG
 
 def watch(event, facts):
-    # A DAG file is read every half minute: it may ask nobody for anything.
+    # A DAG file is read every half minute: it must not wait for a server or a command.
     if event in ("socket.connect", "socket.getaddrinfo") or (
         event == "subprocess.Popen" and "meltano" in str(facts)
     ):
@@ -134,7 +134,7 @@ def parse(folder: Path, python: Path, text: str) -> subprocess.CompletedProcess[
 
 
 def test_each_schedule_is_a_dag_in_its_zone(tmp_path: Path, python: Path) -> None:
-    """No catch-up, one run at a time, retries; nothing is asked of anybody meanwhile."""
+    """No catch-up, one run at a time, retries; parsing asks no server and no command."""
     done = parse(
         tmp_path,
         python,

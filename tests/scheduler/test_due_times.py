@@ -122,7 +122,7 @@ def test_restarts_and_sleeps_neither_lose_nor_repeat_a_run(
     """After each waking the latest due run has been made, each at most once to its end.
 
     At a *crash* the run dies with the machine, so it is made once more after the next waking,
-    unless a later one has become due, which stands for it.
+    unless a later one has become due, which replaces it.
     """
     schedule = Schedule("daily", "30 2 * * *", zone)
     folder = tmp_path_factory.mktemp("ledger")
@@ -289,7 +289,7 @@ schedules:
 
 
 def test_two_schedules_of_one_name_are_both_left_out(tmp_path: Path) -> None:
-    """Nobody can tell which of them is meant."""
+    """It is not known which of them is meant."""
     schedules = write_project(
         tmp_path,
         """
@@ -313,7 +313,7 @@ schedules:
     ],
 )
 def test_a_broken_file_is_explained_with_its_line(tmp_path: Path, text: str, place: str) -> None:
-    """In words for whoever edited it."""
+    """In words for a reader without YAML."""
     with pytest.raises(SchedulerError) as caught:
         write_project(tmp_path, text)
     assert place in str(caught.value)

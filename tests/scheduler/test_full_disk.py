@@ -47,7 +47,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def test_a_run_on_a_full_disk_is_told_at_the_webhook(tmp_path: Path) -> None:
+def test_a_run_on_a_full_disk_is_reported_to_the_webhook(tmp_path: Path) -> None:
     """Exit code 2, one line with what to do; with room again, the run is made."""
     with Sandbox(people=100) as box:
         project = ScheduledProject(tmp_path, box, {DAILY: "@once"})
@@ -66,7 +66,7 @@ def test_a_run_on_a_full_disk_is_told_at_the_webhook(tmp_path: Path) -> None:
             assert len(project.delivered()) == 1
 
 
-def test_a_disk_that_fills_up_meanwhile_repeats_no_delivery(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_a_run_repeats_no_delivery(tmp_path: Path) -> None:
     """Delivered is delivered: exit code 0, a line at the webhook, and not due again."""
     with Sandbox(people=100, faults=Faults(delay_ms=3000)) as box:
         project = ScheduledProject(tmp_path, box, {DAILY: "@once"})
@@ -85,7 +85,7 @@ def test_a_disk_that_fills_up_meanwhile_repeats_no_delivery(tmp_path: Path) -> N
 
 
 def test_a_folder_that_takes_nothing_is_one_line(tmp_path: Path) -> None:
-    """Whatever the reason: here a file stands in its place."""
+    """Here because a file has its name."""
     (tmp_path / "state").write_text("")
     with pytest.raises(SchedulerError, match=r"`state_dir`: cannot write to .*File exists"):
         Ledger(tmp_path / "state")

@@ -251,7 +251,7 @@ def test_check_says_which_schedules_are_not_well(machine: Machine) -> None:
 
 
 def test_check_alerts_once_that_a_schedule_is_late(machine: Machine) -> None:
-    """Two days without a run, looked at twice; then it runs, which is told as well."""
+    """Two days without a run, looked at twice; one alert."""
     texts: list[str] = []
     now = datetime.now(UTC)
     machine.started(now - timedelta(days=2))

@@ -61,7 +61,7 @@ def test_meltano_tells_when_each_schedule_runs_next(project: ScheduledProject, m
 
 
 def test_a_wrong_schedule_is_named_and_the_others_run(project: ScheduledProject) -> None:
-    """In `next`, in a run of another, in the foreground; its own run is told as not started."""
+    """In `next`, in a run of another, in the foreground; its own run is reported as not started."""
     project.write({DAILY: "@once", "wrong": "30 6 * * *"}, wrong={"EXPORT_TIMEZON": "Europe/Berln"})
     exit_code, said = project.call("next")
     assert (exit_code, said) == (2, f"{DAILY}\tonce\tEurope/Berlin\n")
@@ -76,12 +76,12 @@ def test_a_wrong_schedule_is_named_and_the_others_run(project: ScheduledProject)
         project.wait_for(lambda: len(project.lines()) == 2)
     assert (project.lines()[1]["schedule"], project.lines()[1]["ok"]) == (DAILY, True)
     assert len(project.delivered()) == 1
-    # A single export that has been made is told so.
+    # A single export that was made is called done.
     _, said = project.call("next")
     assert said == f"{DAILY}\tdone {project.lines()[1]['at']}\tEurope/Berlin\n"
 
 
-def test_a_run_is_noted_told_and_shown(project: ScheduledProject) -> None:
+def test_a_run_is_logged_sent_and_shown(project: ScheduledProject) -> None:
     """One JSON line with all its keys, the same body at the webhook, a row in the history."""
     with webhook() as (url, bodies):
         exit_code, _ = project.call("run", DAILY, SCHEDULER_WEBHOOK_URL=url)

@@ -1,4 +1,4 @@
-"""Who hears how a run ended: the run log, a webhook, and people by mail.
+"""Reports how a run ended: to the run log, a webhook, and people by mail.
 
 The webhook gets every line of the run log, or only changes, if so set; a mail is sent only when the
 state of a schedule changes: it fails, works again, or is late. A message holds names of schedules,
@@ -41,7 +41,7 @@ State = Literal["ok", "failed", "late"]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What people are told.
+    """A message for people.
 
     Attributes:
         schedule: Its name.
@@ -100,7 +100,7 @@ class Reporter:
         self._alert_of_change(alert, "")
 
     def states(self) -> dict[str, dict[str, str]]:
-        """The last `state` of each schedule and `since` when, as far as people were told."""
+        """The last `state` of each schedule and `since` when, as last alerted."""
         try:
             states = json.loads(self._states.read_text("utf-8"))
         except (OSError, ValueError):
@@ -112,14 +112,14 @@ class Reporter:
         with self._locked():
             states = self.states()
             before = states.get(key, {}).get("state", "ok")
-            # A failure has been told; that it is late as well is no news.
+            # The failure was alerted; that it is late as well is not new.
             if before == alert.state or (before == "failed" and alert.state == "late"):
                 return
-            if self._is_told(alert):
+            if self._send(alert):
                 states[key] = {"state": alert.state, "since": alert.at}
                 self._write(states)
 
-    def _is_told(self, alert: Alert) -> bool:
+    def _send(self, alert: Alert) -> bool:
         """Send an alert by each way that is set; whether all of them took it."""
         sent = []
         if self._settings.webhook_url and (

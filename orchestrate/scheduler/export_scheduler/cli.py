@@ -170,7 +170,7 @@ def run(name: str, due: datetime | None, *, if_due: bool, already_reported: bool
     except AlreadyRunningError:
         raise
     except SchedulerError as error:
-        # Where there is neither project nor state folder, somebody has only typed it elsewhere.
+        # Without project and state folder, the command was only typed in another folder.
         is_project = (root / "meltano.yml").exists() or settings.folder.exists()
         if is_project and not already_reported:
             reporter.report([_not_started(name, moment, error)])

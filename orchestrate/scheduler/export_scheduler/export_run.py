@@ -55,7 +55,7 @@ class _End:
         exit_code: Its own; negative when a signal ended it.
         run_id: Its id of the run.
         failure: Why it failed, if it did.
-        stopped_by: The signal that this process got meanwhile.
+        stopped_by: The signal that this process received during the run.
     """
 
     exit_code: int

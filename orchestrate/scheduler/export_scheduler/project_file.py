@@ -192,7 +192,7 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     return content
 
 
-# What PyYAML says of a slip, and what to do about it in words for whoever made it.
+# PyYAML's message for a slip, and what to do about it in words for a reader without YAML.
 _INDENT = (
     "the indent differs from the lines around it. Put this line, or the one above it, exactly "
     "below its neighbours"

@@ -111,7 +111,7 @@ class RunLog:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """The descriptor of the file, which no other run rotates meanwhile."""
+        """The descriptor of the file, which no other run rotates while it is held."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
