@@ -42,10 +42,12 @@ UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 	touch $@
 
 # Meltano gives tap, target and scheduler an environment each.
-.venv/plugins: .venv/meltano constraints.txt
+.venv/plugins: .venv/meltano constraints.txt orchestrate/scheduler/pyproject.toml
 	$(CHECK)
 	mkdir -p -m 700 .meltano
 	$(BIN)/meltano --log-level=warning install
+	# The scheduler itself, which can report what Meltano cannot read.
+	ln -sf ../../.meltano/utilities/scheduler/venv/bin/export-scheduler $(BIN)/scheduler
 	touch $@
 
 .venv/dev: .venv/demo

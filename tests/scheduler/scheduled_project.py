@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from project import BIN, ROOT, Project
 from ruamel.yaml import YAML
 
+from export_scheduler.settings import CONFIGURED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
@@ -50,6 +52,8 @@ class ScheduledProject:
             "MELTANO_CLI_LOG_LEVEL": "info",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "SCHEDULER_STATE_DIR": str(self.state_dir),
+            # As below `meltano invoke`; it would take a start of Meltano to find nothing more.
+            CONFIGURED: "1",
             "TAP_LYTICS_SEGMENTS": '["lucky_thirteen"]',
         }
         self.write(schedules)

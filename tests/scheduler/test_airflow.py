@@ -91,7 +91,7 @@ def _emails(path: Path) -> list[str]:
 def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
     airflow: Airflow, project: Project, box: Sandbox, tmp_path: Path
 ) -> None:
-    """One DAG run: a file for each audience, two for the big one, no contact missing, all counted."""
+    """One DAG run: a file for each audience, two for the big one, no one missing."""
     listed = airflow.call("dags", "list-import-errors", "--local")
     assert listed.returncode == 0, listed.stdout
     done = airflow.call("dags", "test", "daily-lytics-to-mapp")

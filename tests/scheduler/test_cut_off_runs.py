@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ruamel.yaml import YAML
 from scheduled_project import DAILY, ScheduledProject
 from webhook import webhook
 
+from export_scheduler.settings import CONFIGURED
 from sandbox import Faults, Sandbox
 
 if TYPE_CHECKING:
@@ -97,6 +99,33 @@ def test_a_run_that_is_stopped_after_its_delivery_is_not_made_again(
     assert len(project.delivered()) == 1
     _, said = project.call("next")
     assert f"{DAILY}\tdone {line['at']}" in said
+
+
+def test_without_meltano_a_broken_meltano_yml_is_reported(project: ScheduledProject) -> None:
+    """As systemd starts it: the settings in meltano.yml count, or where it is broken, .env."""
+    del project.env[CONFIGURED]
+    del project.env["SCHEDULER_STATE_DIR"]
+    state_dir = project.root / "state of its own"
+    path = project.root / "meltano.yml"
+    yaml = YAML()
+    written = yaml.load(path)
+    written["plugins"]["utilities"][0]["config"] = {"state_dir": str(state_dir)}
+    yaml.dump(written, path)
+    with webhook() as (url, bodies):
+        (project.root / ".env").write_text(f"SCHEDULER_WEBHOOK_URL='{url}'\n")
+        assert project.call("run", DAILY, TAP_LYTICS_API_TOKEN="wrong-token")[0] == 2
+        assert (state_dir / "runs.jsonl").exists()
+        path.write_text(f"{path.read_text()}\n\tschedules: []\n")
+        assert project.call("run", DAILY)[0] == 2
+    refused, broken = bodies
+    assert "refused the token" in refused["error"]
+    assert broken["error"].startswith("not started: meltano.yml, line ")
+    assert "Traceback" not in project.log
+    assert url not in project.log
+    written["plugins"]["utilities"][0]["config"] = {"webhook": "x"}
+    yaml.dump(written, path)
+    assert project.call("next")[0] == 2
+    assert "`webhook`: unknown setting, the nearest is `webhook_url`." in project.log
 
 
 def test_a_run_that_cannot_start_is_reported_once_and_made_when_it_can(

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEPLOY = ROOT / "orchestrate" / "deploy"
-MELTANO = ".venv/bin/meltano"
+SCHEDULER = ".venv/bin/scheduler"
 
 
-def words_after_meltano(command: str) -> list[str]:
-    """What Meltano is called with."""
-    return shlex.split(command[command.index(MELTANO) + len(MELTANO) :])
+def words_after_scheduler(command: str) -> list[str]:
+    """What the scheduler is called with."""
+    return shlex.split(command[command.index(SCHEDULER) + len(SCHEDULER) :])
 
 
 def schedule_names() -> set[str]:
@@ -38,9 +38,8 @@ def schedule_names() -> set[str]:
 
 def assert_starts_what_there_is(words: list[str]) -> None:
     """The scheduler, or one run of a schedule of meltano.yml."""
-    assert words[:2] == ["invoke", "scheduler"]
-    if words[2:]:
-        command, *options, name = words[2:]
+    if words:
+        command, *options, name = words
         known = {option for each in main.commands[command].params for option in each.opts}
         assert set(options) <= known
         assert name in schedule_names()
@@ -84,14 +83,14 @@ def test_crontab_names_its_zone() -> None:
     zone, entry = [line for line in lines if not line.startswith("#")]
     assert zone == "CRON_TZ=Europe/Berlin"
     assert entry.startswith("30 6 * * * ")
-    assert_starts_what_there_is(words_after_meltano(entry))
+    assert_starts_what_there_is(words_after_scheduler(entry))
 
 
 @pytest.mark.parametrize("name", ["lytics-to-mapp.service", "lytics-to-mapp-daily.service"])
 def test_services_start_what_there_is(name: str) -> None:
     """As a user of their own, with private files and time to end an export."""
     service = unit(name)["Service"]
-    assert_starts_what_there_is(words_after_meltano(service["ExecStart"]))
+    assert_starts_what_there_is(words_after_scheduler(service["ExecStart"]))
     assert (service["User"], service["UMask"]) == ("exports", "0077")
     # systemd's own answer is 90 seconds too.
     assert int(service.get("TimeoutStopSec", "90")) >= 90
@@ -130,7 +129,7 @@ def test_an_hour_that_summer_time_skips_has_a_second_line() -> None:
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     """As far as a machine without the installed checkout can tell."""
     for path in (*DEPLOY.glob("*.service"), *DEPLOY.glob("*.timer")):
-        text = re.sub(r"/opt/\S+/meltano", "/bin/true", path.read_text())
+        text = re.sub(r"/opt/\S+/scheduler", "/bin/true", path.read_text())
         (tmp_path / path.name).write_text(text)
     command = ["systemd-analyze", "verify", *sorted(map(str, tmp_path.iterdir()))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -288,8 +287,7 @@ def test_the_image_has_two_stages_of_one_base_that_can_be_pinned() -> None:
     assert "--build-arg PYTHON=python:3.11-slim-bookworm@sha256:" in (
         (DEPLOY / "Dockerfile").read_text()
     )
-    assert ("ENTRYPOINT", f'["{MELTANO}"]') in steps
-    assert ("CMD", '["invoke", "scheduler"]') in steps
+    assert ("ENTRYPOINT", f'["{SCHEDULER}"]') in steps
     (variables,) = (rest for name, rest in steps if name == "ENV")
     assert "MELTANO_DATABASE_URI=sqlite:////app/output/meltano.db" in variables
 
@@ -315,7 +313,7 @@ def test_the_image_can_be_built_and_runs(tmp_path: Path) -> None:
     assert not list(app.glob("**/site-packages/sandbox*"))
     assert not list(app.glob("**/site-packages/pytest*"))
     done = subprocess.run(
-        [app / MELTANO, "invoke", "scheduler", "next"],
+        [app / SCHEDULER, "next"],
         cwd=app,
         check=True,
         capture_output=True,

@@ -21,7 +21,7 @@ from export_scheduler.meltano import Meltano
 from export_scheduler.run_log import Line, utc
 from export_scheduler.scheduler import Scheduler, is_running
 from export_scheduler.schedules import Schedules
-from export_scheduler.settings import Settings, is_started_by_meltano
+from export_scheduler.settings import Settings, configure, is_started_by_meltano
 
 LOGGER = logging.getLogger("scheduler")
 
@@ -61,9 +61,12 @@ class Context:
             SchedulerError: A setting is wrong, or there is no project.
         """
         root = _root()
+        meltano = Meltano(root)
+        if problem := configure(meltano):
+            raise problem
         settings = Settings.of(os.environ, root)
         settings.check(os.environ, root)
-        return cls(Meltano(root), settings, Ledger(settings.folder), Reporter(settings))
+        return cls(meltano, settings, Ledger(settings.folder), Reporter(settings))
 
     @property
     def late_after(self) -> timedelta:
@@ -155,15 +158,19 @@ def run(name: str, due: datetime | None, *, if_due: bool, already_reported: bool
     """Run one schedule now, with run log and alerts; for cron, systemd and Kubernetes."""
     moment = due or datetime.now(UTC)
     root = _root()
+    meltano = Meltano(root)
+    problem = configure(meltano)
     settings = Settings.of(os.environ, root)
     reporter = Reporter(settings)
     try:
+        if problem is not None:
+            raise problem
         settings.check(os.environ, root)
         schedule, ledger = Schedules.read(root).named(name), Ledger(settings.folder)
         if if_due and ledger.is_handled(schedule, moment):
             LOGGER.info("Schedule '%s': not due. Nothing was done.", name)
             return
-        lines = run_export(Meltano(root), ledger, schedule, moment)
+        lines = run_export(meltano, ledger, schedule, moment)
     except StoppedError as stopped:
         reporter.report(stopped.lines)
         sys.exit(stopped.exit_code)

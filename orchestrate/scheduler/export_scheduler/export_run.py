@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from export_scheduler import project_file
 from export_scheduler.errors import SchedulerError
 from export_scheduler.meltano import LogReader, remove_secrets
-from export_scheduler.project_file import ENVIRONMENT_VARIABLE
 from export_scheduler.run_log import Line, delivered, is_all_delivered, utc
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _states_of(meltano: Meltano, schedule: Schedule) -> list[dict[str, Any]]:
     """The Singer state of each pair of tap and target; none where it cannot be read."""
     states = []
     try:
-        for state_id in _state_ids(schedule):
+        for state_id in _state_ids(schedule, meltano.root):
             text = meltano.output_of(
                 "state", "get", state_id, env=os.environ, timeout_seconds=_STATE_TIMEOUT_SECONDS
             )
@@ -192,12 +192,14 @@ def _states_of(meltano: Meltano, schedule: Schedule) -> list[dict[str, Any]]:
     return states
 
 
-def _state_ids(schedule: Schedule) -> Iterator[str]:
+def _state_ids(schedule: Schedule, root: Path) -> Iterator[str]:
     """The id of the state of each pair of tap and target."""
     if not schedule.has_job:
         yield schedule.name
         return
-    environment = schedule.env.get(ENVIRONMENT_VARIABLE) or os.environ.get(ENVIRONMENT_VARIABLE)
+    variable = project_file.ENVIRONMENT_VARIABLE
+    environment = schedule.env.get(variable) or os.environ.get(variable)
+    environment = environment or project_file.read(root)["default_environment"]
     for task in schedule.tasks:
         tap, *others = shlex.split(task)
         for other in others:

@@ -51,7 +51,7 @@ def read(root: Path) -> dict[str, Any]:
 
     Returns:
         `schedules`: a list of mappings; `jobs`: tasks such as `tap-lytics target-mapp-sftp` by the
-        job's name; `default_environment`: a name, or None.
+        job's name; `utilities`: names of such plugins; `default_environment`: a name, or None.
 
     Raises:
         SchedulerError: A file is missing, is not valid YAML, or does not have Meltano's form.
@@ -66,6 +66,7 @@ def read(root: Path) -> dict[str, Any]:
     return {
         "schedules": [each for part in parts for each in _entries(part, "schedules")],
         "jobs": jobs,
+        "utilities": {name for part in parts for name in _utilities(part)},
         "default_environment": project.get("default_environment"),
     }
 
@@ -177,6 +178,12 @@ def _entries(part: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
         raise SchedulerError(f"{NAME}: `{key}`: not a list of entries. Begin each with `- name:`.")
     return entries
+
+
+def _utilities(part: Mapping[str, Any]) -> Iterator[str]:
+    plugins = part.get("plugins")
+    if isinstance(plugins, Mapping):
+        yield from (str(each.get("name")) for each in _entries(plugins, "utilities"))
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

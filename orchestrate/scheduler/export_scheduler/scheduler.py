@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from export_scheduler.history import next_lines
 from export_scheduler.ledger import is_held
 from export_scheduler.project_file import ONCE
 from export_scheduler.schedules import Schedules
+from export_scheduler.settings import CONFIGURED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,6 +192,7 @@ def _start(schedule: Schedule, due: datetime, *, is_reported: bool) -> subproces
     return subprocess.Popen(  # noqa: S603 this very package
         [sys.executable, "-m", "export_scheduler", "run", schedule.name, "--due", moment, *quiet],
         stdin=subprocess.DEVNULL,
+        env={**os.environ, CONFIGURED: "1"},
         start_new_session=True,
         preexec_fn=_unblock_signals,  # noqa: PLW1509 no threads here, and the mask is inherited
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from dataclasses import dataclass, field, fields
@@ -15,12 +16,19 @@ from export_scheduler.errors import SchedulerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from export_scheduler.meltano import Meltano
+
+CONFIGURED = "SCHEDULER_CONFIGURED"
+"""Variable that says that the other variables have all settings."""
+
+_PLUGIN = "scheduler"
 _PREFIX = "SCHEDULER_"
 # Meltano gives each setting of a utility under this name too.
 _MELTANO_PREFIX = "MELTANO_UTILIZE_"
 _URL = re.compile(r"https?://[^/]")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SIMILARITY = 0.75
+_ANSWER_TIMEOUT_SECONDS = 120
 
 
 def _setting(
@@ -113,10 +121,7 @@ class Settings:
                 "`meltano invoke scheduler`, or in the folder of meltano.yml."
             )
         for name in _unknown(env):
-            names = [each.name for each in fields(self)]
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-            nearest = f", the nearest is `{near[0]}`" if near else ""
-            raise SchedulerError(f"`{name}`: unknown setting{nearest}. Correct or remove it.")
+            raise _unknown_setting(name)
         for each in fields(self):
             self._check_form(each.name, env.get(_variable(each.name)) or "")
         if self.webhook_url and not _URL.match(self.webhook_url):
@@ -155,9 +160,63 @@ class Settings:
             raise SchedulerError("`smtp_username`, `smtp_password`: one is missing. Set both.")
 
 
+def configure(meltano: Meltano) -> SchedulerError | None:
+    """Put the settings into the environment, as `meltano invoke` would have done.
+
+    A scheduler that is started without it can report a meltano.yml that Meltano cannot read.
+
+    Returns:
+        What is wrong with meltano.yml or the settings in it; the environment then has what the
+        variables and .env say.
+    """
+    if is_started_by_meltano() or CONFIGURED in os.environ:
+        return None
+    problem = None
+    try:
+        values = _in_project(meltano)
+    except SchedulerError as error:
+        problem = error
+        values = _dotenv(meltano.root)
+    for name, value in values.items():
+        if value is not None:
+            os.environ.setdefault(name, str(value))
+    known = {_variable(each.name) for each in fields(Settings)}
+    for name in sorted(values.keys() - known):
+        return problem or _unknown_setting(name.removeprefix(_PREFIX).lower())
+    return problem
+
+
+def _in_project(meltano: Meltano) -> dict[str, Any]:
+    project = project_file.read(meltano.root)
+    if _PLUGIN not in project["utilities"]:
+        return {}
+    env = dict(os.environ)
+    if default := project["default_environment"]:
+        env.setdefault(project_file.ENVIRONMENT_VARIABLE, default)
+    # Secrets too, into a pipe that only this process reads.
+    command = ("config", "--unsafe", "print", _PLUGIN)
+    text = meltano.output_of(*command, env=env, timeout_seconds=_ANSWER_TIMEOUT_SECONDS)
+    return {_variable(name): value for name, value in json.loads(text).items()}
+
+
+def _dotenv(root: Path) -> dict[str, str | None]:
+    # Only a meltano.yml that cannot be read needs it.
+    from dotenv import dotenv_values  # noqa: PLC0415 see above
+
+    values = dotenv_values(root / ".env")
+    return {name: value for name, value in values.items() if name.startswith(_PREFIX)}
+
+
 def is_started_by_meltano(env: Mapping[str, str] = os.environ) -> bool:
     """Whether `meltano invoke` runs this, and so puts time and level before each line."""
     return any(name.startswith(_MELTANO_PREFIX) for name in env)
+
+
+def _unknown_setting(name: str) -> SchedulerError:
+    names = [each.name for each in fields(Settings)]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    nearest = f", the nearest is `{near[0]}`" if near else ""
+    return SchedulerError(f"`{name}`: unknown setting{nearest}. Correct or remove it.")
 
 
 def _variable(name: str) -> str:
