@@ -20,7 +20,7 @@ _METRIC = "METRIC: %s"
 
 
 class RunIdLogging:
-    """Puts the id of the run into what is logged.
+    """Adds the run id to every log record.
 
     Attributes:
         run_id: The id; None outside of a run of the command.
@@ -51,9 +51,9 @@ class RunIdLogging:
             self.run_id = None
 
     def use(self, run_id: str) -> None:
-        """Go on under another id."""
+        """Continue with another id."""
         self.run_id = run_id
-        # What another program calls its run may hold anything.
+        # The id of another program may contain anything.
         self._head = re.sub(r"[^0-9A-Za-z._-]", "", run_id)[:_SHOWN_CHARACTERS]
 
 
