@@ -88,7 +88,7 @@ class LyticsCommand(SingerCommand):
             try:
                 return super().main(*args, **kwargs)
             except Exception as error:
-                # Not even in a log may a traceback stand, for it can hold a person's data.
+                # Without the traceback, which can contain a person's data.
                 explained = _explained(error)
                 for line in (str(explained), *explained.details):
                     self.logger.error("%s", line, extra={"final": explained.is_final})  # noqa: TRY400

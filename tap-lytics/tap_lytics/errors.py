@@ -1,30 +1,30 @@
 """What can go wrong, by what the user can do about it.
 
     LyticsError
-    ├── SettingsError                exit 2: a setting is missing or wrong: mend the configuration
+    ├── SettingsError                exit 2: a setting is missing or wrong: correct it
     │   ├── CatalogError             the catalog and the settings do not agree
-    │   ├── MissingFieldsError       what was asked for is in no record: see the token's rights
+    │   ├── MissingFieldsError       no record has a requested field: check the token's rights
     │   ├── AccessRefusedError       401: the token
     │   │   └── RightMissingError    403: the token is good, and may not do this
-    │   ├── AddressError             api_url is not an address that can be asked
-    │   ├── ProxyRefusedError        the proxy of the environment does not let us through
-    │   ├── CertificateError         no trust in a certificate, or no list of authorities
-    │   └── AudienceChoiceError      no audience of that name, or several
-    ├── SourceError                  exit 3: Lytics could not be reached, refused or sent too little
+    │   ├── AddressError             api_url is not a valid address
+    │   ├── ProxyRefusedError        the proxy of the environment refuses the connection
+    │   ├── CertificateError         a certificate is not trusted, or the authorities cannot be read
+    │   └── AudienceChoiceError      an audience does not exist, or its name is ambiguous
+    ├── SourceError                  exit 3: Lytics is unreachable, refused or sent too little
     │   ├── RequestRefusedError      400, 404 and other final answers
-    │   ├── UnexpectedAnswerError    an answer in a form no source describes
-    │   ├── BrokenAnswerError        a whole answer that cannot be read, twice at the same place
-    │   ├── UnprovenShareError       `splits` does not cut this audience into shares
+    │   ├── UnexpectedAnswerError    an answer that does not have the form of the API
+    │   ├── BrokenAnswerError        a complete answer that cannot be read, twice in the same place
+    │   ├── UnprovenShareError       `splits` does not divide this audience
     │   ├── IncompleteScanError      fewer people than Lytics counts, or a scan without an end
     │   ├── GivenUpError             the retries of a request are used up
-    │   └── RetryableError           may work a second time
+    │   └── RetryableError           a retry may succeed
     │       ├── NotSentError         the request surely did not reach Lytics: retry it freely
     │       ├── TooManyRequestsError 429, refused unprocessed: retry it after a wait
     │       ├── AnswerLostError      sent, but the answer is lost: a page cannot be asked again
     │       │   └── UnreadableAnswerError   the answer is whole, but cannot be read
     │       ├── PageTooLargeError    a page that would fill the memory; a smaller one will not
     │       └── CursorRefusedError   the cursor of a scan is no longer known
-    └── OutputError                  exit 1: the target does not read on: look at the target
+    └── OutputError                  exit 1: the target stopped reading: see its messages
 
 A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.
 A message is one line: what failed, with which setting or audience, and what to do. It never holds a
@@ -45,7 +45,7 @@ class LyticsError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    # Whether a repetition would fail the same; schedulers read it as a field of the log.
+    # Whether a retry would fail in the same way; schedulers read it as a field of the log.
     is_final: ClassVar[bool] = False
 
     def __init__(self, message: str, details: tuple[str, ...] = ()) -> None:
@@ -65,11 +65,11 @@ class CatalogError(SettingsError):
 
 
 class MissingFieldsError(SettingsError):
-    """No record carries an identifier or a personal field that was asked for."""
+    """No record has an identifier or a personal field that was requested."""
 
 
 class OutputError(LyticsError):
-    """Nobody reads the standard output any more, or too slowly for what can be kept aside."""
+    """The target stopped reading, or reads too slowly for the space in the temporary folder."""
 
 
 class SourceError(LyticsError):
@@ -83,23 +83,23 @@ class AccessRefusedError(SettingsError):
 
 
 class RightMissingError(AccessRefusedError):
-    """The token may not do this one thing; another path may tell the same."""
+    """The token lacks one right; another path may have the same data."""
 
 
 class AddressError(SettingsError):
-    """The setting *api_url* is not an address that can be asked."""
+    """The setting `api_url` is not a valid address."""
 
 
 class ProxyRefusedError(SettingsError):
-    """The proxy that the environment names does not let the tap through, or is none."""
+    """The proxy of the environment refuses the connection, or is not a valid address."""
 
 
 class CertificateError(SettingsError):
-    """The server's certificate is not trusted, or the list of trusted ones cannot be read."""
+    """The server's certificate is not trusted, or the list of authorities cannot be read."""
 
 
 class AudienceChoiceError(SettingsError):
-    """The audiences in the settings are not to be found, or not by that name alone."""
+    """An audience in the settings does not exist, or its name is ambiguous."""
 
 
 class RequestRefusedError(SourceError):
@@ -116,31 +116,31 @@ class RequestRefusedError(SourceError):
 
 
 class UnexpectedAnswerError(SourceError):
-    """Lytics answered in a form that no description of its API has."""
+    """The answer does not have the form of the Lytics API."""
 
 
 class BrokenAnswerError(SourceError):
-    """An answer came whole and cannot be read, and the next one is no other."""
+    """A complete answer cannot be read, and the next one has the same fault."""
 
 
 class UnprovenShareError(SourceError):
-    """The buckets of the setting *splits* and the others do not add up to the audience."""
+    """The buckets of the setting `splits` and the others do not add up to the audience."""
 
 
 class IncompleteScanError(SourceError):
-    """The scan brought fewer people than Lytics counts, or does not end."""
+    """The scan has fewer people than Lytics counts, or does not end."""
 
 
 class GivenUpError(SourceError):
-    """A request failed as often as it may be repeated."""
+    """The retries of a request are used up."""
 
 
 class RetryableError(SourceError):
-    """A request failed in a way that may pass.
+    """A request failed, and a retry may succeed.
 
     Args:
-        message: One line for the user.
-        retry_after_seconds: How long Lytics asks to wait, when it does.
+        message: A clause for the user, without a full stop.
+        retry_after_seconds: `Retry-After`, if there is one.
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
@@ -149,23 +149,23 @@ class RetryableError(SourceError):
 
 
 class NotSentError(RetryableError):
-    """No connection came about, so the request surely did not reach Lytics."""
+    """There was no connection, so the request certainly did not reach Lytics."""
 
 
 class TooManyRequestsError(RetryableError):
-    """Lytics refused the request unprocessed, for there were too many."""
+    """Lytics refused the request unprocessed, because there were too many."""
 
 
 class AnswerLostError(RetryableError):
-    """The request was sent, but its answer was lost, cut or an error of the server."""
+    """The request was sent, but its answer was lost, cut or a server error."""
 
 
 class UnreadableAnswerError(AnswerLostError):
-    """The answer came whole, and cannot be read.
+    """The answer is complete, and cannot be read.
 
     Args:
         message: One line for the user.
-        fault: What is wrong with it, without a value from it.
+        fault: What is wrong with it, without a value of it.
     """
 
     def __init__(self, message: str, fault: str) -> None:

@@ -32,7 +32,7 @@ PIPE_BYTES = 1 << 20
 
 
 class MessageWriter(GenericSingerWriter[bytes, "Message"]):
-    """Writes records together; a schema or a state goes out at once, with all before it."""
+    """Buffers records; a schema or a state is written at once, with all records before it."""
 
     def __init__(self) -> None:
         self.records_written: Counter[str] = Counter()

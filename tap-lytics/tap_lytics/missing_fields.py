@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
 MIN_PEOPLE = 100
-"""If none of so many has a personal field, it is no coincidence; in a small audience it may be."""
+"""In a smaller audience it may be a coincidence that nobody has a personal field."""
 
 MAX_NAMES = 8
 """Names of fields in one message."""
@@ -41,7 +41,7 @@ class RequestedFields:
     everything: Sequence[str] = field(default=())
 
     def fatal(self, missing: Collection[str], people: int) -> list[str]:
-        """Those of the missing fields without which the run is not what was asked for.
+        """Those of the missing fields that make the run fail.
 
         Args:
             missing: Fields that no record has.

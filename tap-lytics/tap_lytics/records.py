@@ -103,7 +103,7 @@ class RecordConverter:
         """Log once per field what was not as declared, without any value."""
         for name, count in self.failures.items():
             logger.warning(
-                "field %s: %d values are not of the declared type %s and went out as JSON text",
+                "field %s: %d values are not of the declared type %s and were written as JSON text",
                 name,
                 count,
                 self._types[name],
@@ -301,7 +301,7 @@ def json_text(value: Any) -> str:
 def _convert_list(convert_one: Converter, value: Any) -> tuple[list[Any] | None, bool]:
     """Bring a list to its type, and tell whether every item could be read.
 
-    One bad item does not spoil the rest; a single value stands for a list of it.
+    A bad item does not affect the others; a single value becomes a list of one.
     """
     if _is_null(value):
         return None, True

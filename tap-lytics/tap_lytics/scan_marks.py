@@ -66,13 +66,13 @@ class ScanMarks:
             self._set(name, status="pending", records=0)
 
     def start(self, stream: str) -> None:
-        """Mark what a stream goes out as as running, before its first record."""
+        """Mark the names of a stream as running, before its first record."""
         for name in self._names[stream]:
             if self._mark(name)["status"] == "pending":
                 self._set(name, status="running", records=0, started_at=_now())
 
     def complete(self, stream: str, records: Mapping[str, int]) -> None:
-        """Mark as complete what goes out as this stream alone, or as others that are complete.
+        """Mark as complete the names of which all streams are complete.
 
         Args:
             stream: Whose last record has been written.

@@ -154,7 +154,7 @@ class LyticsClient:
         Raises:
             GivenUpError: The retries are used up.
             AnswerLostError: A page with a cursor is lost.
-            PageTooLargeError: A page that should be asked for with fewer people.
+            PageTooLargeError: The page must be requested with fewer profiles.
             CursorRefusedError: The cursor is no longer known.
             RequestRefusedError: Lytics refused for good.
             UnexpectedAnswerError: The answer does not have the form that *decode* reads.

@@ -38,7 +38,7 @@ TIMEOUTS_PER_ANSWER = 10
 """A whole answer may take this many times `request_timeout`."""
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d+)")
-"""How Python's http.client says that a proxy refused; the status stands in the text only."""
+"""How Python's http.client says that a proxy refused; only the text has the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def connection_pool(url: str, options: ClientOptions, proxy: Proxy | None) -> ur
     if url.startswith("https:") or (proxy and proxy.url.startswith("https:")):
         arguments["ssl_context"] = ssl_context()
     manager = _manager(proxy, arguments)
-    # Public, so that connections can be told how to behave (urllib3: customizing pools).
+    # A public attribute, for own classes of connections (urllib3: customizing pools).
     https: Any = manager.pool_classes_by_scheme["https"]
     connection = type("Connection", (_HandshakeErrors, https.ConnectionCls), {})
     pool = type("Pool", (https,), {"ConnectionCls": connection})
@@ -293,7 +293,7 @@ def _variable(scheme: str) -> str:
 
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""They stand for all authorities, as for `requests`: a file, or a folder hashed by OpenSSL."""
+"""They replace all authorities, as in `requests`: a file, or a folder hashed by OpenSSL."""
 
 AUTHORITIES_VARIABLES = "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
 

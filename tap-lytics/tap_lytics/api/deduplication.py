@@ -32,7 +32,7 @@ class KeySet:
         self._slots: dict[int, list[bytearray | None]] = {}
 
     def add(self, keys: Iterable[bytes]) -> list[bool]:
-        """Add keys; the list tells which of them are new."""
+        """Add keys; for each of them, whether it is new."""
         are_new = []
         for key in keys:
             width = len(key)

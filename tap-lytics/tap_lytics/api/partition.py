@@ -28,8 +28,8 @@ PAGES_PER_SCAN = 50
 
 MIN_PAGES_PER_SCAN = 10
 SECONDS_PER_SCAN = 2.0
-"""With `concurrency` `auto` each scan takes at least about so long, and has at least so many pages:
-if the API answers at once, more scans gain nothing."""
+"""With `concurrency: auto` each scan takes at least about this long, and has at least this many
+pages: if the API answers at once, more scans gain nothing."""
 
 PROOFS = 2
 """A living audience may change between two totals, so the sums get a second chance."""

@@ -62,7 +62,7 @@ class AudienceReader:
 
     @property
     def total(self) -> int | None:
-        """Profiles as Lytics counts them, as far as it has told."""
+        """Profiles as Lytics counts them, as far as it is known."""
         totals = [scan.total for scan in self._scans if scan.total is not None]
         if not totals or len(totals) < len(self._scans):
             return self._partition.total

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 ANSWERS_PER_RAISE = 50
-"""So many answers in a row without a refusal raise a lowered limit by one."""
+"""This many answers in a row without a 429 raise a lowered limit by one."""
 
 LONGEST_SPREAD_SECONDS = 5.0
-"""After a pause, all turns that were waiting begin within this time."""
+"""After a pause, all waiting requests start within this time."""
 
 
 @dataclass(slots=True)
@@ -35,22 +35,22 @@ class Slot:
 
 
 class Throttle:
-    """Requests in flight: halved by a refusal, raised one by one by success.
+    """Limits the requests in flight: halves the limit after a 429, and raises it after successes.
 
-    With *is_adaptive* it begins with one and finds the limit, see `AdaptiveLimit`.
+    With *is_adaptive* it starts with one request and finds the limit, see `AdaptiveLimit`.
 
-    A scan has one request in flight at most, so this is also the number of scans in motion. Turns
-    are given in the order in which they were asked for, so that no cursor rests while others run:
-    Lytics forgets the cursor of a scan that is not continued. The wait that Lytics asks of one
-    request holds for all of them, and they come back one after the other.
+    A scan has one request in flight at most, so this is also the limit of active scans.
+    Slots are given in the order of the requests, so that no cursor is idle while others are used:
+    Lytics forgets the cursor of a scan that is not continued. A `Retry-After` of one request
+    applies to all of them, and they resume one after the other.
 
     Args:
-        ceiling: The limit is never more; without *is_adaptive* it is also the limit at the start.
+        ceiling: Maximum of the limit; without *is_adaptive* also the limit at the start.
         is_adaptive: Whether to find the limit.
 
     Attributes:
-        limit: Requests in flight at most, just now.
-        answers: How many requests were not refused so far.
+        limit: Maximum of requests in flight now.
+        answers: Requests that were not refused so far.
     """
 
     def __init__(self, ceiling: int, *, is_adaptive: bool = False) -> None:
@@ -64,27 +64,27 @@ class Throttle:
         self._refusals = 0
         self._not_before = 0.0
         self._spread_seconds = 0.0
-        self._spread_turns = 0
+        self._spread_slots = 0
         self._queue: deque[threading.Condition] = deque()
         self._lock = threading.Lock()
         self._may_scan = threading.Condition(self._lock)
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether the limit is found and not given."""
+        """Whether the limit is found automatically."""
         return self._adaptive is not None
 
     @property
     def rate(self) -> float | None:
-        """Answers per second at the limit that was found; None where none was looked for."""
+        """Answers per second at the limit that was found; None if the limit is fixed."""
         return self._adaptive.rate if self._adaptive else None
 
     @contextmanager
     def scan(self) -> Iterator[None]:
         """Wait until one more scan may run, and run it.
 
-        There are no more scans than requests may be in flight, so that no cursor rests. When the
-        limit falls, those that run go on, and no other begins.
+        There are never more scans than the limit, so that no cursor is idle. When the limit falls,
+        active scans continue, and no other starts.
         """
         with self._may_scan:
             while self._scans >= self.limit:
@@ -99,12 +99,12 @@ class Throttle:
 
     @contextmanager
     def slot(self, *, is_retry: bool = False) -> Iterator[Slot]:
-        """Wait for a turn and hold it; the value is for `answered` and `refused`.
+        """Wait for a slot and hold it; the value is for `answered` and `refused`.
 
         Args:
-            is_retry: Whether the request had a turn and was refused. It goes to the head of
-                the queue: at its tail it would wait twice as long as the others, and an API that
-                refuses in a rhythm might refuse the same cursor for ever.
+            is_retry: Whether the request had a slot and was refused. It goes to the head of the
+                queue: at its tail it would wait twice as long as the others, and an API that
+                refuses every nth request might refuse the same cursor for ever.
         """
         ticket = threading.Condition(self._lock)
         with self._lock:
@@ -118,7 +118,7 @@ class Throttle:
                 self._queue.remove(ticket)
                 self._wake_next()
             self._in_flight += 1
-            self._hold_back_the_next()
+            self._delay_next()
             slot = Slot(self._refusals)
         began_at = time.monotonic()
         try:
@@ -134,15 +134,15 @@ class Throttle:
 
         Args:
             slot: What `slot` gave.
-            is_page: Whether it was a page of people. A limit is found by these alone: how long a
-                listing takes says nothing of them.
+            is_page: Whether it was a page of profiles. Only these are used to find a limit: the
+                time of other requests says nothing about them.
         """
         with self._lock:
             self.answers += 1
             if self._adaptive is not None:
                 if not is_page:
                     return
-                # The one that was answered is no longer in flight, and was one.
+                # The request that was answered is no longer in flight, and counts.
                 wanted = max(self._in_flight + len(self._queue) + 1, self._scans)
                 self._adaptive.answered(wanted, slot.seconds)
                 self._use(self._adaptive.limit)
@@ -153,11 +153,11 @@ class Throttle:
                     self._use(self.limit + 1)
 
     def refused(self, slot: Slot, pause_seconds: float) -> bool:
-        """Lower the limit and let everybody pause.
+        """Lower the limit, and let all requests pause.
 
         Args:
             slot: What `slot` gave; of several requests refused together one lowers the limit.
-            pause_seconds: Nobody asks again before these are over.
+            pause_seconds: No request starts before these are over.
 
         Returns:
             Whether the limit is lower now.
@@ -181,18 +181,18 @@ class Throttle:
             self._may_scan.notify_all()
 
     def pause(self, seconds: float) -> None:
-        """Let everybody wait so long, and come back one after the other."""
+        """Let all requests wait, and resume one after the other."""
         if seconds <= 0:
             return
         with self._lock:
             self._not_before = max(self._not_before, time.monotonic() + seconds)
             self._spread_seconds = min(seconds, LONGEST_SPREAD_SECONDS)
-            self._spread_turns = self.ceiling - 1
+            self._spread_slots = self.ceiling - 1
 
-    def _hold_back_the_next(self) -> None:
-        """After a pause, keep the turns apart, by no fixed step."""
-        if self._spread_turns:
-            self._spread_turns -= 1
+    def _delay_next(self) -> None:
+        """After a pause, let requests start one after the other, at random intervals."""
+        if self._spread_slots:
+            self._spread_slots -= 1
             step = self._spread_seconds / self.ceiling
             self._not_before = time.monotonic() + step * random.uniform(0.5, 1.0)  # noqa: S311 jitter is no secret
 
@@ -208,7 +208,7 @@ class Throttle:
 
 
 WINDOW_ROUNDS = 2
-"""A window of measuring takes so many rounds of all requests in flight …"""
+"""A window of measuring takes this many rounds of all requests in flight …"""
 WINDOW_SECONDS = 0.3
 """… and at least this long; a shorter one says little where answers take a millisecond."""
 SHORTEST_WINDOW_SECONDS = 0.05
@@ -229,23 +229,22 @@ MOST_WINDOWS = 256
 
 
 class AdaptiveLimit:
-    """A limit of requests in flight that climbs while the answers per second climb with it.
+    """Finds the limit of requests in flight by the throughput, in answers per second.
 
-    It begins with one request. It doubles as long as that brings more answers, then tries a quarter
-    more or less now and then: more is kept where it brings something, less where it costs nothing.
-    A refusal halves it; from there it climbs to just below where it was refused, and stays there
-    for long.
+    It starts with one request, and doubles while the throughput grows. Then it tries a quarter more
+    or less from time to time: more is kept if it is faster, less if it is not slower. A 429 halves
+    it; from there it climbs to just below the limit that was refused, and stays there for long.
 
-    Only windows in which the limit was used up are judged: a pause of the reader says nothing
-    about the API. Not safe between threads by itself.
+    Only windows in which the limit was used up are evaluated: a pause of the reader says nothing
+    about the API. Not thread-safe.
 
     Args:
-        ceiling: The limit is never more.
-        clock: Seconds that never go back.
+        ceiling: Maximum of the limit.
+        clock: A monotonic clock, in seconds.
 
     Attributes:
         limit: The limit now.
-        rate: Answers per second in the last window that was judged; 0.0 before the first.
+        rate: Throughput in the last window that was evaluated; 0.0 before the first.
     """
 
     def __init__(self, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
