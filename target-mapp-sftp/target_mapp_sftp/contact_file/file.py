@@ -413,7 +413,8 @@ class SeenIdentifiers:
         if bucket is None:
             self._buckets[place] = bytearray(entry)
             return True
-        if entry in bucket:
+        # Not `in`, which takes twice as long: it tries the entry as a number first.
+        if bucket.find(entry) >= 0:
             return False
         bucket += entry
         return True
