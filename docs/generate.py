@@ -99,8 +99,11 @@ def meltano_settings(plugin: type[TapLytics | TargetMappSftp]) -> str:
 def _kind(setting: Setting) -> str:
     kinds = setting.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null"]
-    # Meltano reads the text of a variable as one kind only. Of a setting of two, the plugin does.
-    return MELTANO_KINDS["string" if len(kinds) > 1 else kinds[0]]
+    if {"array", "object"} <= {*kinds}:
+        # Meltano parses a variable as one kind only. It leaves a `file` to the plugin, and writes
+        # lists and objects as JSON; those of a `string` it would write as Python.
+        return "file"
+    return MELTANO_KINDS["string" if "string" in kinds else kinds[0]]
 
 
 def _default(setting: Setting) -> str:

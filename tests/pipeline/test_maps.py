@@ -31,7 +31,9 @@ def test_the_map_of_a_variable_takes_the_place_of_the_one_in_meltano_yml(project
 
 
 def test_a_map_of_a_variable_that_is_no_json_is_refused_in_a_sentence(project: Project) -> None:
-    """By both plugins; an object is read as a list is."""
+    """By both plugins; the list of meltano.yml passes both checks, as does an object."""
+    for env in ({}, {"TARGET_MAPP_SFTP_FIELD_MAP": '{"email": "user.Email"}'}):
+        assert project.meltano("invoke", "target-mapp-sftp:check", **env).exit_code == 0
     for command, env in {
         ("tap-lytics", "--test"): {"TAP_LYTICS_FIELDS": "email,zip"},
         ("target-mapp-sftp:check",): {"TARGET_MAPP_SFTP_FIELD_MAP": "email,zip"},
