@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import paramiko
 from paramiko.auth_handler import AuthOnlyHandler
@@ -58,6 +58,10 @@ _SECONDS_TO_END = 2
 _FILE_ALREADY_EXISTS = 11
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
 _KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
+
+
+# What SSH runs over: a TCP socket, or a channel of the connection to a jump host.
+Connection: TypeAlias = socket.socket | paramiko.Channel
 
 
 class StatusError(Exception):
@@ -371,25 +375,6 @@ class SftpClient(paramiko.SFTPClient):
         client: Any = self
         kind, answer = client._request(*request)  # noqa: SLF001
         return kind, answer
-
-
-class Connection(Protocol):
-    """What SSH runs over: a TCP socket, or a channel of another SSH connection."""
-
-    def send(self, data: Any, /) -> int:
-        """Send some of the data; returns how many bytes."""
-
-    def recv(self, size: int, /) -> bytes:
-        """Receive what is there; empty at the end."""
-
-    def settimeout(self, seconds: float | None, /) -> None:
-        """Set after how many seconds both raise TimeoutError."""
-
-    def shutdown(self, how: int, /) -> None:
-        """End both directions."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 class WatchedSocket:

@@ -50,33 +50,9 @@ _SECONDS_APART = (1, 60, 3600, 12 * 3600, 86_400, 31 * 86_400, 366 * 86_400)
 class ServerSettings:
     """Where to deliver to, as whom, and how.
 
+    Its fields are the settings of these names, which `settings.py` of the target declares.
+
     Attributes:
-        host: Name or address of the server.
-        username: Login name.
-        port: TCP port.
-        folder: Folder on the server, absolute or from where the login starts.
-        description: For people.
-        password: Also the answer where the server asks for it by keyboard-interactive.
-        private_key: Text of a private key.
-        private_key_file: File with a private key.
-        private_key_passphrase: Opens either.
-        host_key: A key line or `SHA256:` fingerprint.
-        known_hosts_file: Used when there is no `host_key`; the user's own when empty.
-        host_key_checking: `off` trusts any server.
-        connect_timeout: Seconds to connect, and again to log in.
-        transfer_timeout: Seconds without data before a transfer counts as stalled.
-        keepalive: Seconds between SSH keepalive packets; 0 disables them.
-        max_retries: Reconnects in a row without progress.
-        publish: How a complete file gets its name.
-        name_taken: What to do when the name is taken.
-        create_folder: Whether to create a missing folder.
-        temporary_name: Template of a file's name until it is complete.
-        size_check: `off` accepts a size on the server that differs from what was sent.
-        file_name: Template of the final names.
-        timestamp_format: What `{timestamp}` is in it.
-        jump_host: `user@host:port` of a bastion, through which the server is reached.
-        jump_host_key: The bastion's, as `host_key`.
-        remove_after_days: Age of own files in days at which they are removed; 0 for never.
         login_key: The key that `private_key` or `private_key_file` has led to.
     """
 
