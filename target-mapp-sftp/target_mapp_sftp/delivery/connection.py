@@ -77,7 +77,7 @@ def resolve(settings: ServerSettings) -> list[SocketAddress]:
             f"The host {host} is not known. Correct {name}, or this machine's name service (DNS)."
         ) from error
     except UnicodeError as error:
-        raise HostUnknownError(f"{name}: {host} cannot be the name of a host.") from error
+        raise HostUnknownError(f"`{name}`: {host} is not a valid host name.") from error
     return list(dict.fromkeys(address for *_, address in found))
 
 
