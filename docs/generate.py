@@ -118,8 +118,13 @@ def _one_line(setting: Setting) -> str:
     return " ".join(setting.get("description", "").split())
 
 
+# Plain words that an older YAML reads as something else.
+_NO_PLAIN_WORDS = {"off", "on", "yes", "no", "true", "false", "null"}
+
+
 def _scalar(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 _-]*", value):
+    is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 _-]*", value)
+    if is_word and value not in _NO_PLAIN_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
 

@@ -177,8 +177,15 @@ def _wrong_file(path: str, what: str) -> SettingsError:
 # --check
 
 
-def check_connection(settings: ServerSettings | Path, run_id: str) -> None:
+def check_connection(
+    settings: ServerSettings | Path, run_id: str, *, setting: str | None = None
+) -> None:
     """Test the connection to the server once, and print a line for each step.
+
+    Args:
+        settings: The server and its folder, or a local folder.
+        run_id: For the name of the test file.
+        setting: The setting of the folder, where it is not *folder*.
 
     Raises:
         CheckFailedError: At the first step that fails.
@@ -191,9 +198,10 @@ def check_connection(settings: ServerSettings | Path, run_id: str) -> None:
     )
 
     for step in check_server(settings, run_id=run_id):
-        click.echo(f"{'ok    ' if step.ok else 'FAILED '}{step.name}: {step.message}")
+        name = f"{setting}: {step.name}" if setting else step.name
+        click.echo(f"{'ok    ' if step.ok else 'FAILED '}{name}: {step.message}")
         if not step.ok:
-            raise CheckFailedError(f"The check failed at '{step.name}'. {step.advice}")
+            raise CheckFailedError(f"The check failed at '{name}'. {step.advice}")
 
 
 # What a run of several streams ends with

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.plugin_base import JSONSchemaValidator
 
+from target_mapp_sftp.changes import ChangeSettings
 from target_mapp_sftp.contact_file import FileSettings
 from target_mapp_sftp.contact_file.attributes import nearest
 from target_mapp_sftp.delivery import ServerSettings, misplaced_keys
@@ -48,10 +49,14 @@ class RunSettings:
     Attributes:
         file: Those of the contact file.
         destination: Those of the server, or *output_dir*, the local folder to deliver into.
+        removals_destination: The same for *removals_folder*; nothing where `removals` is off.
+        changes: Those of the snapshots; nothing where none is kept.
     """
 
     file: FileSettings
     destination: ServerSettings | Path
+    removals_destination: ServerSettings | Path | None
+    changes: ChangeSettings | None
     spool_dir: str | None
     rejects_days: int
     report_dir: Path | None
@@ -65,7 +70,7 @@ class RunSettings:
             SettingsError: With a line for each rule that the settings break together.
         """
         problems: list[str] = []
-        file = destination = None
+        file = destination = changes = None
         try:
             file = FileSettings.from_config(config)
         except SettingsError as error:
@@ -74,16 +79,33 @@ class RunSettings:
             destination = _path(config["output_dir"]) or ServerSettings.from_config(config)
         except SettingsError as error:
             problems += error.details
-        if file is None or destination is None:
+        try:
+            changes = ChangeSettings.from_config(config)
+        except SettingsError as error:
+            problems += error.details
+        if problems or file is None or destination is None:
             raise SettingsError(_WRONG, tuple(problems))
         return cls(
             file=file,
             destination=destination,
+            removals_destination=_with_folder(destination, changes),
+            changes=changes,
             spool_dir=config["spool_dir"],
             rejects_days=config["rejects_days"],
             report_dir=_path(config["report_dir"]),
             count_mismatch=config["count_mismatch"],
         )
+
+
+def _with_folder(
+    destination: ServerSettings | Path, changes: ChangeSettings | None
+) -> ServerSettings | Path | None:
+    """The folder of removals: on the same server, or a local one."""
+    if changes is None or changes.removals_folder is None:
+        return None
+    if isinstance(destination, Path):
+        return Path(changes.removals_folder)
+    return replace(destination, folder=changes.removals_folder)
 
 
 def _path(text: str | None) -> Path | None:

@@ -63,6 +63,10 @@ class StreamMapError(SettingsError):
     """A stream map fails on a record or does not fit the stream's schema."""
 
 
+class RemovalsNotPossibleError(SettingsError):
+    """Who left cannot be known from what this run reads."""
+
+
 class SourceError(TargetError):
     """The input ended too early or cannot be read as Singer messages."""
 
@@ -159,6 +163,10 @@ class ShrunkError(DataError):
     """The file has shrunk more than *max_shrink* allows since the last delivery."""
 
 
+class TooManyRemovedError(DataError):
+    """More contacts would be removed than *max_removed* allows."""
+
+
 class RowTooLongError(DataError):
     """A single row does not fit into a file of *max_file_size_mb*."""
 
@@ -187,6 +195,14 @@ class DeliveryError(TargetError):
 
 class SpoolFullError(DeliveryError):
     """The file cannot be written where it is to grow."""
+
+
+class SnapshotNotWrittenError(DeliveryError):
+    """A snapshot cannot be read or written, so nothing was published."""
+
+
+class SnapshotInUseError(DeliveryError):
+    """Another process works on the same snapshot."""
 
 
 def _named(streams: Iterable[str]) -> str:

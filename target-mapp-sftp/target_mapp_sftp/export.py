@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from target_mapp_sftp.changes import Changes, require_whole_audience
 from target_mapp_sftp.contact_file import ContactFile
 from target_mapp_sftp.delivery import LocalDestination, OutgoingFile
 from target_mapp_sftp.errors import DataError, DeliveryError, TargetError
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from typing import Protocol, TextIO
 
     from target_mapp_sftp.config import RunSettings
-    from target_mapp_sftp.contact_file import FinishedFile, PreviousDelivery
+    from target_mapp_sftp.contact_file import FilePart, FinishedFile, PreviousDelivery
+    from target_mapp_sftp.delivery import ServerSettings
+    from target_mapp_sftp.scan_marks import ScanMark
+    from target_mapp_sftp.state import DeliveredState
 
     class Destination(Protocol):
         """Where finished files go: a folder on a server, or a local one."""
@@ -66,6 +70,7 @@ class Export:
         stream: Name of the stream, after any stream map of the target.
         contact_file: Takes the records.
         audience: What people call it.
+        changes: What was delivered before, where a snapshot is kept.
 
     Attributes:
         counts: What became of the records so far.
@@ -79,7 +84,13 @@ class Export:
         seconds: How long finishing and publishing took.
     """
 
-    def __init__(self, stream: str, contact_file: ContactFile, audience: str = "") -> None:
+    def __init__(
+        self,
+        stream: str,
+        contact_file: ContactFile,
+        audience: str = "",
+        changes: Changes | None = None,
+    ) -> None:
         self.stream = stream
         self.audience = audience
         self.counts = contact_file.counts
@@ -94,6 +105,9 @@ class Export:
         self._opened_at = time.monotonic()
         # None as soon as nothing more is written: 500 of them would take too much memory.
         self._file: ContactFile | None = contact_file
+        self._changes = changes
+        self._removals: tuple[FilePart, ...] = ()
+        self._is_publishing = False
 
     @property
     def is_waiting(self) -> bool:
@@ -124,7 +138,9 @@ class Export:
     def fail(self, error: TargetError) -> None:
         """Give this export up; nothing of it will be published."""
         self.failure = error
-        self._discard()
+        # Of two folders, the error tells of one.
+        took_all_back = not self._removals and _took_all_back(error)
+        self._discard(is_certain=not self._is_publishing or took_all_back)
 
     def finish(self, previous: PreviousDelivery | None) -> FinishedFile:
         """Close the file, and hold it against the guards.
@@ -142,49 +158,122 @@ class Export:
         LOGGER.info("Stream '%s': %s", printable(self.stream), finished.summary())
         for warning in finished.warnings:
             LOGGER.warning("Stream '%s': %s", printable(self.stream), warning)
+        if self._changes is not None:
+            self._removals = self._changes.removals(self._file)
         return finished
 
-    def publish(self, destination: Destination, on_published: Callable[[], object]) -> None:
-        """Publish the finished file.
+    @property
+    def is_skipped(self) -> bool:
+        """Whether there is nothing to deliver, and so nothing to note."""
+        return self._finished.is_skipped and not self._removals
+
+    @property
+    def _finished(self) -> FinishedFile:
+        if self.finished is None:
+            raise AssertionError("an export is finished before it is published")
+        return self.finished
+
+    def expected_facts(self) -> dict[str, Any]:
+        """What will stand in the state as `delivered`, if the files get the names they ask for."""
+        names = [part.name for part in self._finished.parts]
+        return self._facts(names, [part.name for part in self._removals])
+
+    def _facts(self, names: Sequence[str], removal_names: Sequence[str]) -> dict[str, Any]:
+        facts = facts_of(self._finished, names)
+        if self._changes is not None:
+            removed = sum(part.rows for part in self._removals)
+            facts |= self._changes.facts(self._finished.written, removed, removal_names)
+        return facts
+
+    def prepare(self) -> None:
+        """Do the last that can fail before anything is published.
+
+        Raises:
+            DeliveryError: When the disk refuses.
+        """
+        if self._changes is not None and not self.is_skipped:
+            self._changes.prepare()
+
+    def publish(
+        self,
+        destination: Destination,
+        removals_destination: Destination | None,
+        on_published: Callable[[], object],
+    ) -> None:
+        """Publish the finished files, those of removals last; all or none.
 
         Args:
-            destination: Where to.
+            destination: Where the contact files go.
+            removals_destination: Where those of removals go.
             on_published: Called as soon as the files have their names.
 
         Raises:
-            TargetError: When it could not be delivered.
+            TargetError: When they could not be delivered.
         """
-        finished = self.finished
-        if finished is None:
-            raise AssertionError("an export is finished before it is published")
-        names = destination.publish(
-            [OutgoingFile(part.path, part.name, part.size_bytes) for part in finished.parts],
-            on_published,
-        )
+        finished = self._finished
+        self._is_publishing = True
+        removal_names: tuple[str, ...] = ()
+
+        def publish_removals() -> None:
+            nonlocal removal_names
+            if self._removals and removals_destination is not None:
+                removal_names = removals_destination.publish(
+                    _outgoing(self._removals), on_published
+                )
+            else:
+                on_published()
+
+        names: tuple[str, ...] = ()
+        if finished.parts:
+            # What fails in it takes the contact files back.
+            names = destination.publish(_outgoing(finished.parts), publish_removals)
+        else:
+            publish_removals()
         if self.counts.preview_rows is None:
-            self.delivered = facts_of(finished, names)
+            self.delivered = self._facts(names, removal_names)
+        if self._changes is not None:
+            self._changes.adopt()
         self.settle()
         self.seconds = time.monotonic() - self._finished_at
+        parts = (*finished.parts, *self._removals)
         LOGGER.info(
             "Stream '%s': delivered %s, %d rows, %.1f MB, in %.1f s since its first message",
             printable(self.stream),
-            ", ".join(map(printable, names)),
-            self.counts.rows,
-            sum(part.size_bytes for part in finished.parts) / 1_000_000,
+            ", ".join(map(printable, [*names, *removal_names])) or "no file",
+            sum(part.rows for part in parts),
+            sum(part.size_bytes for part in parts) / 1_000_000,
             time.monotonic() - self._opened_at,
         )
 
     def settle(self) -> None:
         """Note that it is through, and free the disk for the next."""
         self.is_settled = True
-        self._discard()
+        self.close()
 
-    def _discard(self) -> None:
+    def close(self) -> None:
+        """Remove its files and give the snapshot free; safe to call twice."""
+        self._discard(is_certain=not self._is_publishing)
+
+    def _discard(self, *, is_certain: bool) -> None:
         file, self._file = self._file, None
+        changes, self._changes = self._changes, None
+        if changes is not None:
+            changes.give_up(is_certain=is_certain)
         # What is delivered stays so; what cannot be removed now goes with the run's folder.
         with suppress(OSError):
             if file is not None:
                 file.discard()
+
+
+def _outgoing(parts: Sequence[FilePart]) -> list[OutgoingFile]:
+    return [OutgoingFile(part.path, part.name, part.size_bytes) for part in parts]
+
+
+def _took_all_back(error: TargetError) -> bool:
+    """Whether a failed publication has left nothing with the reader of the folder."""
+    if not isinstance(error, DeliveryError):
+        return False
+    return not (error.fetched or error.left_in_folder or error.in_doubt)
 
 
 def facts_of(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:
@@ -213,6 +302,9 @@ class ExportFactory:
 
     Args:
         settings: Those of the run.
+
+    Attributes:
+        removals_destination: Where files of removals go, if any do.
     """
 
     def __init__(self, settings: RunSettings) -> None:
@@ -222,15 +314,18 @@ class ExportFactory:
         self._locks: dict[str, TextIO] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
+        self.removals_destination: Destination | None = None
 
-    def open(
+    def open(  # noqa: PLR0913 - what is known of the stream, and of the run
         self,
         stream: str,
         schema: Mapping[str, Any],
         keys: Sequence[str],
         *,
         run_id: str,
-        splits: str | None,
+        mark: ScanMark | None,
+        is_announced: bool,
+        state: DeliveredState,
     ) -> Export:
         """Open the export of a stream.
 
@@ -239,30 +334,60 @@ class ExportFactory:
             schema: JSON Schema of its records.
             keys: Its key properties.
             run_id: The run's id.
-            splits: The share of the audience, where it is not the whole.
+            mark: What the tap has announced of it.
+            is_announced: Whether the tap announces its streams.
+            state: What the states of the input tell of deliveries.
 
         Raises:
             MappingError: The schema has none of a mapped field.
             ExportRunningError: Another process delivers the same export.
+            RemovalsNotPossibleError: Nobody can tell who left the audience.
+            SnapshotInUseError: Another process works on the same snapshot.
+            SnapshotNotWrittenError: The disk refuses the snapshot.
             TargetError: The spool or the server stands in the way of every export.
         """
         spool = self._prepare(run_id)
-        share = () if splits is None else (splits,)
+        share = (mark.splits,) if mark is not None and mark.splits else ()
         lock = spool.lock_export(stream, *share, self._folder)
         spool.require_free(self._settings.file.max_file_bytes)
-        contact_file = ContactFile(
-            self._settings.file,
-            stream_name=stream,
-            schema=schema,
-            key_properties=tuple(keys),
-            run_id=run_id,
-            started_at=self._started_at,
-            folder=spool.folder,
-            rejects_folder=spool.rejects_folder,
-            taken_names=self._taken_names,
-        )
+        changes = self._open_changes(stream, share, state, is_announced=is_announced)
+        try:
+            contact_file = ContactFile(
+                self._settings.file,
+                stream_name=stream,
+                schema=schema,
+                key_properties=tuple(keys),
+                run_id=run_id,
+                started_at=self._started_at,
+                folder=spool.folder,
+                rejects_folder=spool.rejects_folder,
+                taken_names=self._taken_names,
+                known=changes.known if changes else None,
+            )
+        except BaseException:
+            if changes is not None:
+                changes.give_up(is_certain=True)
+            raise
         self._locks[stream] = lock
-        return Export(stream, contact_file, str(schema.get("title") or ""))
+        return Export(stream, contact_file, str(schema.get("title") or ""), changes)
+
+    def _open_changes(
+        self, stream: str, share: tuple[str, ...], state: DeliveredState, *, is_announced: bool
+    ) -> Changes | None:
+        """Open the snapshot of an export, where one is kept."""
+        settings = self._settings.changes
+        if settings is None:
+            return None
+        if settings.removals_folder is not None:
+            require_whole_audience(stream, share, is_announced=is_announced)
+        return Changes(
+            settings,
+            self._settings.file,
+            name=(stream, *share, self._folder),
+            today=self._started_at.astimezone(self._settings.file.zone).date(),
+            told=state.told_deliveries(),
+            told_of_stream=state.told(stream).get("delivered"),
+        )
 
     @property
     def destination(self) -> Destination:
@@ -295,12 +420,13 @@ class ExportFactory:
             for warning in self._settings.file.warnings:
                 LOGGER.warning(warning)
             self._spool = Spool(self._settings.spool_dir, rejects_days=self._settings.rejects_days)
-            self._destination = self._open_destination(run_id)
+            LOGGER.info("Delivering to %s", self.destination_name)
+            self._destination = self._open_destination(self._settings.destination, run_id)
+            if (place := self._settings.removals_destination) is not None:
+                self.removals_destination = self._open_destination(place, run_id)
         return self._spool
 
-    def _open_destination(self, run_id: str) -> Destination:
-        LOGGER.info("Delivering to %s", self.destination_name)
-        place = self._settings.destination
+    def _open_destination(self, place: ServerSettings | Path, run_id: str) -> Destination:
         if isinstance(place, Path):
             is_preview = self._settings.file.preview_rows is not None
             return LocalDestination(place, run_id=run_id, replaces=is_preview)
@@ -319,10 +445,10 @@ class ExportFactory:
 
     def close(self) -> None:
         """Remove everything spooled, give up the locks, and end the connection."""
-        try:
-            if self._destination is not None:
-                self._destination.close()
-        except Exception as error:  # noqa: BLE001 what was delivered stays so
-            LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
+        for destination in filter(None, (self._destination, self.removals_destination)):
+            try:
+                destination.close()
+            except Exception as error:  # noqa: BLE001 what was delivered stays so
+                LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
         if self._spool is not None:
             self._spool.remove()

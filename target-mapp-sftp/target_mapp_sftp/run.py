@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from target_mapp_sftp.changes import facts_without_snapshot
 from target_mapp_sftp.contact_file import MappingError, PreviousDelivery
 from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
 from target_mapp_sftp.errors import (
@@ -16,9 +17,12 @@ from target_mapp_sftp.errors import (
     DeliveryError,
     IncompleteStreamError,
     LateRecordsError,
+    RemovalsNotPossibleError,
+    SnapshotInUseError,
+    SnapshotNotWrittenError,
     TargetError,
 )
-from target_mapp_sftp.export import Export, ExportFactory, facts_of
+from target_mapp_sftp.export import Export, ExportFactory
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run_id import RUN_ID
 from target_mapp_sftp.scan_marks import COMPLETE, ScanMarks
@@ -38,7 +42,13 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 # One stream's own trouble: the others go on.
-_OF_ONE_STREAM = (MappingError, ExportRunningError)
+_OF_ONE_STREAM = (
+    MappingError,
+    ExportRunningError,
+    RemovalsNotPossibleError,
+    SnapshotInUseError,
+    SnapshotNotWrittenError,
+)
 # A login that is refused again and again locks the account, so no other stream tries it.
 _OF_THE_SERVER = (HostKeyError, LoginError)
 _SIGNALS_FROM = 128
@@ -168,9 +178,15 @@ class Run:
             if export is not None:
                 export.use_schema(schema)
                 return export
-            mark = self.marks.announced.get(source)
-            splits = None if mark is None else mark.splits
-            export = self._factory.open(stream, schema, keys, run_id=self.id, splits=splits)
+            export = self._factory.open(
+                stream,
+                schema,
+                keys,
+                run_id=self.id,
+                mark=self.marks.announced.get(source),
+                is_announced=bool(self.marks.announced),
+                state=self.state,
+            )
         except _OF_ONE_STREAM as error:
             if export is None:
                 self.not_begun[stream] = error
@@ -243,11 +259,12 @@ class Run:
             return False
         try:
             self._require_count(export, required, mismatch)
-            finished = export.finish(self._previous(export))
-            if finished.parts and not self._is_preview:
-                facts = facts_of(finished, [part.name for part in finished.parts])
+            export.finish(self._previous(export))
+            if not export.is_skipped and not self._is_preview:
                 streams = self._settled_with(export)
+                facts = export.expected_facts()
                 self.state.require_encodable(streams, self.bookmark(export), facts)
+            export.prepare()
         except TargetError as error:
             export.fail(error)
             return False
@@ -301,10 +318,14 @@ class Run:
         """Publish a finished export and note it at once, so that no signal comes between."""
         self.interruption.check()
         try:
-            if export.finished is not None and export.finished.parts:
-                export.publish(self._factory.destination, self.interruption.hold)
-            else:
+            if export.is_skipped:
                 export.settle()
+            else:
+                export.publish(
+                    self._factory.destination,
+                    self._factory.removals_destination,
+                    self.interruption.hold,
+                )
             self._note(export)
         finally:
             self.interruption.release()
@@ -341,6 +362,9 @@ class Run:
         # A source may begin only after the marks of all have come.
         of_all = {*export.sources, *streams}
         export.received_of = {name: self.marks.received[name] for name in of_all}
+        if self.settings.changes is None and export.delivered is not None:
+            told = self.state.told(self.bookmark(export)).get("delivered")
+            export.delivered |= facts_without_snapshot(told)
         self.state.settle(streams, self.bookmark(export), export.delivered)
         if export.delivered is not None:
             self._state_writer.write_soon(is_all=self._is_all_settled)
@@ -464,4 +488,6 @@ class Run:
             self._state_writer.flush()
         except TargetError as error:
             LOGGER.error("%s", error)  # noqa: TRY400 its traceback says no more
+        for export in self.exports.values():
+            export.close()
         self._factory.close()

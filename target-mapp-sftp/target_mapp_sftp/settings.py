@@ -250,6 +250,47 @@ RULES = (
     ),
 )
 
+CHANGES = (
+    choice(
+        "changes",
+        "`off`: every file has all contacts. `only`: a file has the contacts that are new or whose "
+        "row differs from what was last delivered; nothing changed, no file. Needs `snapshot_dir`.",
+        ["off", "only"],
+    ),
+    integer(
+        "full_every_days",
+        "With `changes`: days after which a file has all contacts again.",
+        default=7,
+        minimum=1,
+    ),
+    text(
+        "snapshot_dir",
+        "Private folder for what was last delivered of each audience. It must stay from run to "
+        "run. It holds digests; with `removals` also the identifiers.",
+        title="Snapshot folder",
+    ),
+    choice(
+        "removals",
+        "`file`: identifiers that were delivered and are no longer in the audience go into "
+        "`remove-lytics-{audience_name}-{timestamp}.csv` in `removals_folder`. Needs "
+        "`snapshot_dir`.",
+        ["off", "file"],
+    ),
+    text(
+        "removals_folder",
+        "Folder for the files of `removals`, on the same server, or local with `output_dir`. It "
+        "must be another than the folder of the contact files.",
+    ),
+    custom(
+        "max_removed",
+        "Maximum of contacts that a run removes, as a percentage of those delivered before; more "
+        "fail the run.",
+        _LIMIT,
+        "a percentage such as `10%`",
+        default="10%",
+    ),
+)
+
 TRUST = (
     text("host_key", "Host key of the server: `ssh-ed25519 AAAA…`, or its fingerprint `SHA256:…`."),
     text("known_hosts_file", "File with known host keys. Not set: `~/.ssh/known_hosts`."),
@@ -366,4 +407,6 @@ REPORT = (
     ),
 )
 
-SETTINGS = th.PropertiesList(*SERVER, *COLUMNS, *FORMAT, *RULES, *TRUST, *DELIVERY, *REPORT)
+SETTINGS = th.PropertiesList(
+    *SERVER, *COLUMNS, *FORMAT, *RULES, *CHANGES, *TRUST, *DELIVERY, *REPORT
+)

@@ -69,7 +69,7 @@ class Spool:
 
     def __init__(self, spool_dir: str | None, *, rejects_days: int) -> None:
         self._root = _open_root(spool_dir)
-        rejects_folder = _private_folder(self._root / "rejects")
+        rejects_folder = private_folder(self._root / "rejects")
         self.rejects_folder = rejects_folder if rejects_days else None
         self._export_locks: list[TextIO] = []
         with _refusals_told(self._root), _locked(self._root / "sweep.lock"):
@@ -100,7 +100,7 @@ class Spool:
             ExportRunningError: When another process holds it.
         """
         name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
-        folder = _private_folder(self._root / "exports")
+        folder = private_folder(self._root / "exports")
         with _refusals_told(folder):
             lock = _open_private(folder / f"{name}.lock")
         try:
@@ -143,15 +143,15 @@ class Spool:
 
 def _open_root(spool_dir: str | None) -> Path:
     if spool_dir:
-        return _private_folder(Path(spool_dir) / "target-mapp-sftp")
+        return private_folder(Path(spool_dir) / "target-mapp-sftp")
     usual = Path(tempfile.gettempdir()) / f"target-mapp-sftp-{os.getuid()}"
     try:
-        return _private_folder(usual)
+        return private_folder(usual)
     except SpoolDirError:
         # Anybody can take a name in a folder for everybody; nobody else can in this one.
         state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
         try:
-            root = _private_folder(Path(state).expanduser() / "target-mapp-sftp")
+            root = private_folder(Path(state).expanduser() / "target-mapp-sftp")
         except (SpoolDirError, RuntimeError):
             root = None
         if root is None:
@@ -165,19 +165,28 @@ def _open_root(spool_dir: str | None) -> Path:
     return root
 
 
-def _private_folder(path: Path) -> Path:
+def private_folder(path: Path, setting: str = "spool_dir") -> Path:
+    """Make a folder that only its owner can read, or see that it is one.
+
+    Args:
+        path: The folder.
+        setting: The setting that it comes from, for the message.
+
+    Raises:
+        SpoolDirError: When it cannot be made, is a link, or belongs to somebody else.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = path.lstat()
     except OSError as error:
         raise SpoolDirError(
-            f"`spool_dir`: {path} cannot be used ({error.strerror}). "
+            f"`{setting}`: {path} cannot be used ({error.strerror}). "
             "Set it to a folder you may write to."
         ) from error
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise SpoolDirError(
-            f"`spool_dir`: {path} is a link or belongs to another user, who could read what is "
-            "spooled there. Set it to a folder of your own."
+            f"`{setting}`: {path} is a link or belongs to another user, who could read what is "
+            "kept there. Set it to a folder of your own."
         )
     if facts.st_mode & 0o077:
         path.chmod(0o700)

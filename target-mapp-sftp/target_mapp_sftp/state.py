@@ -110,6 +110,14 @@ class DeliveredState:
             if name != stream and isinstance(files, list):
                 yield from (each for each in files if isinstance(each, str))
 
+    def told_deliveries(self) -> list[Mapping[str, Any]]:
+        """What the states of the input tell of the last delivery of each stream."""
+        return [
+            each["delivered"]
+            for each in self._told.values()
+            if isinstance(each.get("delivered"), dict)
+        ]
+
     def settle(
         self, streams: Iterable[str], name: str, delivered: Mapping[str, Any] | None
     ) -> None:

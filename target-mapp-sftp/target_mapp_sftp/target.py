@@ -331,7 +331,10 @@ class TargetMappSftp(Target):
             cls._require_readable_variables()
         target = cls(config=config.settings, parse_env_config=config.reads_environment)
         if check:
-            check_connection(target.run.settings.destination, target.run.id)
+            settings, run_id = target.run.settings, target.run.id
+            check_connection(settings.destination, run_id)
+            if settings.removals_destination is not None:
+                check_connection(settings.removals_destination, run_id, setting="removals_folder")
             return
         with closing(target.run), _reported(target.run), summarized(target.run):
             target.listen(file_input)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -16,7 +17,8 @@ from proxy_servers import Proxy
 from scripted_lytics import Asked, Reply, ScriptedLytics, page
 from servers import SSHD, free_port, openssh_server
 from staged_server import Fault, PasswordLogin, staged_server
-from target_runs import mark, record, records, schema
+from target_runs import FIELD_MAP as FIELD_MAP_OF_RUNS
+from target_runs import deliver, mark, record, records, schema
 from typing_extensions import override
 
 import tap_lytics.tap as _tap
@@ -247,6 +249,17 @@ def _(folder: Path) -> Ending:
     return target(folder, WHOLE, stream_maps={"buyers": {"name": "nick.upper()"}})
 
 
+def _removing(folder: Path) -> dict[str, Any]:
+    """Settings of a run that removes contacts."""
+    snapshots, removals = folder / "snapshots", folder / "removals"
+    return {"removals": "file", "snapshot_dir": str(snapshots), "removals_folder": str(removals)}
+
+
+@provokes(errors.RemovalsNotPossibleError)
+def _(folder: Path) -> Ending:
+    return target(folder, [schema(), *records(3)], **_removing(folder))
+
+
 @provokes(delivery.ServerSettingsError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, host="127.0.0.1", field_map=[{"email": "user.Emial"}])
@@ -307,6 +320,14 @@ def _(folder: Path) -> Ending:
     return target(folder, [first, *WHOLE[1:]], max_shrink="20%")
 
 
+@provokes(errors.TooManyRemovedError)
+def _(folder: Path) -> Ending:
+    first = deliver(folder, WHOLE, **_removing(folder))
+    told = first.states[-1]["bookmarks"]["buyers"]["delivered"]
+    fewer = [mark("pending", delivered=told), schema(), *records(1), mark("complete")]
+    return target(folder, fewer, **_removing(folder), field_map=FIELD_MAP_OF_RUNS)
+
+
 @provokes(errors.RowTooLongError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, max_file_size_mb=0.0001)
@@ -315,6 +336,23 @@ def _(folder: Path) -> Ending:
 @provokes(errors.SpoolFullError)
 def _(folder: Path) -> Ending:
     return target(folder, [schema(), *records(20_000)], before="ulimit -f 64; ")
+
+
+@provokes(errors.SnapshotNotWrittenError)
+def _(folder: Path) -> Ending:
+    deliver(folder, WHOLE, **_removing(folder))
+    (snapshot,) = (folder / "snapshots").rglob("*.snapshot")
+    snapshot.with_suffix(".candidate").mkdir()
+    return target(folder, WHOLE, **_removing(folder))
+
+
+@provokes(errors.SnapshotInUseError)
+def _(folder: Path) -> Ending:
+    deliver(folder, WHOLE, **_removing(folder))
+    (path,) = (folder / "snapshots").rglob("*.lock")
+    with path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return target(folder, WHOLE, **_removing(folder))
 
 
 # … the delivery

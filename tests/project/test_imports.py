@@ -23,6 +23,13 @@ FORBIDDEN = {
         "csv",
         "target_mapp_sftp.contact_file",
     },
+    "target-mapp-sftp/target_mapp_sftp/snapshot": {
+        "singer_sdk",
+        "paramiko",
+        "csv",
+        "target_mapp_sftp.contact_file",
+        "target_mapp_sftp.delivery",
+    },
     "target-mapp-sftp/target_mapp_sftp/report": {
         "singer_sdk",
         "paramiko",

@@ -62,7 +62,7 @@ class Result:
     error: TargetError | None = None
 
 
-def deliver(folder: Path, messages: Iterable[Message | str], **config: Any) -> Result:
+def deliver(folder: Path, messages: Iterable[Message | str], /, **config: Any) -> Result:
     """Run the target on *messages*; a string stands for a line as it is.
 
     A surrogate escape in it stands for a byte.

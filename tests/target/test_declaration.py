@@ -54,6 +54,12 @@ duplicates string, default "first", enum ["first", "keep", "fail"]
 empty_audience string, default "write", enum ["write", "skip", "fail"]
 max_shrink string number, minimum 0
 count_mismatch string, default "fail", enum ["fail", "warn"]
+changes string, default "off", enum ["off", "only"]
+full_every_days integer, default 7, minimum 1
+snapshot_dir string
+removals string, default "off", enum ["off", "file"]
+removals_folder string
+max_removed string number, default "10%", minimum 0
 host_key string
 known_hosts_file string
 host_key_checking string, default "strict", enum ["strict", "off"]
@@ -78,7 +84,14 @@ report_dir string
 FACTS = (
     "default", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "enum"
 )  # fmt: skip
-SERVER = {"host": "sftp.example.com", "username": "mapp", "password": "invented"}
+SERVER = {
+    "host": "sftp.example.com",
+    "username": "mapp",
+    "password": "invented",
+    # Without it, what is said about changes has no effect.
+    "snapshot_dir": "snapshots",
+    "removals_folder": "removed",
+}
 # Another value of each setting whose default cannot be varied by rule.
 OTHERS: Mapping[str, Any] = {
     "identifier": "mobile",
@@ -87,6 +100,8 @@ OTHERS: Mapping[str, Any] = {
     "delimiter": ";",
     "encoding": "iso-8859-15",
     "temporary_name": "{name}.{run_id}.tmp",
+    "max_removed": "20%",
+    "duplicates": "fail",
 }
 FIELD_MAP = {"email": "user.Email", "mobile": "user.MobileNumber"}
 WITH_DEFAULT = [name for name, setting in SCHEMA["properties"].items() if "default" in setting]

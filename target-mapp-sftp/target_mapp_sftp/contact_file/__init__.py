@@ -6,8 +6,13 @@ Mapp's rules (`attributes`), from a value to text (`columns`, `values`, `normali
 """
 
 from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile
-from target_mapp_sftp.contact_file.guards import Counts, PreviousDelivery
+from target_mapp_sftp.contact_file.guards import (
+    Counts,
+    PreviousDelivery,
+    require_few_removed,
+)
 from target_mapp_sftp.contact_file.parts import FilePart, NamePattern
+from target_mapp_sftp.contact_file.row import normal_form
 from target_mapp_sftp.contact_file.settings import FileSettings
 from target_mapp_sftp.errors import MappingError
 
@@ -20,4 +25,6 @@ __all__ = [
     "MappingError",
     "NamePattern",
     "PreviousDelivery",
+    "normal_form",
+    "require_few_removed",
 ]

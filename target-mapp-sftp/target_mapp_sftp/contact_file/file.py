@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TextIO
@@ -40,17 +40,37 @@ from target_mapp_sftp.contact_file.values import (
 from target_mapp_sftp.errors import DuplicateError, InvalidRecordError, SpoolFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
+    from typing import Protocol
 
     from target_mapp_sftp.contact_file.guards import PreviousDelivery
     from target_mapp_sftp.contact_file.parts import FilePart
     from target_mapp_sftp.contact_file.settings import FileSettings
 
+    class KnownContacts(Protocol):
+        """What was delivered before; it says which rows of this run are to be written."""
+
+        @property
+        def is_full(self) -> bool:
+            """Whether all rows are."""
+
+        def add(self, identifier: str) -> bool:
+            """Take in a contact in its normal form; true when it came for the first time."""
+
+        def keep(self, identifier: str) -> None:
+            """Note a contact whose record was rejected."""
+
+        def rows_to_write(
+            self, identifiers: Sequence[str], rows: Sequence[bytes]
+        ) -> Sequence[bytes]:
+            """Take in the rows of the contacts added since the last call; those to write."""
+
 
 # Enough to make a column's texts in one step, and few enough to stay in the processor's cache.
 _ROWS_AT_A_TIME = 128
+_REMOVALS_NAME = "remove-lytics-{audience_name}-{timestamp}.csv"
 PREVIEW = "preview"
 """Replaces the timestamp in the name of a preview."""
 
@@ -61,18 +81,34 @@ class FinishedFile:
 
     Attributes:
         counts: What happened to the records.
-        parts: Its files in order; none for an empty audience that is skipped.
+        parts: Its files in order; none for an empty audience that is skipped, and none where no
+            row is new or changed.
+        is_skipped: Whether there is nothing to deliver because nobody is in the audience.
+        only_changes: Whether the files have only rows that are new or changed.
         warnings: What no limit forbids and somebody should look at, one line each.
     """
 
     counts: Counts
     parts: tuple[FilePart, ...]
+    is_skipped: bool = False
+    only_changes: bool = False
     warnings: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> int:
+        """The rows in the files."""
+        return sum(part.rows for part in self.parts)
 
     def summary(self) -> str:
         """The export in one line."""
-        end = "" if self.parts else "; nobody in it, no file (empty_audience)"
-        return f"{self.counts.summary()}{end}"
+        words = [self.counts.summary()]
+        if self.is_skipped:
+            words.append("nobody in it, no file (empty_audience)")
+        elif not self.parts:
+            words.append("no row is new or changed, no file (changes)")
+        elif self.only_changes:
+            words.append(f"{self.written} rows are new or changed and in the file (changes)")
+        return "; ".join(words)
 
 
 class ContactFile:
@@ -86,6 +122,7 @@ class ContactFile:
         rejects_folder: Keeps the list of rejects; None: there is no list.
         taken_names: Names of the run's other files; this file's are added.
         key_properties: The key fields of a record, for the list of rejects.
+        known: What was delivered before; without it every row is written.
 
     Attributes:
         counts: What happened to the records so far.
@@ -106,6 +143,7 @@ class ContactFile:
         rejects_folder: Path | None,
         taken_names: set[str] | None = None,
         key_properties: tuple[str, ...] = (),
+        known: KnownContacts | None = None,
     ) -> None:
         self.counts = Counts(
             filled=dict.fromkeys([column.header for column in settings.columns], 0),
@@ -115,14 +153,20 @@ class ContactFile:
         self._pending: list[list[Any]] = []
         self._stream_name = stream_name
         self._compile(schema)
-        self._name_at = partial(_file_name, settings, stream_name, schema, run_id)
-        self._name = self._name_at(started_at)
+        self._name_at, removals_name_at = (
+            partial(_file_name, template, settings, stream_name, schema, run_id)
+            for template in (settings.file_name, _REMOVALS_NAME)
+        )
+        self._name, self._removals_name = self._name_at(started_at), removals_name_at(started_at)
         self._started_at = started_at.astimezone(settings.zone)
         self._taken_names = taken_names if taken_names is not None else set()
         self._encoder = RowEncoder(settings, self.counts)
+        self._folder = folder
         self._parts = PartsWriter(folder, self._encoder.header, settings.max_file_bytes)
+        self._removals: PartsWriter | None = None
         self._rejects = RejectList(rejects_folder, self._name, key_properties, self.counts)
-        self._seen = None if settings.duplicates == "keep" else SeenIdentifiers()
+        self._known = known
+        self._seen = known or (None if settings.duplicates == "keep" else SeenIdentifiers())
         self._rows_left = settings.preview_rows
 
     @property
@@ -167,6 +211,9 @@ class ContactFile:
             identifier = identify(record.get(identifier_key))
         except BadValueError as error:
             if not self._is_kept(record, error.reason):
+                if self._known is not None:
+                    unchecked = self._cells.identifier_unchecked(record.get(identifier_key))
+                    self._known.keep(compared_as(unchecked))
                 return
             identifier = self._cells.identifier_unchecked(record.get(identifier_key))
         else:
@@ -197,7 +244,9 @@ class ContactFile:
         filled = self.counts.filled
         for header, texts in zip(filled, columns, strict=True):
             filled[header] += len(texts) - texts.count("")
-        rows = self._encoder.rows(columns)
+        rows: Sequence[bytes] = self._encoder.rows(columns)
+        if self._known is not None:
+            rows = self._known.rows_to_write(identifiers, rows)
         if self._rows_left is not None:
             # A preview: all records are counted, and only the first rows are written.
             rows = rows[: self._rows_left]
@@ -245,13 +294,21 @@ class ContactFile:
         self._write_pending()
         self.counts.require_complete()
         parts: tuple[FilePart, ...] = ()
-        if self.counts.rows == 0 and self._settings.empty_audience == "skip":
+        is_skipped = self.counts.rows == 0 and self._settings.empty_audience == "skip"
+        only_changes = self._known is not None and not self._known.is_full
+        if is_skipped or (only_changes and not self._parts.rows):
             self._parts.discard()
         else:
             parts = self._finish_parts()
         require_allowed(self._settings, self.counts, previous)
         warnings = warnings_about(self._settings, self.counts, len(parts))
-        return FinishedFile(counts=self.counts, parts=parts, warnings=tuple(warnings))
+        return FinishedFile(
+            counts=self.counts,
+            parts=parts,
+            is_skipped=is_skipped,
+            only_changes=only_changes,
+            warnings=tuple(warnings),
+        )
 
     def _finish_parts(self) -> tuple[FilePart, ...]:
         number = self._parts.number
@@ -262,13 +319,36 @@ class ContactFile:
         parts = self._parts.finish(part_names(inner_name, number))
         return (self._parts.pack(parts, name, self._started_at),)
 
+    def write_removals(self, identifiers: Iterable[Sequence[str]]) -> tuple[FilePart, ...]:
+        """Write the file of contacts for Mapp to remove from the group: one column.
+
+        Args:
+            identifiers: Many at a time.
+
+        Returns:
+            Its parts in order; none when nobody is to be removed.
+        """
+        settings = replace(self._settings, columns=self._settings.columns[:1])
+        encoder = RowEncoder(settings, Counts())
+        for some in identifiers:
+            if self._removals is None:
+                self._removals = PartsWriter(self._folder, encoder.header, settings.max_file_bytes)
+            self._removals.write(encoder.rows([some]))
+        if self._removals is None:
+            return ()
+        names = reserve_names(self._removals_name, self._removals.number, self._taken_names)
+        return self._removals.finish(names)
+
     def discard(self) -> None:
         """Remove what was written; the list of rejects stays."""
         self._parts.discard()
+        if self._removals is not None:
+            self._removals.discard()
         self._rejects.discard()
 
 
-def _file_name(
+def _file_name(  # noqa: PLR0913, PLR0917 each of them may be part of a name
+    template: str,
     settings: FileSettings,
     stream_name: str,
     schema: Mapping[str, Any],
@@ -281,7 +361,6 @@ def _file_name(
         "date": f"{local:%Y-%m-%d}",
         "run_id": run_id,
     }
-    template = settings.file_name
     if settings.preview_rows is not None:
         # The same name every time, so that a preview replaces the one before it and nothing else.
         moment = dict.fromkeys(moment, PREVIEW)

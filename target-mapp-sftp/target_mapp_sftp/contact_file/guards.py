@@ -18,6 +18,7 @@ from target_mapp_sftp.errors import (
     ShrunkError,
     TooManyEmptiedError,
     TooManyRejectedError,
+    TooManyRemovedError,
 )
 
 if TYPE_CHECKING:
@@ -228,6 +229,26 @@ def _shrunk(
             f"`max_shrink`: {counts.rows} rows where the last delivery had {previous.rows}, more "
             f"than {bound} fewer. Look at the audience in Lytics; if it is right, raise "
             "`max_shrink` for one run."
+        )
+
+
+def require_few_removed(settings: FileSettings, left: int, known: int) -> None:
+    """Hold the contacts that are to be removed against *max_removed*.
+
+    Args:
+        settings: With the bound.
+        left: How many were delivered and are no longer in the audience.
+        known: How many were delivered.
+
+    Raises:
+        TooManyRemovedError: When they are too many.
+    """
+    bound = settings.max_removed
+    if bound is not None and bound.is_passed(left, known):
+        raise TooManyRemovedError(
+            f"`max_removed`: {left} of {known} contacts that were delivered before are no longer "
+            f"in the audience, more than {bound}. Check the audience in Lytics. If it is right, "
+            "raise `max_removed` for one run."
         )
 
 

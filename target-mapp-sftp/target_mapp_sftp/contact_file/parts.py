@@ -136,6 +136,11 @@ class PartsWriter:
         )
 
     @property
+    def rows(self) -> int:
+        """How many rows there are so far."""
+        return self._rows_before + self._rows
+
+    @property
     def number(self) -> int:
         """How many files there are so far."""
         return len(self._finished) + 1

@@ -76,7 +76,7 @@ def compile_row(
     return CompiledRow(
         identifier_key=first.key,
         identify=_at_path(first, _identifier_cell(first, settings.encoding)),
-        compared_as=COMPARED_AS.get(first.rules.get("x-normalize", ""), str),
+        compared_as=normal_form(first.column.header),
         identifier_unchecked=_at_path(first, _text_unchecked),
         keys=tuple(column.key for column in others),
         paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
@@ -84,6 +84,15 @@ def compile_row(
             column_texts(_counting_cell(column, counts), column.text_limit) for column in others
         ),
     )
+
+
+def normal_form(header: str) -> Callable[[str], str]:
+    """A function that makes one text of all texts of a contact.
+
+    Args:
+        header: Of the identifier's column.
+    """
+    return COMPARED_AS.get(rules_of(header).get("x-normalize", ""), str)
 
 
 def _resolved(

@@ -102,6 +102,7 @@ class FileSettings:
     duplicates: str
     empty_audience: str
     max_shrink: Bound | None
+    max_removed: Bound | None
     preview_rows: int | None
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -141,6 +142,7 @@ class FileSettings:
             max_rejected=Bound.parse(config["max_rejected"]),
             max_emptied=Bound.parse(config["max_emptied"]),
             max_shrink=Bound.parse(config["max_shrink"], always_percentage=True),
+            max_removed=Bound.parse(config["max_removed"], always_percentage=True),
             warnings=tuple(warnings_of(columns, default_country)),
             notes=tuple(notes_on(columns)),
             **{name: config[name] for name in _AS_THEY_ARE},

@@ -1,0 +1,314 @@
+"""What a run leaves out of a contact file, and whom it has Mapp remove: a snapshot at work.
+
+A snapshot is kept wherever `snapshot_dir` is set, also with `changes: off` and `removals: off`:
+such a run delivers every row, and the next one can go on from it. A preview has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from target_mapp_sftp.contact_file import normal_form, require_few_removed
+from target_mapp_sftp.errors import RemovalsNotPossibleError, SettingsError
+from target_mapp_sftp.printable import printable
+from target_mapp_sftp.snapshot import Reference, Snapshot, SnapshotTerms
+from target_mapp_sftp.spool import private_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import date
+
+    from target_mapp_sftp.contact_file import ContactFile, FilePart, FileSettings
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+_FOLDER = "target-mapp-sftp-snapshots"
+# Where the text of an identifier is made in another way, old and new ones cannot be compared.
+_VERSION = 1
+_OF_IDENTITY = ("identifier", "default_country")
+_OF_FORMAT = (
+    "field_map",
+    "segment_membership",
+    "segment_membership_field",
+    "delimiter",
+    "encoding",
+    "line_ending",
+    "list_separator",
+    "too_long",
+    "default_country",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSettings:
+    """Whether unchanged contacts are left out, and whether those who left are to be removed.
+
+    Attributes:
+        only_changes: The setting `changes`.
+        full_every_days: The setting of that name.
+        folder: The setting `snapshot_dir`.
+        removals_folder: The setting of that name; nothing where `removals` is off.
+        identity: A digest of the settings that decide what an identifier is.
+        format: A digest of those that decide what a row is.
+    """
+
+    only_changes: bool
+    full_every_days: int
+    folder: Path
+    removals_folder: str | None
+    identity: str
+    format: str
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ChangeSettings | None:
+        """Take them out of all the settings of the target; nothing where no snapshot is kept.
+
+        Args:
+            config: Every setting in its declared form, None where one is not set.
+
+        Raises:
+            SettingsError: With a line for each rule that they break.
+        """
+        if problems := tuple(_problems(config)):
+            raise SettingsError("Some settings are wrong; nothing was read or sent.", problems)
+        folder, removals_folder = config["snapshot_dir"], config["removals_folder"]
+        if folder is None or config["preview_rows"] is not None:
+            return None
+        return cls(
+            only_changes=config["changes"] == "only",
+            full_every_days=config["full_every_days"],
+            folder=Path(folder),
+            removals_folder=removals_folder if config["removals"] == "file" else None,
+            identity=_digest(config, _OF_IDENTITY),
+            format=_digest(config, _OF_FORMAT),
+        )
+
+
+def _problems(config: Mapping[str, Any]) -> Iterator[str]:
+    removes = config["removals"] == "file"
+    asked = [
+        name
+        for name, is_on in (("changes", config["changes"] == "only"), ("removals", removes))
+        if is_on
+    ]
+    if asked and config["snapshot_dir"] is None:
+        yield (
+            f"`snapshot_dir`: missing. `{asked[0]}` compares with what was last delivered. Set it "
+            "to a private folder that stays from run to run."
+        )
+    if asked or config["snapshot_dir"] is not None:
+        for name in ("duplicates", "invalid_records"):
+            if config[name] == "keep":
+                yield (
+                    f"`{name}`: `keep` writes rows that no single contact has, so they cannot be "
+                    "compared from run to run. Set it to another value, or remove `snapshot_dir`."
+                )
+    if removes:
+        yield from _removals_problems(config)
+
+
+def _removals_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    folder = config["removals_folder"]
+    if folder is None:
+        yield "`removals_folder`: missing. `removals` needs a folder of its own. Set it."
+    elif _is_same_folder(folder, config):
+        yield (
+            "`removals_folder`: is the folder of the contact files, where Mapp would add whom it "
+            "is to remove. Set it to another folder."
+        )
+    if config["count_mismatch"] == "warn":
+        yield (
+            "`count_mismatch`: `warn` accepts records that are missing, and `removals` would have "
+            "these contacts removed. Set it to `fail`, or set `removals` to `off`."
+        )
+
+
+def _is_same_folder(folder: str, config: Mapping[str, Any]) -> bool:
+    if config["output_dir"] is not None:
+        return Path(folder).resolve() == Path(config["output_dir"]).resolve()
+    return posixpath.normpath(folder) == posixpath.normpath(str(config["folder"]))
+
+
+def _digest(config: Mapping[str, Any], names: Sequence[str]) -> str:
+    values = [_VERSION, *(config[name] for name in names)]
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:32]
+
+
+class Changes:
+    """The snapshot of one export, from its first record to the note in the state.
+
+    Args:
+        settings: What is asked for.
+        file_settings: The identifier's column, and the bound on removals.
+        name: What makes two exports the same: stream, share, destination.
+        today: The day of the run.
+        told: What the state tells of the last delivery of each stream.
+        told_of_stream: The one among them that belongs to the stream itself.
+
+    Attributes:
+        known: What the contact file asks which rows to write.
+
+    Raises:
+        SpoolDirError: When the folder cannot be used safely.
+        DeliveryError: When another process has the snapshot, or the disk refuses.
+    """
+
+    def __init__(  # noqa: PLR0913 all of it decides what a snapshot is worth
+        self,
+        settings: ChangeSettings,
+        file_settings: FileSettings,
+        *,
+        name: tuple[str, ...],
+        today: date,
+        told: Iterable[Any],
+        told_of_stream: Any,
+    ) -> None:
+        self._settings, self._file_settings = settings, file_settings
+        self._stream = printable(name[0])
+        terms = SnapshotTerms(
+            name=name,
+            identity=settings.identity,
+            format=settings.format,
+            normalize=normal_form(file_settings.columns[0].header),
+            only_changes=settings.only_changes,
+            names_left=settings.removals_folder is not None,
+            full_every_days=settings.full_every_days,
+            today=today,
+        )
+        folder = private_folder(settings.folder / _FOLDER, "snapshot_dir")
+        own = next(iter(_references_in([told_of_stream])), None)
+        self.known = Snapshot(folder, terms, _references_in(told), own)
+        if settings.only_changes and self.known.full_because:
+            LOGGER.info(
+                "Stream '%s': the file will have all contacts: %s",
+                self._stream,
+                self.known.full_because,
+            )
+
+    def removals(self, contact_file: ContactFile) -> tuple[FilePart, ...]:
+        """Write the files of removals, once the contact file is finished and allowed.
+
+        Raises:
+            TargetError: When too many would be removed, or the disk refuses.
+        """
+        known = self.known
+        if self._settings.only_changes and not known.is_full:
+            LOGGER.info(
+                "Stream '%s': %d contacts are new, %d have changed",
+                self._stream,
+                known.added,
+                known.changed,
+            )
+        if self._settings.removals_folder is None:
+            return ()
+        if not known.can_name_left:
+            LOGGER.info(
+                "Stream '%s': nobody is removed in this run, because it is not known who was "
+                "delivered before: %s",
+                self._stream,
+                known.nobody_named_because,
+            )
+            return ()
+        require_few_removed(self._file_settings, known.left, known.known)
+        parts = contact_file.write_removals(known.identifiers_of_left())
+        LOGGER.info(
+            "Stream '%s': %d of %d contacts that were delivered before have left the audience",
+            self._stream,
+            sum(part.rows for part in parts),
+            known.known,
+        )
+        return parts
+
+    def facts(self, written: int, removed: int, removal_names: Sequence[str]) -> dict[str, Any]:
+        """What stands in the state about it, beside the facts of every delivery.
+
+        Args:
+            written: The rows in the contact files.
+            removed: The rows in the files of removals.
+            removal_names: The final names of the files of removals.
+        """
+        facts: dict[str, Any] = {"snapshot": self.known.reference._asdict()}
+        if not self.known.is_full:
+            facts |= {"written": written}
+        if self._settings.removals_folder is not None:
+            facts |= {"removed": removed, "removal_files": list(removal_names)}
+        return facts
+
+    def prepare(self) -> None:
+        """Put on the disk what is about to be delivered.
+
+        Raises:
+            SnapshotNotWrittenError: When the disk refuses.
+        """
+        self.known.prepare()
+
+    def adopt(self) -> None:
+        """Note that it was delivered, and give the snapshot free."""
+        try:
+            self.known.adopt()
+        except OSError as error:
+            LOGGER.warning(
+                "`snapshot_dir`: the snapshot cannot be renamed (%s), so the next file will have "
+                "all contacts; what was delivered is not concerned",
+                error.strerror,
+            )
+        self.known.close()
+
+    def give_up(self, *, is_certain: bool) -> None:
+        """End without a delivery.
+
+        Args:
+            is_certain: Whether nothing of it was published for certain.
+        """
+        if is_certain:
+            self.known.discard()
+        else:
+            self.known.close()
+
+
+def _references_in(deliveries: Iterable[Any]) -> list[Reference]:
+    """The references to snapshots in what a state tells of deliveries."""
+    found = (
+        Reference.of_state(each.get("snapshot")) for each in deliveries if isinstance(each, dict)
+    )
+    return [each for each in found if each is not None]
+
+
+def facts_without_snapshot(told: Any) -> dict[str, Any]:
+    """What a delivery without a snapshot says about one, so that a later run knows of it.
+
+    Args:
+        told: What the state tells of the delivery before.
+    """
+    references = _references_in([told])
+    return {"snapshot": Reference(references[0].line, "")._asdict()} if references else {}
+
+
+def require_whole_audience(stream: str, share: tuple[str, ...], *, is_announced: bool) -> None:
+    """See that a run can tell who left: it reads the whole audience, and knows that it has.
+
+    Args:
+        stream: For the message.
+        share: The share of the audience that is read, where it is not the whole.
+        is_announced: Whether the tap announces its streams and declares them complete.
+
+    Raises:
+        RemovalsNotPossibleError: When it cannot.
+    """
+    if share:
+        raise RemovalsNotPossibleError(
+            f"`removals`: stream '{printable(stream)}' is read in shares (`splits` {share[0]}), "
+            "and whoever left a share may be in another. Read the whole audience, or set "
+            "`removals` to `off`."
+        )
+    if not is_announced:
+        raise RemovalsNotPossibleError(
+            f"`removals`: the tap of stream '{printable(stream)}' does not say when it is "
+            "complete, so whoever is missing may just not have been read. Set `removals` to "
+            "`off`, or use tap-lytics."
+        )

@@ -1,0 +1,358 @@
+"""A snapshot's way through a run, which a kill at any moment does not make wrong.
+
+    1  the run reads what was delivered last, and grows NAME.new beside it
+    2  before anything is published, the new one is renamed to NAME.candidate
+    3  the files are published
+    4  the candidate is renamed to NAME.snapshot
+    5  the state names the delivery by the reference that is in the snapshot
+
+A run relies on a snapshot for its rows only when the state names that very delivery. A candidate
+that no state names was perhaps published and perhaps not: then the run delivers every row. What it
+knows of identifiers stays right in both cases, because a candidate lists who is in the audience as
+well as who was being removed, and so everybody who can be in Mapp by this line of deliveries.
+Removing somebody again, or somebody who never was there, changes nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from target_mapp_sftp.errors import SnapshotInUseError, SnapshotNotWrittenError
+from target_mapp_sftp.printable import printable
+from target_mapp_sftp.snapshot.index import ContactIndex
+from target_mapp_sftp.snapshot.store import (
+    DamagedSnapshotError,
+    Reference,
+    SnapshotReader,
+    SnapshotWriter,
+    read_or_make_key,
+    sync_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+_MOST_NAME_CHARACTERS = 60
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTerms:
+    """What a run wants of a snapshot, and what the snapshot must fit.
+
+    Attributes:
+        name: What a snapshot is of: stream, share, destination.
+        identity: What makes two identifiers of two runs comparable.
+        format: What makes two rows of two runs comparable.
+        normalize: Makes of an identifier what is the same for two texts of one contact.
+        only_changes: Whether unchanged rows are to be left out.
+        names_left: Whether those who left are to be named.
+        full_every_days: After so many days every row is delivered again.
+        today: The day of this run.
+    """
+
+    name: tuple[str, ...]
+    identity: str
+    format: str
+    normalize: Callable[[str], str]
+    only_changes: bool
+    names_left: bool
+    full_every_days: int
+    today: date
+
+
+class Snapshot:
+    """What was delivered last of one audience, and what this run is about to deliver.
+
+    Args:
+        folder: Private, for the snapshots of all audiences, and their key.
+        terms: What is asked of it.
+        told: The references in the state.
+        told_of_stream: The one among them that belongs to the stream itself.
+
+    Attributes:
+        reference: Names this run's delivery.
+
+    Raises:
+        SnapshotInUseError: When another process works on it.
+        SnapshotNotWrittenError: When the disk refuses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        terms: SnapshotTerms,
+        told: Sequence[Reference],
+        told_of_stream: Reference | None = None,
+    ) -> None:
+        self._terms = terms
+        self._folder = folder
+        stem = _stem(terms.name)
+        self._candidate = folder / f"{stem}.candidate"
+        self._adopted = folder / f"{stem}.snapshot"
+        self._is_in_doubt = False
+        self._is_prepared = False
+        self._doubt = ""
+        with refusals_told(), ExitStack() as files:
+            files.enter_context(_locked(folder / f"{stem}.lock", terms.name[0]))
+            key = read_or_make_key(folder / "key")
+            self._index = ContactIndex(key)
+            self._base = self._chosen_base(key, told)
+            if self._base is not None:
+                files.enter_context(self._base)
+                self._base.load(self._index, with_removed=self._is_in_doubt)
+            self._writer = SnapshotWriter(folder / f"{stem}.new", key)
+            files.callback(self._writer.discard)
+            self._files = files.pop_all()
+        header = self._base.header if self._base else None
+        line = (header or told_of_stream or Reference(secrets.token_hex(8), "")).line
+        self.reference = Reference(line, secrets.token_hex(8))
+
+    # What was delivered last
+
+    def _chosen_base(self, key: bytes, told: Sequence[Reference]) -> SnapshotReader | None:
+        """Choose what to compare with, and find out how far it is to be trusted."""
+        base = self._first_whole(key, told)
+        if base is None:
+            self._require_full("there is no snapshot of the last delivery")
+            return None
+        header = base.header
+        ids = {each.id for each in told if each.line == header.line}
+        if not ids or header.identity != self._terms.identity:
+            # Of another line of deliveries, or of identifiers that mean something else.
+            base.close()
+            self._require_full(
+                "the identifier has changed"
+                if ids
+                else "the state does not know the delivery that the snapshot is of"
+            )
+            return None
+        if self._is_in_doubt or ids != {header.id}:
+            self._is_in_doubt = True
+            self._require_full("it is not certain which delivery was the last")
+        if header.format != self._terms.format:
+            self._require_full("the field map or the format has changed")
+        self._require_full_by_date(header.full_on)
+        return base
+
+    def _first_whole(self, key: bytes, told: Sequence[Reference]) -> SnapshotReader | None:
+        for path in (self._candidate, self._adopted):
+            try:
+                base = SnapshotReader(path, key)
+            except FileNotFoundError:
+                continue
+            except DamagedSnapshotError:
+                self._require_full("the snapshot is damaged, or its key was changed")
+                self._is_in_doubt = True
+                continue
+            if path is self._candidate:
+                if Reference(base.header.line, base.header.id) in told:
+                    # It was published and noted; only its renaming was missed.
+                    path.replace(self._adopted)
+                else:
+                    self._is_in_doubt = True
+            return base
+        return None
+
+    def _require_full_by_date(self, full_on: str) -> None:
+        try:
+            age = (self._terms.today - date.fromisoformat(full_on)).days
+        except ValueError:
+            age = -1
+        if age < 0:
+            self._require_full("the last full delivery lies in the future; the clock was changed")
+        elif age >= self._terms.full_every_days:
+            self._require_full(f"the last full delivery is {age} days old (full_every_days)")
+
+    def _require_full(self, reason: str) -> None:
+        # The first reason is the deepest.
+        self._doubt = self._doubt or reason
+
+    # This run
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every row is delivered, and not only those that are new or changed."""
+        return bool(self.full_because)
+
+    @property
+    def full_because(self) -> str:
+        """Why every row is delivered; empty when only changes are."""
+        return self._doubt or ("" if self._terms.only_changes else "changes is off")
+
+    @property
+    def can_name_left(self) -> bool:
+        """Whether it is known who was delivered and has left."""
+        has_identifiers = self._base is not None and self._base.header.has_identifiers
+        return self._terms.names_left and has_identifiers
+
+    @property
+    def nobody_named_because(self) -> str:
+        """Why it is not known who has left."""
+        return self._doubt if self._base is None else "the last delivery was without removals"
+
+    @property
+    def known(self) -> int:
+        """Contacts that were delivered before."""
+        return self._index.known
+
+    @property
+    def left(self) -> int:
+        """Contacts that were delivered before and have not come in this run."""
+        return self._index.left
+
+    @property
+    def added(self) -> int:
+        """Contacts that were not delivered before."""
+        return self._index.added
+
+    @property
+    def changed(self) -> int:
+        """Contacts that were delivered before and have another row now."""
+        return self._index.changed
+
+    def add(self, identifier: str) -> bool:
+        """Take in a contact whose row is to come; whether it came for the first time.
+
+        Args:
+            identifier: In the form in which two texts of one contact are the same.
+        """
+        return self._index.add(identifier)
+
+    def keep(self, identifier: str) -> None:
+        """Note a contact who is in the audience and whose record was rejected.
+
+        Args:
+            identifier: In the form in which two texts of one contact are the same.
+        """
+        # Without its text it could not be removed later, so it is rather taken for a new one then.
+        if self.can_name_left or not self._terms.names_left:
+            self._index.keep(identifier)
+
+    def rows_to_write(self, identifiers: Sequence[str], rows: Sequence[bytes]) -> Sequence[bytes]:
+        """Take in the rows of the contacts that were added since the last call.
+
+        Args:
+            identifiers: As they stand in the rows.
+            rows: In the order in which the contacts were added.
+
+        Returns:
+            Those that are to be delivered.
+
+        Raises:
+            SnapshotNotWrittenError: When the disk refuses.
+        """
+        if self._terms.names_left:
+            with refusals_told():
+                self._writer.write_identifiers(identifiers)
+        changed = self._index.changed_rows(rows)
+        return rows if self.is_full else changed
+
+    def identifiers_of_left(self) -> Iterator[list[str]]:
+        """The identifiers of those who left, many at a time; to be read once, and to its end.
+
+        Raises:
+            SnapshotNotWrittenError: When the disk refuses.
+        """
+        if not self.can_name_left or self._base is None:
+            return
+        index, normalize, found = self._index, self._terms.normalize, 0
+        with refusals_told():
+            for identifiers in self._base.identifiers(with_removed=self._is_in_doubt):
+                forms = [*zip(identifiers, map(normalize, identifiers), strict=True)]
+                if kept := [text for text, form in forms if index.is_kept(form)]:
+                    self._writer.write_identifiers(kept)
+                if left := [text for text, form in forms if index.is_left(form)]:
+                    self._writer.write_identifiers(left, are_removed=True)
+                    found += len(left)
+                    yield left
+        if found != index.left:
+            raise SnapshotNotWrittenError(
+                f"`snapshot_dir`: {index.left} contacts left and the snapshot names {found} of "
+                "them. This is a fault of this target; please report it. Nothing was published."
+            )
+
+    def prepare(self) -> None:
+        """Make it the candidate: from here on the files may be published.
+
+        Raises:
+            SnapshotNotWrittenError: When the disk refuses.
+        """
+        base, terms = self._base, self._terms
+        full_on = base.header.full_on if base and not self.is_full else f"{terms.today}"
+        with refusals_told():
+            self._writer.finish(
+                self._index,
+                with_removed=self.can_name_left,
+                line=self.reference.line,
+                id=self.reference.id,
+                identity=terms.identity,
+                format=terms.format,
+                full_on=full_on,
+                has_identifiers=terms.names_left,
+            )
+            self._writer.path.replace(self._candidate)
+            sync_folder(self._folder)
+            self._is_prepared = True
+
+    def adopt(self) -> None:
+        """Make the candidate what was delivered last: its files have their names.
+
+        Raises:
+            OSError: When the disk refuses; then the next run finds a candidate.
+        """
+        self._candidate.replace(self._adopted)
+        sync_folder(self._folder)
+
+    def discard(self) -> None:
+        """Give the candidate up: it is certain that nothing was published."""
+        # Where it was in doubt what Mapp has, the candidate knows all of it and the older one not.
+        if self._is_prepared and not self._is_in_doubt:
+            with suppress(OSError):
+                self._candidate.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Remove what has not become a candidate, and give up the lock; safe to call twice."""
+        self._files.close()
+
+
+def _stem(name: tuple[str, ...]) -> str:
+    """A file name for a snapshot that people recognize and that no two exports share."""
+    digest = hashlib.sha256(json.dumps(name).encode()).hexdigest()[:16]
+    return f"{_UNSAFE.sub('_', name[0])[:_MOST_NAME_CHARACTERS]}-{digest}"
+
+
+@contextmanager
+def _locked(path: Path, stream: str) -> Iterator[None]:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SnapshotInUseError(
+                f"`snapshot_dir`: another process is exporting stream '{printable(stream)}' with "
+                "the same snapshot. Wait for that run to end, or stop it. Nothing was sent."
+            ) from error
+        yield
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Say which setting is at fault when the system refuses something."""
+    try:
+        yield
+    except OSError as error:
+        raise SnapshotNotWrittenError(
+            f"`snapshot_dir`: a snapshot cannot be read or written ({error.strerror}). Free some "
+            "space, or set `snapshot_dir` to a folder you may write to. Nothing was published."
+        ) from error

@@ -1,0 +1,199 @@
+"""People join, change and leave, runs fail and are killed: Mapp has the audience all the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from audience_runs import STREAM, Days, import_into, messages
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from killed_runs import run_killed
+from target_runs import deliver
+
+from sandbox.mapp import Mapp
+
+ADDRESSES = st.sampled_from([f"{name}@example.org" for name in ("a", "A", "b", "c", "d", "e", "f")])
+BAD_ADDRESSES = st.sampled_from(["", "nobody", "b@example"])
+NAMES = st.sampled_from(["Ann", "Bob", "Çy", 'D"', None])
+MAPS = st.sampled_from(["user.FirstName", "user.LastName"])
+# A whole run touches files about thirty times.
+MOMENTS = st.integers(0, 40)
+
+
+class ExportsToMapp(RuleBasedStateMachine):
+    """Delivers an audience that changes, and imports after every step what is in the folders."""
+
+    @initialize()
+    def begin(self) -> None:
+        """Nobody is in the audience, nothing was delivered."""
+        self.folder = Path(tempfile.mkdtemp(prefix="changes-"))
+        self.days = Days(
+            self.folder, {"changes": "only", "removals": "file", "max_rejected": "100%"}
+        )
+        self.audience: dict[str, str | None] = {}
+        self.header = "user.FirstName"
+        self.mapp = Mapp()
+        # Members that Mapp may have too much: who left while nobody could know it.
+        self.strays: set[str] = set()
+        self.may_forget = False
+
+    def teardown(self) -> None:
+        """Remove the files."""
+        if hasattr(self, "folder"):
+            shutil.rmtree(self.folder)
+
+    # The audience
+
+    @rule(address=ADDRESSES | BAD_ADDRESSES, name=NAMES)
+    def join_or_change(self, address: str, name: str | None) -> None:
+        """Somebody is in the audience with this name."""
+        self.audience[address] = name
+
+    @precondition(lambda self: self.audience)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """Somebody leaves."""
+        del self.audience[data.draw(st.sampled_from(sorted(self.audience)))]
+
+    @rule(header=MAPS)
+    def map_the_name(self, header: str) -> None:
+        """The map may change, and so the meaning of all rows."""
+        self.header = header
+
+    # What goes wrong
+
+    @rule(moment=MOMENTS)
+    def be_killed(self, moment: int) -> None:
+        """A run dies; what it had put out is kept, as Meltano keeps it."""
+        sent = messages(self.audience, self.days.state)
+        knew = bool(self.days.delivered)
+        was_killed, states = run_killed(self.folder, sent, self.settings(), moment)
+        if states:
+            self.days.state = states[-1]
+        import_into(self.mapp, self.folder)
+        if not was_killed:
+            self.check()
+        elif not knew:
+            # Of a first delivery that no state tells of, nobody knows.
+            self.may_forget = True
+
+    @rule(keep=st.integers(0, 5))
+    def break_off(self, keep: int) -> None:
+        """The tap dies before it has said that the audience is complete."""
+        sent = messages(self.audience, self.days.state)[:-1]
+        result = deliver(self.folder, sent[: 3 + keep], **self.settings())
+        assert result.error is not None
+        self.import_nothing()
+
+    @rule()
+    def find_no_folder(self) -> None:
+        """The second of the two folders refuses: neither file stays."""
+        removals = self.folder / "removals"
+        removals.mkdir(exist_ok=True)
+        aside = removals.rename(self.folder / "aside")
+        removals.write_text("in the way")
+        result = deliver(self.folder, messages(self.audience, self.days.state), **self.settings())
+        removals.unlink()
+        aside.rename(removals)
+        if result.error is None:
+            # Nobody was to be removed.
+            self.finish(result.states)
+        else:
+            self.import_nothing()
+
+    @rule()
+    def lose_the_snapshot(self) -> None:
+        """Another machine, or a folder that did not stay."""
+        shutil.rmtree(self.folder / "snapshots", ignore_errors=True)
+        self.may_forget = True
+
+    @rule()
+    def reset_the_state(self) -> None:
+        """The user begins anew."""
+        self.days.state = None
+        self.may_forget = True
+
+    # Runs
+
+    @rule()
+    def run(self) -> None:
+        """A run that ends well."""
+        self.run_with({})
+
+    @rule()
+    def run_in_full(self) -> None:
+        """A run with `changes: off` for once."""
+        self.run_with({"changes": "off"})
+
+    @rule()
+    def run_without_removals(self) -> None:
+        """Who leaves now is not removed, neither now nor later."""
+        self.may_forget = True
+        self.run_with({"removals": "off"})
+        self.may_forget = True
+
+    @rule()
+    def run_without_snapshots(self) -> None:
+        """A delivery of which the snapshot does not know."""
+        sent = messages(self.audience, self.days.state)
+        off = {"changes": "off", "removals": "off", "snapshot_dir": None}
+        result = deliver(self.folder, sent, **{**self.settings(), **off})
+        assert result.error is None
+        self.days.state = result.states[-1]
+        import_into(self.mapp, self.folder)
+
+    def settings(self) -> dict[str, Any]:
+        """Of a run now."""
+        field_map = {"email": "user.Email", "name": self.header}
+        return {**self.days.settings, "field_map": field_map}
+
+    def run_with(self, more: dict[str, Any]) -> None:
+        """Run, with other settings for once."""
+        sent = messages(self.audience, self.days.state)
+        result = deliver(self.folder, sent, **{**self.settings(), **more})
+        assert result.error is None, result.error
+        self.finish(result.states)
+
+    def finish(self, states: list[dict[str, Any]]) -> None:
+        """End a run that delivered."""
+        self.days.state = states[-1]
+        import_into(self.mapp, self.folder)
+        self.check()
+
+    def import_nothing(self) -> None:
+        """End a run that has not."""
+        before = self.members()
+        import_into(self.mapp, self.folder)
+        assert self.members() == before
+
+    def members(self) -> dict[str, dict[str, str]]:
+        """The members of the group by address."""
+        found = self.mapp.members(STREAM).values()
+        return {each["user.Email"].lower(): each for each in found}
+
+    def check(self) -> None:
+        """Mapp has everybody with the right name, and nobody else."""
+        expected: dict[str, str] = {}
+        for address, name in self.audience.items():
+            if address.endswith("@example.org"):
+                expected.setdefault(address.lower(), name or "")
+        members = self.members()
+        assert {each: members.get(each, {}).get(self.header) for each in expected} == expected
+        left = members.keys() - expected.keys()
+        if not self.may_forget:
+            assert left <= self.strays
+        self.strays = left
+        self.may_forget = False
+
+
+TestExportsToMapp = ExportsToMapp.TestCase
+TestExportsToMapp.settings = settings(
+    max_examples=12,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
