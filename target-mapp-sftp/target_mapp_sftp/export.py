@@ -130,6 +130,15 @@ class Export:
             # A full disk too: what the export has written is removed, and the next may fit.
             self.fail(error)
 
+    def write_pending(self) -> None:
+        """Write the rows that wait to be written together."""
+        if self._file is None:
+            return
+        try:
+            self._file.write_pending()
+        except DeliveryError as error:
+            self.fail(error)
+
     def count_filtered(self) -> None:
         """Count a record that a stream map has left out."""
         if self._file is not None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+# A row takes some times the bytes of its line; contact_file/file.py keeps up to 128 of them.
+_LONG_LINE_BYTES = 100_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NAME_OF_A_TYPE = re.compile(r"[A-Za-z_]{1,40}").fullmatch
 
@@ -40,12 +42,17 @@ class MessageReader(GenericSingerReader[bytes]):
     """Reads messages until the input ends or breaks.
 
     A broken line ends the reading without an exception, so that streams completed before it can
-    still be delivered; *broken* then holds the error to raise at the end.
+    still be delivered.
+
+    Attributes:
+        broken: The error to raise at the end, once a line was broken.
+        on_long_line: Called after a line so long that no more like it should be kept in memory.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.broken: BrokenInputError | None = None
+        self.on_long_line: Callable[[], object] = lambda: None
         # Decimal keeps a number as it was written; a float would turn 0.1 into what it is not.
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -94,6 +101,8 @@ class MessageReader(GenericSingerReader[bytes]):
                 break
             if kind:
                 counter[kind] += 1
+            if len(line) > _LONG_LINE_BYTES:
+                self.on_long_line()
         return counter
 
     def _process(

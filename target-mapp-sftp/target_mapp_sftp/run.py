@@ -209,6 +209,11 @@ class Run:
             if required and not self.marks.unfinished_of(required):
                 self._publish_all([export], may_wait=True)
 
+    def write_pending_rows(self) -> None:
+        """Keep no more rows in memory, because they hold much."""
+        for export in self._waiting():
+            export.write_pending()
+
     def required_marks(self, export: Export) -> tuple[str, ...]:
         """The announced streams that must be complete before an export may be published."""
         return self.marks.required_for(export.stream, export.sources)

@@ -120,6 +120,7 @@ class TargetMappSftp(Target):
         super().__init__(**kwargs)
         self.max_parallelism = 1
         self.run = Run(RunSettings.from_config(self.config), self._routes)
+        self.message_reader.on_long_line = self.run.write_pending_rows
         self.unopened_sinks: list[ContactSink] = []
         self._source = ""
         self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}

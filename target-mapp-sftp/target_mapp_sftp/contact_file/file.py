@@ -174,9 +174,11 @@ class ContactFile:
         """The names that files of this export get at any time."""
         settings = self._settings
         is_packed = settings.archive == "zip"
+        # Not the file itself, which takes half a MB: the pattern outlives it.
+        plain_name_at = self._name_at
 
         def name_at(moment: datetime) -> str:
-            name = self._name_at(moment)
+            name = plain_name_at(moment)
             return archive_names(name)[0] if is_packed else name
 
         return NamePattern(name_at, settings.timestamp_format, settings.zone)
@@ -187,7 +189,7 @@ class ContactFile:
         Raises:
             MappingError: When the new schema does not have a mapped field.
         """
-        self._write_pending()
+        self.write_pending()
         self._compile(schema)
 
     def _compile(self, schema: Mapping[str, Any]) -> None:
@@ -227,14 +229,15 @@ class ContactFile:
         self._pending.append(values)
         counts.rows += 1
         if len(self._pending) == _ROWS_AT_A_TIME:
-            self._write_pending()
+            self.write_pending()
 
     def count_filtered(self) -> None:
         """Count a record that a stream map filtered out."""
         self.counts.received += 1
         self.counts.filtered += 1
 
-    def _write_pending(self) -> None:
+    def write_pending(self) -> None:
+        """Write the rows that wait to be written together; earlier, where they hold much."""
         if not self._pending:
             return
         identifiers, *values = zip(*self._pending, strict=True)
@@ -291,7 +294,7 @@ class ContactFile:
             DataError: When the file violates a limit; discard it then.
         """
         self._rejects.close()
-        self._write_pending()
+        self.write_pending()
         self.counts.require_complete()
         parts: tuple[FilePart, ...] = ()
         is_skipped = self.counts.rows == 0 and self._settings.empty_audience == "skip"
