@@ -76,6 +76,7 @@ OTHERS = (
     ["DE", "FR"], ["DE", ""], ["tom@example.org", "tim@example.org"], ["x" * 30, "y" * 30],
     ["+49151123", "456789"], [True, "f"], ["2026-11-23T08:30:00Z", "soon"], ["x" * 1000] * 3,
     ["x" * 2001], {"a": 1}, {"a": {"b": [None]}}, {"a": Decimal("1.0")}, {"a": 10**5000},
+    {"a": math.nan}, [[Decimal("NaN")]], [["x", -math.inf], "y"], {"a": [None, "NaN"]},
     datetime(2026, 11, 23, 8, 30, tzinfo=UTC), datetime(2026, 11, 23, 8, 30),  # noqa: DTZ001
     date(2026, 11, 23), date(1, 1, 1), object(), ("a", "b"), {"a": object()},
 )  # fmt: skip
