@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -334,29 +335,6 @@ class Run:
             self._note(export)
         finally:
             self.interruption.release()
-        self._remove_old_files(export)
-
-    def _remove_old_files(self, export: Export) -> None:
-        """Remove older files of the same audience, where that is wanted and the names are its own.
-
-        Nothing can fail the run here: what was delivered is noted.
-        """
-        place, delivered = self.settings.destination, export.delivered
-        if isinstance(place, Path) or not place.remove_after_days or delivered is None:
-            return
-        pattern = export.name_pattern
-        others = (each for each in self.exports.values() if each is not export)
-        names = {each.name_pattern.example for each in others}
-        names.update(self.state.names_besides(self.bookmark(export)))
-        if shared := next(filter(pattern.made_at, names), None):
-            LOGGER.warning(
-                "`remove_after_days`: nothing was removed for stream '%s', because another stream "
-                "has files of such names (%s). Put `{stream_name}` into `file_name`.",
-                printable(export.stream),
-                printable(shared),
-            )
-        else:
-            self._factory.destination.remove_old(pattern.made_at, delivered["files"])
 
     def _settled_with(self, export: Export) -> tuple[str, ...]:
         """The streams of the tap that are through when an export is."""
@@ -423,6 +401,42 @@ class Run:
         is_anything_settled = any(export.is_settled for export in self.exports.values())
         if (self._is_all_settled or is_anything_settled) and not self._is_preview:
             self._state_writer.write(is_all=self._is_all_settled)
+        if broken is None:
+            self._remove_old_files()
+
+    def _remove_old_files(self) -> None:
+        """Remove older files of the audiences that were delivered, where that is wanted.
+
+        Nothing can fail the run here: what was delivered is noted.
+        """
+        place = self.settings.destination
+        delivered = {e.stream: e.delivered["files"] for e in self.exports.values() if e.delivered}
+        if isinstance(place, Path) or not place.remove_after_days or not delivered:
+            return
+        patterns = [self.exports[s].name_pattern for s in delivered if self._has_own_names(s)]
+
+        def made_at(name: str) -> datetime | None:
+            return next((made for each in patterns if (made := each.made_at(name))), None)
+
+        self._factory.destination.remove_old(made_at, set(chain(*delivered.values())))
+
+    def _has_own_names(self, stream: str) -> bool:
+        """Whether no other stream has files of the names that this one's have at any time."""
+        export = self.exports[stream]
+        others = (each for each in self.exports.values() if each is not export)
+        names = chain(
+            (each.name_pattern.example for each in others),
+            self.state.names_besides(self.bookmark(export)),
+        )
+        shared = next(filter(export.name_pattern.made_at, names), None)
+        if shared is not None:
+            LOGGER.warning(
+                "`remove_after_days`: nothing was removed for stream '%s', because another stream "
+                "has files of such names (%s). Put `{stream_name}` into `file_name`.",
+                printable(stream),
+                printable(shared),
+            )
+        return shared is None
 
     def _add_streams_never_begun(self) -> None:
         known = self._streams_with_exports()

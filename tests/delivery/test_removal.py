@@ -297,6 +297,33 @@ class TestServers:
         assert old.exists()
         assert "another stream has files of such names" in caplog.text
 
+    def test_two_audiences_of_one_name_in_a_run_keep_all(
+        self, openssh: RunningServer, folder: Path, tmp_path: Path
+    ) -> None:
+        """Whichever of them was delivered first."""
+        old = put(folder, name_of(40), 40)
+        config = openssh.config(folder=str(folder), remove_after_days=30)
+
+        run(tmp_path, [*audience("buyers", "VIP"), *audience("others", "VIP")], **config)
+
+        assert old.exists()
+        assert len(list(folder.iterdir())) == 3
+
+    def test_the_folder_is_listed_once_for_all_audiences(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        """However many they are."""
+        names = [name_of(40, audience) for audience in ("A", "B", "C")]
+        for name in names:
+            put(folder, name, 40)
+        streams = [each for name in "ABC" for each in audience(f"stream_{name}", name)]
+        with staged_server(folder) as server:
+            run(tmp_path, streams, **server.config(remove_after_days=30))
+
+        assert server.asked.count("list") == 1
+        assert not {*names} & {path.name for path in folder.iterdir()}
+        assert len(list(folder.iterdir())) == 3
+
 
 class TestFailures:
     """What was delivered stays delivered; a failure is a warning."""

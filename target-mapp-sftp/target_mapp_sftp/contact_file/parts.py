@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import string
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -282,6 +283,14 @@ class NamePattern:
                 return slice(start, start + len(stamp))
         return None
 
+    @cached_property
+    def _prefix(self) -> str:
+        """What all the names begin with, before any date."""
+        names = [self._name_at(each.replace(tzinfo=self._zone)) for each in _SAMPLES]
+        common = os.path.commonprefix(names)  # noqa: RUF071 - of names, not of paths
+        end = self._place_of_stamp.start if self._place_of_stamp else 0
+        return common[:end].rstrip(string.digits)
+
     @property
     def example(self) -> str:
         """One of the names."""
@@ -289,6 +298,9 @@ class NamePattern:
 
     def made_at(self, name: str) -> datetime | None:
         """When a run began that gave a file this name; `None` when none can have given it."""
+        # Hundreds of exports may ask for each file of a large folder.
+        if not name.startswith(self._prefix):
+            return None
         stem, suffix = split_suffix(name)
         made = (self._moment_of(plain, suffix) for plain in _without_numbers(stem))
         return next(filter(None, made), None)
