@@ -1,9 +1,9 @@
 """What can go wrong, by what the user can do about it.
 
     TargetError
-    ├── SettingsError   exit 2   a setting is missing or wrong: mend the configuration
+    ├── SettingsError   exit 2   a setting is missing or wrong: correct the configuration
     ├── SourceError     exit 3   the tap sent too little or something unreadable: look at the tap
-    ├── DataError       exit 4   the people themselves break a rule the user set: look at the data
+    ├── DataError       exit 4   the data violates a configured limit: look at the data
     └── DeliveryError   exit 5   the folder could not be reached or written: look at the server
 
 A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.

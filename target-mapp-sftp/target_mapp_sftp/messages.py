@@ -170,7 +170,7 @@ def _unknown_type(kind: Any) -> str:
 
 
 def require_shape(kind: str, message: dict[str, Any]) -> None:
-    """See that a message has what its type needs.
+    """Check that a message has what its type needs.
 
     Args:
         kind: Its type.

@@ -23,7 +23,7 @@ from target_mapp_sftp.errors import (
     SnapshotNotWrittenError,
     TargetError,
 )
-from target_mapp_sftp.export import Export, ExportFactory
+from target_mapp_sftp.export_factory import ExportFactory
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run_id import RUN_ID
 from target_mapp_sftp.scan_marks import COMPLETE, ScanMarks
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from target_mapp_sftp.config import RunSettings
+    from target_mapp_sftp.export import Export
     from target_mapp_sftp.scan_marks import StreamRoutes
 
 LOGGER = logging.getLogger("target-mapp-sftp")
@@ -67,22 +68,22 @@ class Interruption:
         self.exit_code: int | None = None
         self._is_held = False
 
-    def strike(self, number: int) -> None:
-        """Take a signal.
+    def interrupt(self, number: int) -> None:
+        """Handle a signal.
 
         Raises:
-            SystemExit: Unless it is held back.
+            SystemExit: Unless signals are delayed.
         """
         self.exit_code = _SIGNALS_FROM + number
         if not self._is_held:
             self.check()
 
     def hold(self) -> None:
-        """Hold signals back from here on: files are in the folder, and the state does not know."""
+        """Delay signals from here on: files are in the folder, and the state does not record them."""
         self._is_held = True
 
     def release(self) -> None:
-        """Let signals through again, also one that came meanwhile.
+        """Handle signals again, also one that came in between.
 
         Raises:
             SystemExit: When one has come.
@@ -114,7 +115,7 @@ class Run:
     Attributes:
         exports: What has been begun, by the stream's name after any stream map of the target.
         marks: What the tap has announced and completed.
-        state: What was told and is put out by STATE.
+        state: What STATE messages say of deliveries, and what is written back.
         interruption: Ends the run on a signal.
         not_begun: Why announced streams have no export, by their names.
     """
@@ -157,7 +158,7 @@ class Run:
     def open_export(
         self, stream: str, source: str, schema: Mapping[str, Any], keys: Sequence[str]
     ) -> Export | None:
-        """Begin the export of a stream, or go on with it under a changed schema.
+        """Open the export of a stream, or continue it with a changed schema.
 
         Args:
             stream: The stream's name after any stream map.
@@ -193,13 +194,13 @@ class Run:
                 self.not_begun[stream] = error
             else:
                 export.fail(error)
-            self._end_if_nothing_is_left(error)
+            self._raise_if_nothing_is_left(error)
             return None
         self.exports[stream] = export
         return export
 
     def read_state(self, value: Any) -> None:
-        """Take in one STATE value: go on under the tap's run id, publish what is complete now."""
+        """Read one STATE value: use the tap's run id, publish what is complete now."""
         self.state.read(value, self.marks.received)
         self.marks.read(value)
         if RUN_ID.run_id not in (None, self.id):
@@ -211,7 +212,7 @@ class Run:
                 self._publish_all([export], may_wait=True)
 
     def write_pending_rows(self) -> None:
-        """Keep no more rows in memory, because they hold much."""
+        """Write the rows that are kept in memory, because they are large."""
         for export in self._waiting():
             export.write_pending()
 
@@ -258,7 +259,7 @@ class Run:
                     raise
 
     def _is_finished(self, export: Export, *, may_wait: bool) -> bool:
-        """Check an export's marks, close its file, and see that the delivery can be noted."""
+        """Check the marks of an export, close its file, and check that the state can be written."""
         required = self.required_marks(export)
         mismatch = self.marks.mismatch(required)
         if mismatch and may_wait and self.marks.is_countable_later(required):
@@ -294,14 +295,14 @@ class Run:
 
     def _previous(self, export: Export) -> PreviousDelivery | None:
         """The last delivery that had rows, as far as the states of the input tell."""
-        told = self.state.told(self.bookmark(export))
-        if failed := told.get(FAILED_DELIVERY):
+        recorded = self.state.recorded(self.bookmark(export))
+        if failed := recorded.get(FAILED_DELIVERY):
             LOGGER.warning(
                 "Stream '%s': its last delivery failed, and files of it may be in Mapp: %s",
                 printable(export.stream),
                 printable(json.dumps(failed, default=str)),
             )
-        last = last_with_rows(told)
+        last = last_with_rows(recorded)
         if last is None:
             if self.settings.file.max_shrink is not None:
                 LOGGER.warning(
@@ -321,7 +322,7 @@ class Run:
         return PreviousDelivery(last["rows"], {name: n for name, n in counts if type(n) is int})
 
     def _publish(self, export: Export) -> None:
-        """Publish a finished export and note it at once, so that no signal comes between."""
+        """Publish a finished export and record it at once, so that no signal comes in between."""
         self.interruption.check()
         try:
             if export.is_skipped:
@@ -337,7 +338,7 @@ class Run:
             self.interruption.release()
 
     def _settled_with(self, export: Export) -> tuple[str, ...]:
-        """The streams of the tap that are through when an export is."""
+        """The streams of the tap that are finished with an export."""
         return self.required_marks(export) or tuple(export.sources)
 
     def _note(self, export: Export) -> None:
@@ -346,8 +347,8 @@ class Run:
         of_all = {*export.sources, *streams}
         export.received_of = {name: self.marks.received[name] for name in of_all}
         if self.settings.changes is None and export.delivered is not None:
-            told = self.state.told(self.bookmark(export)).get("delivered")
-            export.delivered |= facts_without_snapshot(told)
+            before = self.state.recorded(self.bookmark(export)).get("delivered")
+            export.delivered |= facts_without_snapshot(before)
         self.state.settle(streams, self.bookmark(export), export.delivered)
         if export.delivered is not None:
             self._state_writer.write_soon(is_all=self._is_all_settled)
@@ -380,7 +381,7 @@ class Run:
     # The end of the input
 
     def deliver(self, broken: TargetError | None = None) -> None:
-        """Publish what the end of the input allows; why the rest is not stands in *failures*.
+        """Publish what is complete at the end of the input; *failures* has the errors of the rest.
 
         Args:
             broken: Why the input ended early; then only what was declared complete is published.
@@ -445,7 +446,7 @@ class Run:
             if name in known or self.not_begun.keys() & {name, *exports}:
                 continue
             if not exports:
-                self._say_dropped(name, mark.status)
+                self._warn_dropped(name, mark.status)
             elif mark.status != COMPLETE:
                 self.not_begun[name] = IncompleteStreamError([name], 0)
             elif mark.records:
@@ -460,7 +461,7 @@ class Run:
     def _streams_with_exports(self) -> set[str]:
         return {name for each in self.exports.values() for name in self.required_marks(each)}
 
-    def _say_dropped(self, name: str, status: str) -> None:
+    def _warn_dropped(self, name: str, status: str) -> None:
         if status != COMPLETE:
             LOGGER.warning(
                 "Stream '%s': the tap did not declare it complete; `stream_maps` drops it, so "
@@ -483,7 +484,7 @@ class Run:
 
     # A failure, or the end of the run
 
-    def _end_if_nothing_is_left(self, error: TargetError) -> None:
+    def _raise_if_nothing_is_left(self, error: TargetError) -> None:
         """Raise *error* now where reading on would deliver nothing more."""
         if self._waiting():
             return

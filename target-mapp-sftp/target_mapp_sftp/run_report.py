@@ -114,7 +114,7 @@ def _never_begun(run: Run, name: str, error: TargetError | None, left: Status) -
 def _deliveries(
     run: Run, name: str, delivered: Mapping[str, Any] | None
 ) -> list[Mapping[str, Any]]:
-    listed = last_deliveries(run.state.told(name))
+    listed = last_deliveries(run.state.recorded(name))
     if delivered is not None:
         listed.append(counts_of(delivered))
     # A state may have been edited by hand.

@@ -117,7 +117,7 @@ class ScanMarks:
         """The announced streams that must be complete before an export may be published.
 
         Those that feed it by their own names, also by a stream map of the target. What came under
-        a name that was never announced went through a mapper that renames, so it is held to all.
+        a name that was never announced went through a mapper that renames, so it waits for all.
         A stream that a stream map drops holds nothing back.
 
         Args:
@@ -146,9 +146,9 @@ class ScanMarks:
         )
 
     def mismatch(self, streams: Collection[str]) -> CountMismatchError | None:
-        """Hold the records that came for complete *streams* against those that their marks name.
+        """Compare the received records of complete *streams* with the numbers in their marks.
 
-        A mark without a number is not held to one. Where streams came that were never announced, a
+        A mark without a number is not compared. Where streams came that were never announced, a
         mapper before this target renames or copies; then it is enough that as many records came in
         all as were sent in all, see `is_countable_later`.
         """

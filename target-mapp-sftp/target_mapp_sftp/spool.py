@@ -72,7 +72,7 @@ class Spool:
         rejects_folder = private_folder(self._root / "rejects")
         self.rejects_folder = rejects_folder if rejects_days else None
         self._export_locks: list[TextIO] = []
-        with _refusals_told(self._root), _locked(self._root / "sweep.lock"):
+        with _spool_dir_errors(self._root), _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
             _remove_old_rejects(rejects_folder, rejects_days)
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
@@ -88,7 +88,7 @@ class Spool:
                 _remove(folder)
 
     def lock_export(self, *identity: str) -> TextIO:
-        """Keep other processes from delivering the same export until it is through.
+        """Lock an export, so that no other process delivers it at the same time.
 
         Args:
             identity: What makes two exports the same: stream, share, destination.
@@ -101,7 +101,7 @@ class Spool:
         """
         name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
         folder = private_folder(self._root / "exports")
-        with _refusals_told(folder):
+        with _spool_dir_errors(folder):
             lock = _open_private(folder / f"{name}.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -198,8 +198,8 @@ def _open_private(path: Path) -> TextIO:
 
 
 @contextmanager
-def _refusals_told(path: Path) -> Iterator[None]:
-    """Say which setting is at fault when the system refuses something below *path*."""
+def _spool_dir_errors(path: Path) -> Iterator[None]:
+    """Name the setting if the system refuses something below *path*."""
     try:
         yield
     except OSError as error:

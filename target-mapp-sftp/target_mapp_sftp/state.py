@@ -1,4 +1,4 @@
-"""The state that is put out: the tap's own, for streams that were delivered, and what was.
+"""The state that is written: that of the tap, for streams that were delivered, and the deliveries.
 
 `bookmarks.<stream>.delivered` is the last delivery, `bookmarks.<stream>.deliveries` the counts of
 the last ones, oldest first. `bookmarks.<stream>.failed_delivery` names the files of a delivery that
@@ -65,63 +65,63 @@ class DeliveredState:
         self._lock = threading.RLock()
         self._first: Any = None
         self._is_begun = False
-        self._tells_before = False
+        self._knows_before = False
         self._before: dict[str, Any] = {}
-        self._told: dict[str, dict[str, Any]] = {}
+        self._recorded: dict[str, dict[str, Any]] = {}
         self._settled: dict[str, Any] = {}
         self._delivered: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, dict[str, Any]] = {}
         self._encodable_bookmarks = -1
-        self._has_said_no_place = False
+        self._has_warned = False
 
     def read(self, value: Any, received: Mapping[str, int]) -> None:
-        """Take in one STATE value.
+        """Read one STATE value.
 
         Args:
             value: The value, of any shape.
             received: The records that have come so far, by stream. A bookmark that follows records
-                of its stream does not tell what was before the run.
+                of its stream does not show what was before the run.
         """
         with self._lock:
             bookmarks = _bookmarks(value)
             if not self._is_begun:
                 self._is_begun = True
-                self._first, self._tells_before = value, not received
+                self._first, self._knows_before = value, not received
             self.latest = value
             # Records under a name that has no bookmark may belong to any: a mapper renames.
             is_renamed = any(name not in bookmarks for name in received)
             for stream, bookmark in bookmarks.items():
                 if stream not in self._before and not is_renamed and not received.get(stream):
                     self._before[stream] = bookmark
-                if stream not in self._told and isinstance(bookmark, dict):
+                if stream not in self._recorded and isinstance(bookmark, dict):
                     ours = {name: bookmark[name] for name in _OURS if name in bookmark}
                     if ours:
-                        self._told[stream] = ours
+                        self._recorded[stream] = ours
 
-    def told(self, stream: str) -> dict[str, Any]:
-        """What the states of the input tell of deliveries of *stream*, as a bookmark."""
-        return self._told.get(stream, {})
+    def recorded(self, stream: str) -> dict[str, Any]:
+        """What the states of the input record of deliveries of *stream*, as a bookmark."""
+        return self._recorded.get(stream, {})
 
     def names_besides(self, stream: str) -> Iterator[str]:
         """The names of the files delivered for other streams, as far as the states tell."""
-        told = {name: bookmark.get("delivered") for name, bookmark in self._told.items()}
-        for name, facts in (*told.items(), *self._delivered.items()):
+        recorded = {name: bookmark.get("delivered") for name, bookmark in self._recorded.items()}
+        for name, facts in (*recorded.items(), *self._delivered.items()):
             files = facts.get("files") if isinstance(facts, dict) else None
             if name != stream and isinstance(files, list):
                 yield from (each for each in files if isinstance(each, str))
 
-    def told_deliveries(self) -> list[Mapping[str, Any]]:
+    def recorded_deliveries(self) -> list[Mapping[str, Any]]:
         """What the states of the input tell of the last delivery of each stream."""
         return [
             each["delivered"]
-            for each in self._told.values()
+            for each in self._recorded.values()
             if isinstance(each.get("delivered"), dict)
         ]
 
     def settle(
         self, streams: Iterable[str], name: str, delivered: Mapping[str, Any] | None
     ) -> None:
-        """Note that streams are through.
+        """Record that streams are finished.
 
         Args:
             streams: Their names in the tap; their bookmarks count as they are now.
@@ -145,13 +145,13 @@ class DeliveredState:
         """
         # Else a state of little more than this would replace all that Meltano has.
         with self._lock:
-            if self._tells_before:
+            if self._knows_before:
                 self._failed[name] = dict(files)
 
     def require_encodable(
         self, streams: Iterable[str], name: str, delivered: Mapping[str, Any]
     ) -> None:
-        """See that a delivery can be noted, before it is made.
+        """Check that a delivery can be recorded, before it is made.
 
         Args:
             streams: As for `settle`.
@@ -186,10 +186,10 @@ class DeliveredState:
             return _encoded_state(self._with_ours(self.latest if is_all else self._partial()))
 
     def _partial(self) -> Any:
-        """The state in which only the streams that are through have gone on."""
-        if not self._tells_before and not _bookmarks(self.latest):
+        """The state in which only the finished streams have advanced."""
+        if not self._knows_before and not _bookmarks(self.latest):
             return None
-        frame = self._first if self._tells_before else {}
+        frame = self._first if self._knows_before else {}
         bookmarks = {**self._before, **self._settled}
         if not isinstance(frame, dict) or not bookmarks:
             return frame
@@ -198,15 +198,15 @@ class DeliveredState:
     def _with_ours(self, state: Any) -> Any:
         place = state.get("bookmarks", {}) if isinstance(state, dict) else None
         if not isinstance(place, dict):
-            self._say_no_place(self._delivered)
+            self._warn_no_bookmarks(self._delivered)
             return state
         bookmarks = dict(place)
-        for name in {**self._told, **self._failed, **self._delivered}:
+        for name in {**self._recorded, **self._failed, **self._delivered}:
             bookmark = bookmarks.get(name, {})
             if isinstance(bookmark, dict):
                 bookmarks[name] = self._bookmark(name, bookmark)
             else:
-                self._say_no_place({name} & self._delivered.keys())
+                self._warn_no_bookmarks({name} & self._delivered.keys())
         return {**state, "bookmarks": bookmarks} if bookmarks or "bookmarks" in state else state
 
     def _bookmark(self, name: str, bookmark: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,14 +215,14 @@ class DeliveredState:
         if delivered is None:
             failed = {FAILED_DELIVERY: self._failed[name]} if name in self._failed else {}
             # What a foreign tap has dropped of ours comes back.
-            return {**self.told(name), **bookmark, **failed}
+            return {**self.recorded(name), **bookmark, **failed}
         others = {key: value for key, value in bookmark.items() if key != FAILED_DELIVERY}
-        listed = [*last_deliveries(self.told(name)), counts_of(delivered)]
+        listed = [*last_deliveries(self.recorded(name)), counts_of(delivered)]
         return {**others, "delivered": delivered, "deliveries": listed[-MAX_DELIVERIES:]}
 
-    def _say_no_place(self, delivered: Iterable[str]) -> None:
-        if not self._has_said_no_place and any(True for _ in delivered):
-            self._has_said_no_place = True
+    def _warn_no_bookmarks(self, delivered: Iterable[str]) -> None:
+        if not self._has_warned and any(True for _ in delivered):
+            self._has_warned = True
             LOGGER.warning(
                 "The tap's state has no map of bookmarks, so there is no place in it for what was "
                 "delivered: `max_shrink` and the report's trend will know nothing of it"
@@ -320,12 +320,12 @@ class StateWriter:
             self._timer = None
             try:
                 self.flush()
-            except Exception:  # noqa: BLE001 it is written again, and told, in the main thread
+            except Exception:  # noqa: BLE001 the main thread writes again, and raises
                 self._is_due = self._has_failed = True
 
 
 def last_deliveries(bookmark: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The counts of the last deliveries that a bookmark tells of, oldest first."""
+    """The counts of the last deliveries in a bookmark, oldest first."""
     listed = bookmark.get("deliveries")
     if isinstance(listed, list):
         return [each for each in listed if isinstance(each, dict)]
@@ -335,7 +335,7 @@ def last_deliveries(bookmark: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def last_with_rows(bookmark: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The last delivery that had rows, for a comparison; None when the bookmark tells of none."""
+    """The last delivery that had rows, for a comparison; None if the bookmark has none."""
     delivered = bookmark.get("delivered")
     candidates = [*last_deliveries(bookmark), delivered if isinstance(delivered, dict) else {}]
     return next((each for each in reversed(candidates) if _has_rows(each)), None)

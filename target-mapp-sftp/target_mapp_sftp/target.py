@@ -205,7 +205,7 @@ class TargetMappSftp(Target):
         add(message_dict["record"])
 
     def _map_record(self, source: str, message_dict: dict[str, Any]) -> None:
-        """Pass a record through the stream maps, and count where it does not come out.
+        """Apply the stream maps to a record, and count it where they filter it out.
 
         A map that fails ends the exports of this stream alone.
         """
@@ -310,7 +310,7 @@ class TargetMappSftp(Target):
             signal.Signals(signum).name,
         )
         _end_input()
-        self.run.interruption.strike(signum)
+        self.run.interruption.interrupt(signum)
 
     # The command line
 
@@ -402,7 +402,7 @@ def _end_input() -> None:
 
 
 def _ignore(_record: Mapping[str, Any]) -> None:
-    """Take a record of a stream that cannot be delivered; its error is told at the end."""
+    """Ignore a record of a stream that cannot be delivered; its error is raised at the end."""
 
 
 def _raise_first(failures: list[TargetError]) -> None:

@@ -142,7 +142,7 @@ def test_a_state_without_a_place_is_passed_through_and_that_is_said(
     assert put_out(state) == value
     assert put_out(state, is_all=False) == value
     assert len(caplog.records) == 1
-    assert state.told("a") == {}
+    assert state.recorded("a") == {}
 
 
 @pytest.mark.parametrize("value", [{}, {"bookmarks": {}}, {"other": 1}])
@@ -193,7 +193,7 @@ def test_the_last_thirty_deliveries_are_listed_oldest_first() -> None:
         state = state_after(value)
         state.settle(["buyers"], "buyers", delivery(number))
         value = put_out(state)
-    bookmark = state_after(value).told("buyers")
+    bookmark = state_after(value).recorded("buyers")
     assert [each["rows"] for each in last_deliveries(bookmark)] == list(range(3, 33))
     assert bookmark["delivered"] == delivery(32)
 
@@ -356,8 +356,8 @@ def test_a_failed_delivery_stands_in_the_state_until_one_succeeds() -> None:
     assert after == {"bookmarks": {"a": {**before["bookmarks"]["a"], "failed_delivery": files}}}
 
     next_run = state_after(after)
-    assert next_run.told("a")["failed_delivery"] == files
-    assert last_with_rows(next_run.told("a")) == FACTS
+    assert next_run.recorded("a")["failed_delivery"] == files
+    assert last_with_rows(next_run.recorded("a")) == FACTS
     next_run.settle(["a"], "a", delivery(7))
     assert put_out(next_run)["bookmarks"]["a"].keys() == {"key", "delivered", "deliveries"}
 

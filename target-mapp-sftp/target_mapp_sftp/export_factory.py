@@ -1,0 +1,188 @@
+"""How an export is opened: the private folder, the lock, the connection and the contact file."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from target_mapp_sftp.changes import Changes, require_whole_audience
+from target_mapp_sftp.contact_file import ContactFile
+from target_mapp_sftp.delivery import LocalDestination
+from target_mapp_sftp.export import Export
+from target_mapp_sftp.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TextIO
+
+    from target_mapp_sftp.config import RunSettings
+    from target_mapp_sftp.delivery import ServerSettings
+    from target_mapp_sftp.export import Destination
+    from target_mapp_sftp.scan_marks import ScanMark
+    from target_mapp_sftp.state import DeliveredState
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+# Between the audiences of a run; nobody keeps an idle connection for hours.
+_KEEP_CONNECTION_SECONDS = 60
+
+
+class ExportFactory:
+    """Opens the exports of a run.
+
+    The private folder and the connection come with the first export: before its first record it is
+    known whether the server answers and takes the login.
+
+    Args:
+        settings: Those of the run.
+
+    Attributes:
+        removals_destination: Where files of removals go, if any do.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+        self._started_at = datetime.now(UTC)
+        self._taken_names: set[str] = set()
+        self._locks: dict[str, TextIO] = {}
+        self._spool: Spool | None = None
+        self._destination: Destination | None = None
+        self.removals_destination: Destination | None = None
+
+    def open(  # noqa: PLR0913 - what is known of the stream, and of the run
+        self,
+        stream: str,
+        schema: Mapping[str, Any],
+        keys: Sequence[str],
+        *,
+        run_id: str,
+        mark: ScanMark | None,
+        is_announced: bool,
+        state: DeliveredState,
+    ) -> Export:
+        """Open the export of a stream.
+
+        Args:
+            stream: The stream's name after any stream map.
+            schema: JSON Schema of its records.
+            keys: Its key properties.
+            run_id: The run's id.
+            mark: What the tap has announced of it.
+            is_announced: Whether the tap announces its streams.
+            state: What the states of the input tell of deliveries.
+
+        Raises:
+            MappingError: The schema has none of a mapped field.
+            ExportRunningError: Another process delivers the same export.
+            RemovalsNotPossibleError: Nobody can tell who left the audience.
+            SnapshotInUseError: Another process works on the same snapshot.
+            SnapshotNotWrittenError: The disk refuses the snapshot.
+            TargetError: The spool or the server stands in the way of every export.
+        """
+        spool = self._prepare(run_id)
+        share = (mark.splits,) if mark is not None and mark.splits else ()
+        lock = spool.lock_export(stream, *share, self._folder)
+        spool.require_free(self._settings.file.max_file_bytes)
+        changes = self._open_changes(stream, share, state, is_announced=is_announced)
+        try:
+            contact_file = ContactFile(
+                self._settings.file,
+                stream_name=stream,
+                schema=schema,
+                key_properties=tuple(keys),
+                run_id=run_id,
+                started_at=self._started_at,
+                folder=spool.folder,
+                rejects_folder=spool.rejects_folder,
+                taken_names=self._taken_names,
+                known=changes.known if changes else None,
+            )
+        except BaseException:
+            if changes is not None:
+                changes.give_up(is_certain=True)
+            raise
+        self._locks[stream] = lock
+        return Export(stream, contact_file, str(schema.get("title") or ""), changes)
+
+    def _open_changes(
+        self, stream: str, share: tuple[str, ...], state: DeliveredState, *, is_announced: bool
+    ) -> Changes | None:
+        """Open the snapshot of an export, where one is kept."""
+        settings = self._settings.changes
+        if settings is None:
+            return None
+        if settings.removals_folder is not None:
+            require_whole_audience(stream, share, is_announced=is_announced)
+        return Changes(
+            settings,
+            self._settings.file,
+            name=(stream, *share, self._folder),
+            today=self._started_at.astimezone(self._settings.file.zone).date(),
+            told=state.recorded_deliveries(),
+            told_of_stream=state.recorded(stream).get("delivered"),
+        )
+
+    @property
+    def destination(self) -> Destination:
+        """Where finished files go."""
+        if self._destination is None:
+            raise AssertionError("an export is opened before it is published")
+        return self._destination
+
+    @property
+    def destination_name(self) -> str:
+        """Where the files go, without the login."""
+        place = self._settings.destination
+        if isinstance(place, Path):
+            return self._folder
+        return f"{place.address}, folder {place.folder}"
+
+    @property
+    def _folder(self) -> str:
+        """What makes two destinations the same."""
+        place = self._settings.destination
+        if isinstance(place, Path):
+            return str(place.resolve())
+        return f"{place.username}@{place.host}:{place.port}/{place.folder}"
+
+    def _prepare(self, run_id: str) -> Spool:
+        """Create the spool and check the destination, before the first record."""
+        if self._spool is None:
+            for note in self._settings.file.notes:
+                LOGGER.info(note)
+            for warning in self._settings.file.warnings:
+                LOGGER.warning(warning)
+            self._spool = Spool(self._settings.spool_dir, rejects_days=self._settings.rejects_days)
+            LOGGER.info("Delivering to %s", self.destination_name)
+            self._destination = self._open_destination(self._settings.destination, run_id)
+            if (place := self._settings.removals_destination) is not None:
+                self.removals_destination = self._open_destination(place, run_id)
+        return self._spool
+
+    def _open_destination(self, place: ServerSettings | Path, run_id: str) -> Destination:
+        if isinstance(place, Path):
+            is_preview = self._settings.file.preview_rows is not None
+            return LocalDestination(place, run_id=run_id, replaces=is_preview)
+        from target_mapp_sftp.delivery.destination import (  # noqa: PLC0415 - loads the SSH library
+            SftpDestination,
+        )
+
+        destination = SftpDestination(place, run_id=run_id, keep_seconds=_KEEP_CONNECTION_SECONDS)
+        destination.preflight()
+        return destination
+
+    def unlock(self, export: Export) -> None:
+        """Release the lock of an export, so that other processes can deliver it."""
+        if self._spool is not None and (lock := self._locks.pop(export.stream, None)):
+            self._spool.unlock_export(lock)
+
+    def close(self) -> None:
+        """Remove everything spooled, give up the locks, and end the connection."""
+        for destination in filter(None, (self._destination, self.removals_destination)):
+            try:
+                destination.close()
+            except Exception as error:  # noqa: BLE001 what was delivered stays so
+                LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
+        if self._spool is not None:
+            self._spool.remove()
