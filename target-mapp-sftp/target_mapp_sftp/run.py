@@ -79,7 +79,7 @@ class Interruption:
             self.check()
 
     def hold(self) -> None:
-        """Delay signals from here on: files are in the folder, and the state does not record them."""
+        """Delay signals from here on: the state does not yet record what is in the folder."""
         self._is_held = True
 
     def release(self) -> None:
