@@ -42,13 +42,13 @@ def problems_of(stream_maps: Any) -> Iterator[Problem]:
         name = f"stream_maps.{stream}"
         if stream == "__else__":
             if fields not in _REMOVED:
-                yield name, "can only be null, which removes all other streams; set it to null"
+                yield name, "can only be null, which removes all other streams. Set it to null."
         elif stream.startswith("__"):
-            yield name, "is not an option of stream maps; the only one is __else__"
+            yield name, "is not an option of stream maps. The only one is __else__."
         elif isinstance(fields, Mapping):
             yield from _problems_of_fields(name, fields)
         elif fields not in _REMOVED:
-            yield name, "must be an object of field to expression, or null; write it as one"
+            yield name, "must be an object of field to expression, or null. Write it as one."
 
 
 def _problems_of_fields(stream: str, fields: Mapping[str, Any]) -> Iterator[Problem]:
@@ -57,24 +57,24 @@ def _problems_of_fields(stream: str, fields: Mapping[str, Any]) -> Iterator[Prob
         if field in OPERATORS:
             yield from _problems_of_operator(name, field, value)
         elif near := get_close_matches(field, OPERATORS, n=1, cutoff=_VERY_NEAR):
-            yield name, f"is not an operator of stream maps; did you mean {near[0]}?"
+            yield name, f"is not an operator of stream maps. Did you mean {near[0]}?"
         elif field.startswith("__") and field.endswith("__"):
-            yield name, f"is not an operator of stream maps; use {', '.join(OPERATORS)}"
+            yield name, f"is not an operator of stream maps. Use {', '.join(OPERATORS)}."
         elif isinstance(value, str):
             yield from _syntax_problems(name, value)
         elif value is not None:
-            yield name, "must be an expression, or null to remove the field; write it in quotes"
+            yield name, "must be an expression, or null to remove the field. Write it in quotes."
 
 
 def _problems_of_operator(name: str, operator: str, value: Any) -> Iterator[Problem]:
     if operator == "__else__":
         if value not in _REMOVED:
-            yield name, "can only be null, which removes all other fields; set it to null"
+            yield name, "can only be null, which removes all other fields. Set it to null."
     elif operator == "__key_properties__":
         if value is not None and not _is_list_of_text(value):
-            yield name, "must be a list of field names, or null; write it as one"
+            yield name, "must be a list of field names, or null. Write it as one."
     elif not isinstance(value, str):
-        yield name, "must be text; write it in quotes"
+        yield name, "must be text. Write it in quotes."
     elif operator != "__source__":
         yield from _syntax_problems(name, value)
 
@@ -87,17 +87,17 @@ def _syntax_problems(name: str, expression: str) -> Iterator[Problem]:
     if expression in _REMOVED:
         return
     if not expression.strip():
-        yield name, "is empty; write an expression, or null to remove the field"
+        yield name, "is empty. Write an expression, or null to remove the field."
         return
     shown = _shown(expression)
     try:
         statements = ast.parse(expression).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f" at character {error.offset}" if isinstance(error, SyntaxError) else ""
-        yield name, f"{shown} is not a valid expression{place}; correct it"
+        yield name, f"{shown} is not a valid expression{place}. Correct it."
         return
     if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
-        yield name, f"{shown} must be one expression that gives a value; correct it"
+        yield name, f"{shown} must be one expression that gives a value. Correct it."
 
 
 def unmatched(stream_maps: Any, streams: Iterable[str]) -> list[str]:
@@ -134,7 +134,7 @@ def failed_map(error: Exception) -> str | None:
             return _failed_expression(frame, error)
     if isinstance(error, MappingError):
         # Its text is made of the setting and of the names in the schema.
-        return f"{_shown(str(error).rstrip('.'))}; correct it"
+        return f"{_shown(str(error).rstrip('.'))}. Correct it."
     return None
 
 
@@ -153,15 +153,15 @@ def _reason(cause: BaseException, fields: Iterable[str]) -> str:
     if kind == "NameNotDefined":
         name = getattr(cause, "name", "")
         if name in fields:
-            return f"it has no '{name}'; write _.get('{name}') where a record may lack it"
+            return f"it has no '{name}'. Write _.get('{name}') if a record may not have it."
         near = get_close_matches(name, fields, n=1, cutoff=_NEAR)
-        advice = f"did you mean '{near[0]}'?" if near else "correct it, or select it in the tap"
-        return f"there is no field '{name}'; {advice}"
+        advice = f"Did you mean '{near[0]}'?" if near else "Correct it, or select it in the tap."
+        return f"there is no field '{name}'. {advice}"
     if kind == "FunctionNotDefined":
-        return f"there is no function '{getattr(cause, 'func_name', '')}'; correct it"
+        return f"there is no function '{getattr(cause, 'func_name', '')}'. Correct it."
     attribute = getattr(cause, "attr", "")
     what = f"a value has no '{attribute}'" if attribute else kind
-    return f"{what}; mind values that are missing, null or of another type"
+    return f"{what}. Handle values that are missing, null or of another type."
 
 
 def _shown(text: str) -> str:

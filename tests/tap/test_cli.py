@@ -222,13 +222,13 @@ def test_an_unknown_setting_ends_every_command_before_anything_is_read(
         pytest.param(
             "foo(email)",
             ": stream 'newsletter_subscribers', field 'x': foo(email) failed on a record: "
-            "there is no function 'foo'; correct it",
+            "there is no function 'foo'. Correct it.",
             id="an unknown function",
         ),
         pytest.param(
             "int(record['remarks'])",
             ": stream 'newsletter_subscribers', field 'x': int(record['remarks']) failed on a "
-            "record: ValueError; mind values that",
+            "record: ValueError. Handle values that",
             id="a value",
         ),
     ],
@@ -251,7 +251,7 @@ def test_a_misspelt_filter_is_an_error_of_settings(box: Sandbox, run: Run) -> No
     code, _, errors = run(config_of(box, "newsletter_subscribers", stream_maps=stream_maps))
 
     assert code == 2
-    assert "did you mean __filter__?" in errors[0]
+    assert "Did you mean __filter__?" in errors[0]
 
 
 def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(box: Sandbox, run: Run) -> None:

@@ -131,14 +131,14 @@ def test_all_bad_settings_are_told_at_once() -> None:
         ),
         pytest.param(
             {"stream_maps": {"vip": {"__fitler__": "hush"}}},
-            "`stream_maps.vip.__fitler__`: is not an operator of stream maps; "
-            "did you mean __filter__?",
+            "`stream_maps.vip.__fitler__`: is not an operator of stream maps. "
+            "Did you mean __filter__?",
             id="in a stream map",
         ),
         pytest.param(
             {"stream_maps": {"vip": {"_filter_": "hush"}}},
-            "`stream_maps.vip._filter_`: is not an operator of stream maps; "
-            "did you mean __filter__?",
+            "`stream_maps.vip._filter_`: is not an operator of stream maps. "
+            "Did you mean __filter__?",
             id="too few underscores",
         ),
         pytest.param(

@@ -29,55 +29,55 @@ def problems(folder: Path, stream_maps: Any) -> list[str]:
     [
         (
             {"buyers": {"__fliter__": "consent"}},
-            "`stream_maps.buyers.__fliter__`: is not an operator of stream maps; did you mean __filter__?",
+            "`stream_maps.buyers.__fliter__`: is not an operator of stream maps. Did you mean __filter__?",
         ),
         (
             {"__alias__": {"a": "b"}},
-            "`stream_maps.__alias__`: is not an option of stream maps; the only one is __else__",
+            "`stream_maps.__alias__`: is not an option of stream maps. The only one is __else__.",
         ),
         (
             {"__else__": {"name": "name"}},
-            "`stream_maps.__else__`: can only be null, which removes all other streams; set it to null",
+            "`stream_maps.__else__`: can only be null, which removes all other streams. Set it to null.",
         ),
         (
             {"buyers": {"__else__": "name"}},
-            "`stream_maps.buyers.__else__`: can only be null, which removes all other fields; set it to null",
+            "`stream_maps.buyers.__else__`: can only be null, which removes all other fields. Set it to null.",
         ),
         (
             {"buyers": "name"},
-            "`stream_maps.buyers`: must be an object of field to expression, or null; write it as one",
+            "`stream_maps.buyers`: must be an object of field to expression, or null. Write it as one.",
         ),
         (
             {"buyers": {"name": 5}},
-            "`stream_maps.buyers.name`: must be an expression, or null to remove the field; write it in quotes",
+            "`stream_maps.buyers.name`: must be an expression, or null to remove the field. Write it in quotes.",
         ),
         (
             {"buyers": {"__filter__": True}},
-            "`stream_maps.buyers.__filter__`: must be text; write it in quotes",
+            "`stream_maps.buyers.__filter__`: must be text. Write it in quotes.",
         ),
         (
             {"buyers": {"__key_properties__": "email"}},
-            "`stream_maps.buyers.__key_properties__`: must be a list of field names, or null; write it as one",
+            "`stream_maps.buyers.__key_properties__`: must be a list of field names, or null. Write it as one.",
         ),
         (
             {"buyers": {"name": " "}},
-            "`stream_maps.buyers.name`: is empty; write an expression, or null to remove the field",
+            "`stream_maps.buyers.name`: is empty. Write an expression, or null to remove the field.",
         ),
         (
             {"buyers": {"name": "name +"}},
-            "`stream_maps.buyers.name`: name + is not a valid expression at character 7; correct it",
+            "`stream_maps.buyers.name`: name + is not a valid expression at character 7. Correct it.",
         ),
         (
             {"buyers": {"name": "x = name"}},
-            "`stream_maps.buyers.name`: x = name must be one expression that gives a value; correct it",
+            "`stream_maps.buyers.name`: x = name must be one expression that gives a value. Correct it.",
         ),
         (
             {"buyers": {"name": "email; name"}},
-            "`stream_maps.buyers.name`: email; name must be one expression that gives a value; correct it",
+            "`stream_maps.buyers.name`: email; name must be one expression that gives a value. Correct it.",
         ),
         (
             {"buyers": {"__alias__": "my list"}},
-            "`stream_maps.buyers.__alias__`: my list is not a valid expression at character 4; correct it",
+            "`stream_maps.buyers.__alias__`: my list is not a valid expression at character 4. Correct it.",
         ),
     ],
 )
@@ -117,17 +117,17 @@ SECRET = "Ada's secret"
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        ("nick.upper()", "it has no 'nick'; write _.get('nick') where a record may lack it"),
-        ("nam.upper()", "there is no field 'nam'; did you mean 'name'?"),
-        ("tier", "there is no field 'tier'; correct it, or select it in the tap"),
-        ("uper(name)", "there is no function 'uper'; correct it"),
+        ("nick.upper()", "it has no 'nick'. Write _.get('nick') if a record may not have it."),
+        ("nam.upper()", "there is no field 'nam'. Did you mean 'name'?"),
+        ("tier", "there is no field 'tier'. Correct it, or select it in the tap."),
+        ("uper(name)", "there is no function 'uper'. Correct it."),
         (
             "name.uper()",
-            "a value has no 'uper'; mind values that are missing, null or of another type",
+            "a value has no 'uper'. Handle values that are missing, null or of another type.",
         ),
-        ("name * 1.5", "TypeError; mind values that are missing, null or of another type"),
-        ("int(name)", "ValueError; mind values that are missing, null or of another type"),
-        ("config[name]", "KeyError; mind values that are missing, null or of another type"),
+        ("name * 1.5", "TypeError. Handle values that are missing, null or of another type."),
+        ("int(name)", "ValueError. Handle values that are missing, null or of another type."),
+        ("config[name]", "KeyError. Handle values that are missing, null or of another type."),
     ],
 )
 @pytest.mark.parametrize("key", ["other", "__filter__"])
