@@ -108,7 +108,7 @@ def check_streams(streams: Iterable[AudienceStream]) -> Iterator[str]:
         yield f"audience {stream.name!r}: {people} people"
         problems += problem
     if problems:
-        raise MissingFieldsError(problems[0], tuple(problems[1:]))
+        raise MissingFieldsError.of(problems)
 
 
 def _check_first_page(stream: AudienceStream) -> tuple[str, list[str]]:

@@ -33,7 +33,10 @@ secret or a person's data.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class LyticsError(Exception):
@@ -58,6 +61,12 @@ class SettingsError(LyticsError):
 
     exit_code = 2
     is_final = True
+
+    @classmethod
+    def of(cls, problems: Sequence[str], *, advice: str = "") -> Self:
+        """One error for one or more problems, and what to do about all of them."""
+        first, *others = problems
+        return cls(f"{first} {advice}".rstrip(), tuple(others))
 
 
 class CatalogError(SettingsError):

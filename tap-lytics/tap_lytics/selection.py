@@ -50,7 +50,7 @@ def require_unique_slugs(audiences: Iterable[Audience]) -> None:
                 "of them, by its id."
             )
     if problems:
-        raise SettingsError(problems[0], tuple(problems[1:]))
+        raise SettingsError.of(problems)
 
 
 class Selection:
@@ -86,7 +86,7 @@ class Selection:
         if self._is_selective():
             problems += self._vanished_streams()
         if problems:
-            raise CatalogError(f"{problems[0]} {REFRESH}", tuple(problems[1:]))
+            raise CatalogError.of(problems, advice=REFRESH)
 
     def require_any(self) -> None:
         """Check that there is anything to read.

@@ -214,7 +214,7 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
     problems += _further_problems({n: v for n, v in config.items() if n not in wrong})
     problems += map_problems
     if problems:
-        raise SettingsError(problems[0], tuple(problems[1:]))
+        raise SettingsError.of(problems)
 
 
 def parse_splits(splits: str) -> tuple[int, ...]:

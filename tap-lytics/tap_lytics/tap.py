@@ -250,7 +250,7 @@ class TapLytics(Tap):
                 f"`stream_maps.{name}`: the account has no audience of that slug. {hint}"
             )
         if problems:
-            raise SettingsError(problems[0], tuple(problems[1:]))
+            raise SettingsError.of(problems)
 
     def _check_field_names(self) -> None:
         """Refuse fields that the schema does not have, or warn if profiles may have more."""
@@ -264,4 +264,4 @@ class TapLytics(Tap):
             for problem in problems:
                 self.logger.warning("%s Requesting it, as `undeclared_fields` is `keep`.", problem)
         elif problems:
-            raise SettingsError(problems[0], tuple(problems[1:]))
+            raise SettingsError.of(problems)

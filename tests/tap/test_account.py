@@ -52,7 +52,7 @@ def test_all_unknown_names_are_told_at_once_with_the_nearest() -> None:
     with pytest.raises(AudienceChoiceError, match="'lapsed_buyer'; the nearest is") as caught:
         find_segments(SEGMENTS, ["lapsed_buyer", "all", "zzz"])
 
-    assert caught.value.details == ("`segments`: there is no audience 'zzz'",)
+    assert caught.value.details == ("`segments`: there is no audience 'zzz'.",)
 
 
 def test_audiences_of_other_tables_are_left_out() -> None:

@@ -170,13 +170,13 @@ def find_segments(segments: Sequence[Segment], wanted: Iterable[str]) -> list[Se
         elif matches:
             ids = ", ".join(segment.id for segment in matches)
             problems.append(
-                f"`segments`: {len(matches)} audiences are named {term!r}. Use one of the ids {ids}"
+                f"`segments`: {len(matches)} audiences are named {term!r}. Use an id: {ids}."
             )
         else:
-            problems.append(f"`segments`: there is no audience {term!r}{_nearest(segments, term)}")
+            problems.append(f"`segments`: there is no audience {term!r}{_nearest(segments, term)}.")
     if problems:
-        raise AudienceChoiceError(
-            f"{problems[0]}. `tap-lytics --list-segments` lists them all.", tuple(problems[1:])
+        raise AudienceChoiceError.of(
+            problems, advice="`tap-lytics --list-segments` lists them all."
         )
     return list(found.values())
 
