@@ -44,8 +44,8 @@ FIELD_MAP = [
 
 TYPED = 'read -rs SECRET; printf %s "$SECRET"'
 NEXT_STEPS = """
-That was the whole way: a Lytics API and an SFTP server on this machine, both with invented people.
-README.md goes on with your own account, whose token the first line takes from the keyboard:
+This was a complete export of invented people, from a Lytics API to an SFTP server.
+README.md goes on with your own account. The first line reads your token from the keyboard:
 
   {TYPED} | .venv/bin/meltano config set --from-file - tap-lytics api_token
   .venv/bin/meltano --environment=preview invoke tap-lytics --list-segments
