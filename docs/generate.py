@@ -1,17 +1,17 @@
-"""Writes what is said in more than one place: settings and help texts.
+"""Writes what is said in more than one place: settings, plugin definitions and help texts.
 
 The one source of the settings is `config_jsonschema` of the tap and of the target, that of the help
-texts the commands; the definitions by which the plugins are added to other projects are those of
-meltano.yml. `make docs` writes, a test holds that nothing was left to write.
+texts the commands. Meltano knows the plugins of this project by the lock files in `plugins/`, those
+of another project by their `meltano-plugin.yml`; both are written here. `make docs` writes, a test
+holds that nothing was left to write.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import yaml
@@ -44,6 +44,8 @@ MELTANO_KINDS = {
 
 STREAM_MAPS = "[stream maps](https://sdk.meltano.com/en/latest/stream_maps.html) and flattening"
 HELP_WIDTH = 100
+VARIANT = "lytics-to-mapp"
+"""What Meltano calls a definition of one's own, as it names the maker of a plugin of its hub."""
 PLACE = "$LYTICS_TO_MAPP"
 """The variable by which another project says where this checkout, or its repository, is."""
 
@@ -80,20 +82,96 @@ def settings_table(plugin: type[TapLytics | TargetMappSftp]) -> str:
     return "\n".join(rows)
 
 
-def meltano_settings(plugin: type[TapLytics | TargetMappSftp]) -> str:
-    """The settings as Meltano's own list, indented for meltano.yml."""
-    lines = ["    settings:"]
+class Plugin(NamedTuple):
+    """What Meltano has to know of a plugin.
+
+    Attributes:
+        name: Its name.
+        kind: Meltano's kind.
+        folder: Where its package is in this checkout, with the extras that are to be installed.
+        facts: What else stands in its definition.
+    """
+
+    name: str
+    kind: str
+    folder: str
+    facts: Mapping[str, Any]
+
+    @property
+    def lock_file(self) -> str:
+        """Where Meltano looks for its definition."""
+        return f"plugins/{self.kind}/{self.name}--{VARIANT}.lock"
+
+    @property
+    def namespace(self) -> str:
+        """Its name as Python writes it."""
+        return self.name.replace("-", "_")
+
+    def lock(self) -> str:
+        """The definition by which Meltano knows it in this project."""
+        facts = {
+            "plugin_type": self.kind,
+            "name": self.name,
+            "namespace": self.namespace,
+            "variant": VARIANT,
+            "pip_url": f"-e $MELTANO_PROJECT_ROOT/{self.folder}",
+            **self.facts,
+        }
+        return f"{json.dumps(facts, indent=2, ensure_ascii=False)}\n"
+
+    def reference(self) -> str:
+        """The definition as `meltano add --from-ref` takes it into another project."""
+        facts = {
+            "plugin_type": self.kind,
+            "name": self.name,
+            "namespace": self.namespace,
+            "pip_url": f"{PLACE}/{self.name}",
+            **self.facts,
+        }
+        text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+        return f"# Written by `make docs`.\n{text}"
+
+
+def singer_facts(
+    plugin: type[TapLytics | TargetMappSftp],
+    label: str,
+    groups: list[list[str]],
+    commands: Mapping[str, tuple[str, str]],
+) -> Mapping[str, Any]:
+    """The definition of the tap or of the target.
+
+    Args:
+        plugin: Its class, which knows its settings and capabilities.
+        label: What Meltano shows.
+        groups: Settings that are enough together.
+        commands: Options and a description for each command of `meltano invoke`.
+    """
+    return {
+        "label": label,
+        "executable": plugin.name,
+        "capabilities": sorted(each.value for each in plugin.capabilities),
+        "settings": meltano_settings(plugin),
+        "settings_group_validation": groups,
+        "commands": {
+            name: {"args": args, "description": description}
+            for name, (args, description) in commands.items()
+        },
+    }
+
+
+def meltano_settings(plugin: type[TapLytics | TargetMappSftp]) -> list[Setting]:
+    """The settings as Meltano's own list."""
+    settings = []
     for name, setting in settings_of(plugin).items():
-        facts: dict[str, Any] = {"name": name, "kind": _kind(setting)}
+        facts: Setting = {"name": name, "kind": _kind(setting)}
         if setting.get("secret"):
             facts["sensitive"] = True
         if setting.get("default") not in (None, {}, []):
             facts["value"] = setting["default"]
         facts["label"] = setting.get("title") or name.replace("_", " ").capitalize()
         facts["description"] = _one_line(setting)
-        pairs = ", ".join(f"{key}: {_scalar(value)}" for key, value in facts.items())
-        lines.append(f"    - {{{pairs}}}")
-    return "\n".join(lines)
+        settings.append(facts)
+    return settings
 
 
 def _kind(setting: Setting) -> str:
@@ -118,17 +196,6 @@ def _one_line(setting: Setting) -> str:
     return " ".join(setting.get("description", "").split())
 
 
-# Plain words that an older YAML reads as something else.
-_NO_PLAIN_WORDS = {"off", "on", "yes", "no", "true", "false", "null"}
-
-
-def _scalar(value: object) -> str:
-    is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 _-]*", value)
-    if is_word and value not in _NO_PLAIN_WORDS:
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
 def help_text(command: click.Command, name: str) -> str:
     """What `NAME --help` prints, and the help of its own commands below, as a block of Markdown."""
     context = click.Context(command, info_name=name, terminal_width=HELP_WIDTH)
@@ -138,16 +205,6 @@ def help_text(command: click.Command, name: str) -> str:
             own = click.Context(each, context, each.name, terminal_width=HELP_WIDTH)
             texts.append(each.get_help(own))
     return "\n".join(["```", "\n\n".join(texts), "```"])
-
-
-def definition(kind: str, name: str) -> str:
-    """The plugin as `meltano add --from-ref` takes it into another project."""
-    project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
-    plugin = next(each for each in project["plugins"][kind] if each["name"] == name)
-    own = {key: value for key, value in plugin.items() if key != "config"}
-    own["pip_url"] = f"{PLACE}/{name}"
-    text = yaml.safe_dump({"plugin_type": kind, **own}, sort_keys=False, allow_unicode=True)
-    return f"# Written by `make docs` from meltano.yml.\n{text}"
 
 
 def attributes_table() -> str:
@@ -209,8 +266,6 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings of tap-lytics": lambda: settings_table(TapLytics),
     "settings of target-mapp-sftp": lambda: settings_table(TargetMappSftp),
     "Mapp's attributes": attributes_table,
-    "meltano settings of tap-lytics": lambda: meltano_settings(TapLytics),
-    "meltano settings of target-mapp-sftp": lambda: meltano_settings(TargetMappSftp),
     "help of tap-lytics": lambda: help_text(TapLytics.get_singer_command(), "tap-lytics"),
     "help of target-mapp-sftp": lambda: help_text(
         TargetMappSftp.get_singer_command(), "target-mapp-sftp"
@@ -222,42 +277,102 @@ FILES = (
     "README.md",
     "docs/field-to-value.md",
     "docs/schedules.md",
-    "meltano.yml",
     "sandbox/README.md",
     "tap-lytics/README.md",
     "target-mapp-sftp/README.md",
 )
-DEFINITIONS = {
-    "tap-lytics/meltano-plugin.yml": ("extractors", "tap-lytics"),
-    "target-mapp-sftp/meltano-plugin.yml": ("loaders", "target-mapp-sftp"),
+CHECK = "--config ENV --check"
+PLUGINS = (
+    Plugin(
+        "tap-lytics",
+        "extractors",
+        "tap-lytics",
+        singer_facts(
+            TapLytics,
+            "Lytics",
+            [["api_token"]],
+            # `meltano test` runs the command of this name of both plugins.
+            {
+                "test": ("--config ENV --test", "Test the token, the audiences and the fields."),
+                "suggest-map": (
+                    "--config ENV --suggest-map",
+                    "Print a field map for your account, to start from.",
+                ),
+            },
+        ),
+    ),
+    Plugin(
+        "target-mapp-sftp",
+        "loaders",
+        "target-mapp-sftp[phone]",
+        singer_facts(
+            TargetMappSftp,
+            "Mapp Engage (SFTP)",
+            [["field_map", "host", "username"], ["field_map", "output_dir"]],
+            {
+                "check": (CHECK, "Test the connection to the folder, with a test file."),
+                "test": (CHECK, "The same, for `meltano test`."),
+            },
+        ),
+    ),
+    Plugin(
+        "scheduler",
+        "utilities",
+        "orchestrate/scheduler",
+        {
+            "label": "Scheduler",
+            "executable": "export-scheduler",
+            "settings": [
+                {
+                    "name": "state_dir",
+                    "kind": "string",
+                    "value": "$MELTANO_PROJECT_ROOT/output/scheduler",
+                    "label": "State folder",
+                    "description": "Folder for the state of the schedules and the run log.",
+                },
+                {
+                    "name": "webhook_url",
+                    "kind": "string",
+                    "sensitive": True,
+                    "label": "Webhook URL",
+                    "description": "URL that gets each line of the run log, as JSON by POST.",
+                },
+            ],
+        },
+    ),
+)
+WRITTEN: Mapping[str, Callable[[], str]] = {
+    **{plugin.lock_file: plugin.lock for plugin in PLUGINS},
+    **{
+        f"{plugin.name}/meltano-plugin.yml": plugin.reference
+        for plugin in PLUGINS
+        if plugin.kind != "utilities"
+    },
 }
 
 
 def filled(text: str) -> str:
     """*text* with every generated part written anew.
 
-    A part stands between `<!-- made from: NAME -->` and `<!-- end -->`, in YAML between
-    `# made from: NAME` and `# end`.
+    A part stands between `<!-- made from: NAME -->` and `<!-- end -->`.
     """
     for name, make in PARTS.items():
-        for start, end in (
-            (f"<!-- made from: {name} -->", "<!-- end -->"),
-            (f"    # made from: {name}", "    # end"),
-        ):
-            before, found, rest = text.partition(f"{start}\n")
-            if found:
-                _, found_end, after = rest.partition(f"{end}\n")
-                text = f"{before}{start}\n{make()}\n{found_end}{after}"
+        start, end = f"<!-- made from: {name} -->\n", "<!-- end -->\n"
+        before, found, rest = text.partition(start)
+        if found:
+            _, found_end, after = rest.partition(end)
+            text = f"{before}{start}{make()}\n{found_end}{after}"
     return text
 
 
 def main() -> None:
-    """Write every file that has generated parts."""
+    """Write every file that has generated parts, and those that are generated whole."""
     for name in FILES:
         path = ROOT / name
         path.write_text(filled(path.read_text("utf-8")), "utf-8")
-    for name, (kind, plugin) in DEFINITIONS.items():
-        (ROOT / name).write_text(definition(kind, plugin), "utf-8")
+    for name, make in WRITTEN.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(make(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+EXECUTABLES = {
+    "tap-lytics": "tap-lytics",
+    "target-mapp-sftp": "target-mapp-sftp",
+    "scheduler": "export-scheduler",
+}
+"""The command of each plugin of meltano.yml."""
 TIMEOUT_SECONDS = 120
 
 

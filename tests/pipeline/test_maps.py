@@ -51,6 +51,7 @@ def test_each_of_the_three_audiences_has_its_own_map_alone(
     root = tmp_path / "three"
     root.mkdir()
     shutil.copy(EXAMPLE, root)
+    (root / "plugins").symlink_to(ROOT / "plugins")
     own = (ROOT / "meltano.yml").read_text("utf-8")
     (root / "meltano.yml").write_text(f"include_paths: [{EXAMPLE.name}]\n{own}", "utf-8")
     plugins = YAML(typ="safe").load(EXAMPLE)["plugins"]

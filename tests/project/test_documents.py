@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,10 +47,22 @@ def test_settings_and_attributes_are_those_of_the_code(name: str) -> None:
     assert generate().filled(text) == text
 
 
-@pytest.mark.parametrize("name", generate().DEFINITIONS)
-def test_the_definitions_for_other_projects_are_those_of_meltano_yml(name: str) -> None:
-    """`make docs` would change nothing."""
-    assert (ROOT / name).read_text("utf-8") == generate().definition(*generate().DEFINITIONS[name])
+@pytest.mark.parametrize("name", generate().WRITTEN)
+def test_the_definitions_of_the_plugins_are_those_of_the_code(name: str) -> None:
+    """Those of this project and those for others: `make docs` would change nothing."""
+    assert (ROOT / name).read_text("utf-8") == generate().WRITTEN[name]()
+
+
+def test_meltano_yml_names_the_definitions() -> None:
+    """Without its definition beside it, Meltano would look for a plugin on its hub."""
+    project = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
+    named = {
+        f"plugins/{kind}/{plugin['name']}--{plugin['variant']}.lock"
+        for kind, plugins in project["plugins"].items()
+        for plugin in plugins
+    }
+    assert named == {str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/**/*.lock")}
+    assert named <= set(generate().WRITTEN)
 
 
 @pytest.mark.parametrize("module", ["stream_maps.py", "printable.py"])

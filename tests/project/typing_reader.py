@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from documents import blocks, commands
-from project import BIN, ROOT
+from project import BIN, EXECUTABLES, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ INSTEAD = {
     r"meltano (run|install|invoke)": (r"meltano \1 --help", "a command's name, no line to type"),
     r"meltano test --all": ("meltano test --help", "test_meltano_test.py runs it"),
     r"meltano schedule run (\S+)": ("meltano schedule list", "`scheduler run` runs this command"),
+    r"meltano run --refresh-catalog tap-lytics …": ("true", "the beginning of a command"),
     r"meltano run --force …": ("true", "test_interruptions.py kills Meltano and goes ahead"),
 }
 """Commands that cannot run here as they stand: what runs for them, and why."""
@@ -92,6 +93,7 @@ class Reader:
             "HOME": str(self.root.parent),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
+            "MELTANO_AUTO_INSTALL": "false",
             "TAP_LYTICS_API_URL": self.box.api_url,
         }
         ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
@@ -99,8 +101,11 @@ class Reader:
         (self.root / ".venv").symlink_to(BIN.parent)
         path = self.root / "meltano.yml"
         # A command that is there needs no environment, whose installation takes long.
-        text = re.sub(r"    pip_url: .*\n", "", path.read_text("utf-8"))
-        path.write_text(re.sub(r"(    executable: )", rf"\1{BIN}/", text), "utf-8")
+        text = path.read_text("utf-8")
+        for name, executable in EXECUTABLES.items():
+            own = rf"\1    executable: {BIN}/{executable}\n"
+            text = re.sub(rf"(  - name: {name}\b.*\n    variant: .*\n)", own, text)
+        path.write_text(text, "utf-8")
 
     def fill_in(self, text: str) -> str:
         """Put what the reader has into the place of what stands for it."""

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from project import BIN, ROOT, Project
+from project import BIN, EXECUTABLES, ROOT, Project
 from ruamel.yaml import YAML
 
 from export_scheduler.settings import CONFIGURED
@@ -41,6 +41,7 @@ class ScheduledProject:
     def __init__(self, folder: Path, box: Sandbox, schedules: Mapping[str, str]) -> None:
         self.root = folder / "project"
         self.root.mkdir()
+        (self.root / "plugins").symlink_to(ROOT / "plugins")
         self.state_dir = folder / "state"
         apart = Project(folder, box)
         self.delivered = apart.delivered
@@ -50,6 +51,7 @@ class ScheduledProject:
             "MELTANO_PROJECT_ROOT": str(self.root),
             "MELTANO_SYS_DIR_ROOT": str(self.root / ".meltano"),
             "MELTANO_CLI_LOG_LEVEL": "info",
+            "MELTANO_AUTO_INSTALL": "false",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "SCHEDULER_STATE_DIR": str(self.state_dir),
             # As below `meltano invoke`; it would take a start of Meltano to find nothing more.
@@ -65,8 +67,7 @@ class ScheduledProject:
         for plugins in project["plugins"].values():
             for plugin in plugins:
                 # A command that is there needs no environment, whose installation takes long.
-                del plugin["pip_url"]
-                plugin["executable"] = str(BIN / plugin.get("executable", plugin["name"]))
+                plugin["executable"] = str(BIN / EXECUTABLES[plugin["name"]])
         project["schedules"] = [
             {
                 "name": name,
