@@ -174,7 +174,7 @@ class ContactFile:
         """The names that files of this export get at any time."""
         settings = self._settings
         is_packed = settings.archive == "zip"
-        # Not the file itself, which takes half a MB: the pattern outlives it.
+        # Not the file itself: the pattern outlives it.
         plain_name_at = self._name_at
 
         def name_at(moment: datetime) -> str:
@@ -465,9 +465,6 @@ def _text(value: Any) -> str:
         return ""
 
 
-_BUCKETS = 1 << 16
-
-
 class SeenIdentifiers:
     """The identifiers that were added: a set that stays small at ten million people.
 
@@ -476,13 +473,14 @@ class SeenIdentifiers:
     agree: among ten million people once in 10^15 exports (n²/2 pairs, 2^-96 each; a match across
     the edge of two entries makes that ten times as often and changes nothing).
 
-    Memory is 10 bytes a person, an eighth of that as room to grow, and some MB at the start: 27 MB
+    Memory is 10 bytes a person, an eighth of that as room to grow, and some MB of buckets: 27 MB
     at 1.5 million people and 127 MB at ten million, where a `set` of addresses takes 1.5 GB. The
     whole target had 184 MB at the end of ten million (both measured).
     """
 
     def __init__(self) -> None:
-        self._buckets: list[bytearray | None] = [None] * _BUCKETS
+        # In groups that come with need: 500 audiences may be open at once, most of them small.
+        self._groups: list[list[bytearray | None] | None] = [None] * 256
 
     def add(self, identifier: str) -> bool:
         """Add `identifier`; true when it is new."""
@@ -490,10 +488,13 @@ class SeenIdentifiers:
             entry = blake2b(identifier.encode()).digest()[:10]
         except UnicodeEncodeError:
             entry = blake2b(identifier.encode("utf-8", "surrogatepass")).digest()[:10]
-        place = hash(identifier) & (_BUCKETS - 1)
-        bucket = self._buckets[place]
+        place = hash(identifier) & 0xFFFF
+        group = self._groups[place >> 8]
+        if group is None:
+            group = self._groups[place >> 8] = [None] * 256
+        bucket = group[place & 0xFF]
         if bucket is None:
-            self._buckets[place] = bytearray(entry)
+            group[place & 0xFF] = bytearray(entry)
             return True
         # Not `in`, which takes twice as long: it tries the entry as a number first.
         if bucket.find(entry) >= 0:
