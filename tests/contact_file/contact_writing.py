@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from complete_settings import file_settings
 
 from target_mapp_sftp.contact_file import ContactFile, PreviousDelivery
+from target_mapp_sftp.contact_file.columns import CellOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +27,13 @@ MEMBERSHIP = "user.CustomAttribute.SegmentMembership"
 def settings_of(**config: Any) -> FileSettings:
     """Settings with a small map, a bare header where nothing else is asked for."""
     return file_settings({"field_map": FIELD_MAP, "segment_membership": False, **config})
+
+
+def cell_options(**changes: Any) -> CellOptions:
+    """The settings on which a value's text depends, as they are by default."""
+    return CellOptions(
+        **{"list_separator": ",", "too_long": "cut", "default_country": None, **changes}
+    )
 
 
 def contact_file(folder: Path, **options: Any) -> ContactFile:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from contact_writing import settings_of
+from contact_writing import cell_options, settings_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from target_mapp_sftp.contact_file.attributes import (
     validators_of,
 )
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import CellOptions, field_type, resolved
+from target_mapp_sftp.contact_file.columns import field_type, resolved
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.values import BadValueError
 
@@ -31,7 +31,7 @@ REFUSED = [
     (header, text) for header in HEADERS for text in attribute_of(header).rules.get("x-refused", ())
 ]
 LONG = [header for header in HEADERS if attribute_of(header).max_length]
-EMPTY = CellOptions(too_long="empty")
+EMPTY = cell_options(too_long="empty")
 RULES = {"maxLength", "pattern", "enum", "format"}
 
 
@@ -47,7 +47,7 @@ def jsonschema_accepts(header: str, text: str) -> bool:
 
 def text_of(header: str, value: object) -> str:
     """A value as a column of the header writes it, or BadValueError."""
-    return compile_cell(resolved(Column("field", header), options=EMPTY))(value)
+    return compile_cell(resolved(Column("field", header), EMPTY))(value)
 
 
 def test_data_file_is_a_json_schema() -> None:
@@ -182,8 +182,8 @@ def test_value_is_normalized(header: str, text: object, written: str) -> None:
 def test_value_that_only_a_guess_would_mend(header: str, value: object, too_long: str) -> None:
     """What is not certain stays empty, whichever way long texts go."""
     for schema in ({}, {"type": ["integer", "string"]}, {"type": "string", "format": "date"}):
-        options = CellOptions(too_long=too_long)
-        column = resolved(Column("field", header), field_type(schema), options)
+        options = cell_options(too_long=too_long)
+        column = resolved(Column("field", header), options, field_type(schema))
         with pytest.raises(BadValueError):
             compile_cell(column)(value)
 
@@ -204,7 +204,7 @@ def test_attribute_of_several_rules() -> None:
         "title": "Shop", "maxLength": 4, "pattern": "^[a-z]+$", "enum": ["abc", "abcde", "a1"],
         "x-normalize": "lower",
     }  # fmt: skip
-    column = replace(resolved(Column("field", "user.Shop")), rules=rules)
+    column = replace(resolved(Column("field", "user.Shop"), EMPTY), rules=rules)
     whole = compile_cell(column)
     short = with_fast_path(column, whole)
 

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 import yaml
 from complete_settings import file_settings
+from contact_writing import cell_options
 
 from target_mapp_sftp.contact_file.attributes import standard_attributes
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
-from target_mapp_sftp.contact_file.columns import CellOptions, FieldType, resolved
+from target_mapp_sftp.contact_file.columns import FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
@@ -28,7 +29,7 @@ decode = msgspec.json.Decoder(float_hook=Decimal).decode
 @pytest.mark.parametrize(("name", "value", "text"), CONVERSIONS)
 def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
     """Every line of the table of types is true."""
-    column = resolved(Column("field", "user.CustomAttribute.X", type=name))
+    column = resolved(Column("field", "user.CustomAttribute.X", type=name), cell_options())
     cell = with_fast_path(column, compile_cell(column))
 
     assert cell(decode(value)) == text
@@ -40,9 +41,11 @@ def test_date_of_the_page(value: str, read_as: str) -> None:
     cells = [
         compile_cell(column)
         for column in (
-            resolved(Column("field", "user.CustomAttribute.X", type="date-time")),
+            resolved(Column("field", "user.CustomAttribute.X", type="date-time"), cell_options()),
             resolved(
-                Column("field", "user.CustomAttribute.X"), FieldType("date-time", strict=True)
+                Column("field", "user.CustomAttribute.X"),
+                cell_options(),
+                FieldType("date-time", strict=True),
             ),
         )
     ]
@@ -71,8 +74,8 @@ def test_maps_of_the_page_are_right() -> None:
 @pytest.mark.parametrize(("text", "written"), NUMBERS)
 def test_mobile_number_of_the_page(text: str, written: str) -> None:
     """Every line of the table of mobile numbers is true."""
-    options = CellOptions(default_country="DE")
-    column = resolved(Column("field", "user.MobileNumber"), options=options)
+    options = cell_options(default_country="DE")
+    column = resolved(Column("field", "user.MobileNumber"), options)
     cell = with_fast_path(column, compile_cell(column))
 
     if written:

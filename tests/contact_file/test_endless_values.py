@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from contact_writing import cell_options
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
@@ -50,7 +51,7 @@ VALUES: dict[str, Any] = {
 def test_value_is_written_or_refused_at_once(value: Any) -> None:
     """A megabyte of the worst kind takes a fraction of a second, whatever column it comes to."""
     for header, name in [*((each, None) for each in HEADERS), *((HEADERS[-1], t) for t in TYPES)]:
-        column = resolved(Column("field", header, type=name))
+        column = resolved(Column("field", header, type=name), cell_options())
         cell = with_fast_path(column, compile_cell(column))
         texts_of = column_texts(cell, column.text_limit)
         started = time.process_time()
@@ -61,7 +62,7 @@ def test_value_is_written_or_refused_at_once(value: Any) -> None:
 
 def test_long_texts_are_not_remembered() -> None:
     """Domains are, and a text that cannot be one does not fill the memory."""
-    cell = compile_cell(resolved(Column("field", "user.Email")))
+    cell = compile_cell(resolved(Column("field", "user.Email"), cell_options()))
     before = _ascii_domain.cache_info().currsize
 
     for number in range(10):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from contact_writing import cell_options
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,7 +122,7 @@ def differences(column: ResolvedColumn, values: Any) -> list[str]:
 @pytest.mark.parametrize("header", HEADERS)
 def test_both_ways_agree(header: str, too_long: str) -> None:
     """Every value of the list, in every column of a header."""
-    for column in columns_of(header, CellOptions(too_long=too_long)):
+    for column in columns_of(header, cell_options(too_long=too_long)):
         assert differences(column, VALUES) == [], column
 
 
@@ -158,6 +159,6 @@ JSON = st.recursive(
 )
 def test_both_ways_agree_on_any_value(values: list[Any], header: str, number: int) -> None:
     """Values of every kind that nobody thought of."""
-    column = columns_of(header, CellOptions())[number]
+    column = columns_of(header, cell_options())[number]
 
     assert differences(column, values) == []

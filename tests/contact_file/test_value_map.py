@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from contact_writing import person, settings_of, write
+from contact_writing import cell_options, person, settings_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def written(
     value: Any, values: Any, header: str = CUSTOM, kind: FieldType | None = None, **long_form: Any
 ) -> str:
     """What becomes of a value, by the short path where there is one."""
-    column = resolved(column_of(values, header, **long_form), kind or FieldType())
+    column = resolved(column_of(values, header, **long_form), cell_options(), kind or FieldType())
     return with_fast_path(column, compile_cell(column))(value)
 
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from contact_writing import cell_options
 
 from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import (
-    CellOptions,
     FieldType,
     field_type,
     resolved,
@@ -33,8 +33,8 @@ def text_of(
     """A value as a column writes it whose type the map or the schema declares."""
     column = resolved(
         Column("field", HEADER, type=name, **long_form),
+        cell_options(too_long="empty"),
         kind or FieldType(),
-        CellOptions(too_long="empty"),
     )
     return with_fast_path(column, compile_cell(column))(value)
 
@@ -236,7 +236,7 @@ def test_list_with_a_join_of_its_own() -> None:
 def test_default_stands_for_nothing_only() -> None:
     """A default is normalized as any value, and written for an empty value, not for a bad one."""
     column = Column("field", "user.ISOCountryCode", default="de")
-    cell = compile_cell(resolved(column))
+    cell = compile_cell(resolved(column, cell_options()))
 
     assert [cell(None), cell(""), cell(" "), cell("fr")] == ["DE", "DE", "DE", "FR"]
     with pytest.raises(BadValueError):

@@ -80,10 +80,13 @@ def compile_cell(column: ResolvedColumn, note: Note = _ignore) -> Cell:
     return cell
 
 
+_FOR_LITERALS = CellOptions(list_separator=",", too_long="empty", default_country=None)
+
+
 def compile_literal(column: Column) -> Cell:
     """Compile a column for what the user writes into the map: never cut, not typed by a schema."""
     plain = replace(column, default="", values=None)
-    return compile_cell(resolved(plain, options=CellOptions(too_long="empty")))
+    return compile_cell(resolved(plain, _FOR_LITERALS))
 
 
 def _compile_single(column: ResolvedColumn) -> Cell:

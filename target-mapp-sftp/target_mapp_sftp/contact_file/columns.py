@@ -134,12 +134,9 @@ class CellOptions:
         default_country: The country whose mobile numbers are read in their national form.
     """
 
-    list_separator: str = ","
-    too_long: str = "cut"
-    default_country: str | None = None
-
-
-_DEFAULT_OPTIONS = CellOptions()
+    list_separator: str
+    too_long: str
+    default_country: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +235,7 @@ def resolve(
     found = _schema_of(schema, key, path) if column.field else {}
     kind = UNTYPED if is_membership or found is None else field_type(found)
     return replace(
-        resolved(column, kind, options),
+        resolved(column, options, kind),
         key=key,
         path=path,
         is_in_schema=found is not None,
@@ -246,9 +243,7 @@ def resolve(
     )
 
 
-def resolved(
-    column: Column, kind: FieldType = UNTYPED, options: CellOptions = _DEFAULT_OPTIONS
-) -> ResolvedColumn:
+def resolved(column: Column, options: CellOptions, kind: FieldType = UNTYPED) -> ResolvedColumn:
     """A column whose field is of a type.
 
     The schema's type counts only for attributes of the user's own: what Mapp documents of a header

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from target_mapp_sftp.contact_file.values import BadValueError, to_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 LONG_FORM_KEYS = ("field", "header", "type", "join", "default", "values")
@@ -40,17 +40,13 @@ class Column:
     values: ValueMap | None = None
 
 
-def read_field_map(field_map: Any, problems: list[str]) -> tuple[Column, ...]:
-    """Read the map into columns in its order; what cannot be read goes to `problems`."""
+def read_field_map(
+    field_map: Mapping[Any, Any] | Sequence[Any], problems: list[str]
+) -> tuple[Column, ...]:
+    """Read the map into columns in its order; what cannot be read goes to *problems*."""
     if isinstance(field_map, Mapping):
         return tuple(_from_object(field_map, "", problems))
-    if isinstance(field_map, (list, tuple)):
-        return tuple(_from_list(field_map, problems))
-    problems.append(
-        "`field_map`: must be Lytics field to Mapp header, as an object or as a list, or a list of "
-        f"{{{', '.join(LONG_FORM_KEYS)}}}. Set it."
-    )
-    return ()
+    return tuple(_from_list(field_map, problems))
 
 
 def _from_object(fields: Mapping[Any, Any], prefix: str, problems: list[str]) -> Iterator[Column]:
