@@ -126,7 +126,7 @@ class Reader:
         text = path.read_text("utf-8")
         for line, own in {
             "host: sftp.example.com #": f"host: 127.0.0.1\n          port: {self.box.sftp_port} #",
-            "# host_key: ssh-ed25519 AAAA…": f"host_key: {self.box.host_key}",
+            "# host_key: SHA256:…": f"host_key: {self.box.host_key}",
         }.items():
             assert line in text
             text = text.replace(line, own)

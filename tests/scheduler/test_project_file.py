@@ -34,7 +34,7 @@ SECRET = "pa55word"
         (USERNAME, "           username: mapp", 0, INDENT),
         (USERNAME, "         username: mapp", 0, INDENT),
         # Only the sign was removed, and not the blank behind it.
-        ("          # host_key: ssh", "           host_key: ssh", 0, INDENT),
+        ("          # host_key: SHA", "           host_key: SHA", 0, INDENT),
         # The line is right for itself; the one below tells.
         ("      - email: user.Email", "       - email: user.Email", 1, INDENT),
         (SCHEDULE, 'interval: "0 0 * * *', 0, "a quote that is never closed"),
