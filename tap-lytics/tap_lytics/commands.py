@@ -56,7 +56,7 @@ MAPP_HEADERS: dict[str, tuple[tuple[str, ...], str]] = {
 SAMPLE_PAGES = 5
 """Pages that are read to count how many profiles have each field."""
 
-_PLAIN_YAML = re.compile("[a-z][a-z0-9]*_[a-z0-9_]*|[a-z][a-z0-9]{5,}|email|city|zip").fullmatch
+_PLAIN_YAML = re.compile("(?!false$)[a-z][a-z0-9]{4,}|[a-z][a-z0-9]*_[a-z0-9_]*|city|zip").fullmatch
 """Names that need no quotes; YAML does not read short words such as `no` as text."""
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")

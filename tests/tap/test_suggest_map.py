@@ -90,7 +90,18 @@ def lines_of(fields: list[dict[str, Any]], *people: dict[str, Any], size: int = 
 
 def test_whatever_an_account_calls_its_fields_the_map_is_yaml() -> None:
     """Names, types and descriptions are the account's, and each stays on its line."""
-    names = ["no", "a: b", "x\n- y: z", '"', "#", "\u202eeman", "Größe", "emails", "E-Mail"]
+    names = [
+        "no",
+        "false",
+        "a: b",
+        "x\n- y: z",
+        '"',
+        "#",
+        "\u202eeman",
+        "Größe",
+        "emails",
+        "E-Mail",
+    ]
     fields = [{"id": name, "type": "string\n- a: b", "shortdesc": "#\n- c: d"} for name in names]
     fields[-1] = {"id": "E-Mail", "type": "string"}
     lines = lines_of(fields, {"no": "", "a: b": "secret"})
