@@ -24,7 +24,12 @@ _FORKS.set_forkserver_preload(["target_mapp_sftp.target", "killed_runs"])
 
 
 def run_killed(
-    folder: Path, messages: Sequence[Any], settings: Mapping[str, Any], moment: int
+    folder: Path,
+    messages: Sequence[Any],
+    settings: Mapping[str, Any],
+    moment: int,
+    *,
+    is_publishing: bool = False,
 ) -> tuple[bool, list[dict[str, Any]]]:
     """Run the target, and kill it.
 
@@ -33,13 +38,16 @@ def run_killed(
         messages: Its input.
         settings: Its settings.
         moment: How many times it may touch a file before it dies.
+        is_publishing: Whether to count only from where it is about to publish.
 
     Returns:
         Whether it died before its end, and the states that it had put out by then.
     """
     source, sink = folder / "input.jsonl", folder / "states.jsonl"
     source.write_text("".join(f"{json.dumps(each)}\n" for each in messages), "utf-8")
-    process = _FORKS.Process(target=_run, args=(source, sink, dict(settings), moment))
+    process = _FORKS.Process(
+        target=_run, args=(source, sink, dict(settings), moment, is_publishing)
+    )
     process.start()
     process.join()
     assert process.exitcode in {0, KILLED}
@@ -47,12 +55,16 @@ def run_killed(
     return process.exitcode == KILLED, states
 
 
-def _run(source: Path, sink: Path, settings: dict[str, Any], moment: int) -> None:
-    left = moment
+def _run(
+    source: Path, sink: Path, settings: dict[str, Any], moment: int, is_publishing: bool
+) -> None:
+    left, counts = moment, not is_publishing
 
-    def count(event: str, _: tuple[Any, ...]) -> None:
-        nonlocal left
-        if event in _MOMENTS:
+    def count(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal left, counts
+        if event == "os.rename" and str(args[1]).endswith(".candidate"):
+            counts = True
+        if counts and event in _MOMENTS:
             left -= 1
             if left < 0:
                 os._exit(KILLED)

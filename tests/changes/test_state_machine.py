@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from audience_runs import STREAM, Days, import_into, messages
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -20,8 +21,8 @@ ADDRESSES = st.sampled_from([f"{name}@example.org" for name in ("a", "A", "b", "
 BAD_ADDRESSES = st.sampled_from(["", "nobody", "b@example"])
 NAMES = st.sampled_from(["Ann", "Bob", "Çy", 'D"', None])
 MAPS = st.sampled_from(["user.FirstName", "user.LastName"])
-# A whole run touches files about thirty times.
-MOMENTS = st.integers(0, 40)
+# A whole run touches files about thirty times, and fifteen times from where it publishes.
+MOMENTS = st.integers(0, 30)
 
 
 class ExportsToMapp(RuleBasedStateMachine):
@@ -66,12 +67,14 @@ class ExportsToMapp(RuleBasedStateMachine):
 
     # What goes wrong
 
-    @rule(moment=MOMENTS)
-    def be_killed(self, moment: int) -> None:
+    @rule(moment=MOMENTS, is_publishing=st.booleans())
+    def be_killed(self, moment: int, is_publishing: bool) -> None:
         """A run dies; what it had put out is kept, as Meltano keeps it."""
         sent = messages(self.audience, self.days.state)
         knew = bool(self.days.delivered)
-        was_killed, states = run_killed(self.folder, sent, self.settings(), moment)
+        was_killed, states = run_killed(
+            self.folder, sent, self.settings(), moment, is_publishing=is_publishing
+        )
         if states:
             self.days.state = states[-1]
         import_into(self.mapp, self.folder)
@@ -105,16 +108,13 @@ class ExportsToMapp(RuleBasedStateMachine):
         else:
             self.import_nothing()
 
-    @rule()
-    def lose_the_snapshot(self) -> None:
-        """Another machine, or a folder that did not stay."""
-        shutil.rmtree(self.folder / "snapshots", ignore_errors=True)
-        self.may_forget = True
-
-    @rule()
-    def reset_the_state(self) -> None:
-        """The user begins anew."""
-        self.days.state = None
+    @rule(is_state=st.booleans())
+    def lose_the_memory(self, is_state: bool) -> None:
+        """The user begins anew; or another machine runs, or a folder that did not stay."""
+        if is_state:
+            self.days.state = None
+        else:
+            shutil.rmtree(self.folder / "snapshots", ignore_errors=True)
         self.may_forget = True
 
     # Runs
@@ -122,6 +122,11 @@ class ExportsToMapp(RuleBasedStateMachine):
     @rule()
     def run(self) -> None:
         """A run that ends well."""
+        self.run_with({})
+
+    @rule()
+    def run_again(self) -> None:
+        """Runs are what happens most."""
         self.run_with({})
 
     @rule()
@@ -190,10 +195,30 @@ class ExportsToMapp(RuleBasedStateMachine):
         self.may_forget = False
 
 
+@pytest.mark.parametrize("moment", range(16))
+def test_a_kill_at_every_moment_of_publishing(moment: int) -> None:
+    """Whatever was published by then, the next run puts Mapp right, and so does the one after."""
+    state = ExportsToMapp()
+    state.begin()
+    state.audience = {"a@example.org": "Ann", "b@example.org": "Bob", "e@example.org": "Ed"}
+    state.run()
+    changed = {"e@example.org": "Eve"}
+    state.audience = {"a@example.org": "Anna", "c@example.org": "Cy", **changed}
+    state.be_killed(moment, is_publishing=True)
+    # Who was new in the killed run may have left before the next, and who changed may be as before.
+    state.audience = {"a@example.org": "Ann", "d@example.org": "Di", **changed}
+    state.run()
+    assert state.members().keys() == state.audience.keys()
+    state.audience = {"a@example.org": "Ann"}
+    state.run()
+    assert state.members().keys() == {"a@example.org"}
+    state.teardown()
+
+
 TestExportsToMapp = ExportsToMapp.TestCase
 TestExportsToMapp.settings = settings(
-    max_examples=12,
-    stateful_step_count=15,
+    max_examples=25,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
