@@ -191,7 +191,7 @@ def check_connection(
         CheckFailedError: At the first step that fails.
     """
     if isinstance(settings, Path):
-        click.echo("ok    output_dir is set: files go to a local folder, there is no server")
+        click.echo("ok    `output_dir` is set: files go to a local folder, without a server")
         return
     from target_mapp_sftp.delivery.check import (  # noqa: PLC0415 - loads the SSH library
         check_server,

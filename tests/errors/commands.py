@@ -53,7 +53,7 @@ def tap(
 
 
 def target(
-    room: Path,
+    folder: Path,
     messages: Iterable[dict[str, Any] | str],
     /,
     *options: str,
@@ -63,17 +63,17 @@ def target(
     """Run the target on messages; a string stands for a line as it is.
 
     Args:
-        room: For its files; the preview's folder is `out` in it.
+        folder: For its files; the preview's folder is `out` in it.
         messages: What the tap says.
         options: Further options of the command.
         before: What a shell is to do before, such as to set a limit.
         config: Its settings; one of None is left out.
     """
-    (room / "spool").mkdir(exist_ok=True)
-    own = {"spool_dir": str(room / "spool"), "field_map": FIELD_MAP, "max_retries": 0}
+    (folder / "spool").mkdir(exist_ok=True)
+    own = {"spool_dir": str(folder / "spool"), "field_map": FIELD_MAP, "max_retries": 0}
     if "host" not in config:
-        own["output_dir"] = str(room / "out")
-    path = room / "target.json"
+        own["output_dir"] = str(folder / "out")
+    path = folder / "target.json"
     settings = {key: value for key, value in {**own, **config}.items() if value is not None}
     path.write_text(json.dumps(settings))
     lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]

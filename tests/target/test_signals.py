@@ -39,15 +39,15 @@ from pathlib import Path
 from target_mapp_sftp import run_report
 from target_mapp_sftp.target import TargetMappSftp
 
-room, signals = Path(sys.argv[1]), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+base, signals = Path(sys.argv[1]), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 steps = {"open", "os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.listdir"}
 
 def run(number):
-    folder = room / str(number)
+    folder = base / str(number)
     folder.mkdir()
     for descriptor, name in ((1, "state"), (2, "log")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
-    os.dup2(os.open(room / "input", os.O_RDONLY), 0)
+    os.dup2(os.open(base / "input", os.O_RDONLY), 0)
     seen = 0
     def strike(event, arguments):
         nonlocal seen
@@ -56,8 +56,8 @@ def run(number):
             seen += 1
             if seen == number:
                 os.kill(os.getpid(), signals[number % 3])
-    config = (room / "config").read_text().replace("ROOM", str(folder))
-    config_path = room / f"config-{number}"
+    config = (base / "config").read_text().replace("BASE", str(folder))
+    config_path = base / f"config-{number}"
     config_path.write_text(config)
     sys.addaudithook(strike)
     TargetMappSftp.cli(["--config", str(config_path)])
@@ -69,7 +69,7 @@ for number in range(1, 200):
     if not child:
         run(number)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    (room / str(number) / "code").write_text(str(code))
+    (base / str(number) / "code").write_text(str(code))
     if code == 0:
         break
 """
@@ -114,41 +114,41 @@ def test_a_signal_at_any_step_leaves_folder_and_state_of_one_mind(tmp_path: Path
         messages += [schema(name), *records(3, name)]
         messages += [{"type": "STATE", "value": {"bookmarks": scans}}]
     (tmp_path / "input").write_text("".join(json.dumps(each) + "\n" for each in messages))
-    settings = {"output_dir": "ROOM/out", "spool_dir": "ROOM/spool", "field_map": FIELD_MAP}
-    settings |= {"file_name": "{stream_name}.csv", "report_dir": "ROOM/reports"}
+    settings = {"output_dir": "BASE/out", "spool_dir": "BASE/spool", "field_map": FIELD_MAP}
+    settings |= {"file_name": "{stream_name}.csv", "report_dir": "BASE/reports"}
     (tmp_path / "config").write_text(json.dumps(settings))
 
     subprocess.run([sys.executable, "-c", STRUCK_AT_EVERY_STEP, tmp_path], check=True, timeout=120)
 
-    rooms = sorted((each for each in tmp_path.glob("[0-9]*")), key=lambda room: int(room.name))
-    delivered_in = [_delivered(room) for room in rooms]
+    folders = sorted((each for each in tmp_path.glob("[0-9]*")), key=lambda base: int(base.name))
+    delivered_in = [_delivered(base) for base in folders]
     assert delivered_in[-1] == ["a.csv", "b.csv", "c.csv"]
     assert [] in delivered_in
     assert ["a.csv"] in delivered_in
     assert ["a.csv", "b.csv"] in delivered_in
 
 
-def _delivered(room: Path) -> list[str]:
+def _delivered(base: Path) -> list[str]:
     """The files of one run, after its state, its log and its exit code were held against them."""
-    files = sorted(path.name for path in (room / "out").glob("[a-z]*"))
-    log = (room / "log").read_text("utf-8")
-    states = [json.loads(line) for line in (room / "state").read_text("utf-8").splitlines()]
+    files = sorted(path.name for path in (base / "out").glob("[a-z]*"))
+    log = (base / "log").read_text("utf-8")
+    states = [json.loads(line) for line in (base / "state").read_text("utf-8").splitlines()]
     bookmarks = states[-1]["bookmarks"] if states else {}
     noted = [
         bookmark["delivered"]["files"] for bookmark in bookmarks.values() if "delivered" in bookmark
     ]
     assert sorted(name for names in noted for name in names) == files, log
     for name in files:
-        assert (room / "out" / name).read_text("utf-8").count("\n") == 4
+        assert (base / "out" / name).read_text("utf-8").count("\n") == 4
         assert f"delivered {name}" in log
     complete = [name for name, each in bookmarks.items() if each["scan"]["status"] == "complete"]
     assert [f"{name}.csv" for name in complete] == files, log
-    code = int((room / "code").read_text())
-    number = int(room.name)
+    code = int((base / "code").read_text())
+    number = int(base.name)
     assert code == 0 or code == (143, 130, 129)[number % 3], log
     assert "Traceback" not in log
     if code and "Delivering to" in log:
-        assert not list((room / "spool").rglob("contacts-*")), log
+        assert not list((base / "spool").rglob("contacts-*")), log
     return files
 
 
