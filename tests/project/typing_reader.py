@@ -51,7 +51,6 @@ INSTEAD = {
     r"meltano (run|install|invoke)": (r"meltano \1 --help", "a command's name, no line to type"),
     r"meltano test --all": ("meltano test --help", "test_meltano_test.py runs it"),
     r"meltano schedule run (\S+)": ("meltano schedule list", "`scheduler run` runs this command"),
-    r"meltano run --refresh-catalog tap-lytics …": ("true", "the beginning of a command"),
     r"meltano run --force …": ("true", "test_interruptions.py kills Meltano and goes ahead"),
 }
 """Commands that cannot run here as they stand: what runs for them, and why."""
