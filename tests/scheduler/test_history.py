@@ -156,6 +156,13 @@ def test_a_schedule_without_a_run_is_late_after_an_hour(machine: Machine) -> Non
     assert late.problem == "due 2026-11-26T06:30:00+01:00, and no run since"
 
 
+def test_a_run_of_another_starter_counts(machine: Machine) -> None:
+    """Airflow leaves a line in the run log, and nothing in the ledger."""
+    machine.run_log.add([TODAY, replace(TODAY, at="2026-11-26T05:31:00Z")])
+    status = machine.history(datetime(2026, 11, 26, 12, tzinfo=UTC)).statuses[0]
+    assert (status.state, status.late_since) == ("ok", None)
+
+
 def samples(text: str) -> dict[str, dict[str, float]]:
     """By metric and labels, read by Prometheus' own parser; every one is a gauge with help."""
     found: dict[str, dict[str, float]] = {}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from export_scheduler.run_log import Line, RunLog, change, with_previous
+from export_scheduler.run_log import Line, RunLog, change, utc, with_previous
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,6 +132,9 @@ def status_of(
     for schedule in schedules.valid:
         own = [each for each in deliveries if each.line.schedule == schedule.name]
         late_since = ledger.late_since(schedule, now, late_after)
+        if late_since is not None and own and own[-1].line.at >= utc(late_since):
+            # It has run, by another starter: Airflow keeps no ledger.
+            late_since = None
         found.append(_status(schedule, ledger, own, now, late_since))
     for invalid in schedules.invalid:
         own = [each for each in deliveries if each.line.schedule == invalid.name]
