@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ import click
 import yaml
 
 from export_scheduler.cli import main as export_scheduler
+from export_scheduler.settings import Settings as SchedulerSettings
 from sandbox.cli import main as sandbox
 from tap_lytics.settings import PROPERTIES
 from tap_lytics.tap import TapLytics
@@ -31,6 +33,7 @@ from target_mapp_sftp.target import TargetMappSftp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from dataclasses import Field
 
 ROOT = Path(__file__).resolve().parent.parent
 MELTANO_KINDS = {
@@ -282,6 +285,21 @@ FILES = (
     "target-mapp-sftp/README.md",
 )
 CHECK = "--config ENV --check"
+
+
+def scheduler_setting(declared: Field[Any]) -> dict[str, Any]:
+    """A setting of the scheduler, as Meltano's lock file has it."""
+    label = declared.name.replace("_", " ").capitalize()
+    return {
+        "name": declared.name,
+        "kind": "integer" if isinstance(declared.default, int) else "string",
+        **({"value": declared.default} if declared.default != "" else {}),
+        **({"sensitive": True} if declared.metadata["secret"] else {}),
+        "label": label.replace("Smtp", "SMTP").replace(" url", " URL"),
+        "description": declared.metadata["text"],
+    }
+
+
 PLUGINS = (
     Plugin(
         "tap-lytics",
@@ -322,22 +340,7 @@ PLUGINS = (
         {
             "label": "Scheduler",
             "executable": "export-scheduler",
-            "settings": [
-                {
-                    "name": "state_dir",
-                    "kind": "string",
-                    "value": "$MELTANO_PROJECT_ROOT/output/scheduler",
-                    "label": "State folder",
-                    "description": "Folder for the state of the schedules and the run log.",
-                },
-                {
-                    "name": "webhook_url",
-                    "kind": "string",
-                    "sensitive": True,
-                    "label": "Webhook URL",
-                    "description": "URL that gets each line of the run log, as JSON by POST.",
-                },
-            ],
+            "settings": [scheduler_setting(each) for each in fields(SchedulerSettings)],
         },
     ),
 )
