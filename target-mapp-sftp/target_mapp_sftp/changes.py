@@ -131,7 +131,12 @@ def _removals_problems(config: Mapping[str, Any]) -> Iterator[str]:
 def _is_same_folder(folder: str, config: Mapping[str, Any]) -> bool:
     if config["output_dir"] is not None:
         return Path(folder).resolve() == Path(config["output_dir"]).resolve()
-    return posixpath.normpath(folder) == posixpath.normpath(str(config["folder"]))
+    return _on_a_server(folder) == _on_a_server(str(config["folder"]))
+
+
+def _on_a_server(folder: str) -> str:
+    # Most logins begin at the root of what they see, and some servers ignore letter case.
+    return posixpath.normpath(f"/{folder.lower()}").lstrip("/")
 
 
 def _digest(config: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -170,11 +175,12 @@ class Changes:
     ) -> None:
         self._settings, self._file_settings = settings, file_settings
         self._stream = printable(name[0])
+        header = file_settings.columns[0].header
         terms = SnapshotTerms(
             name=name,
-            identity=settings.identity,
+            identity=f"{settings.identity} {header}",
             format=settings.format,
-            normalize=normal_form(file_settings.columns[0].header),
+            normalize=normal_form(header),
             only_changes=settings.only_changes,
             names_left=settings.removals_folder is not None,
             full_every_days=settings.full_every_days,

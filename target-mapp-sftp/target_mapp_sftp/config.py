@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from target_mapp_sftp.changes import ChangeSettings
-from target_mapp_sftp.contact_file import FileSettings
+from target_mapp_sftp.contact_file import FileSettings, removals_template
 from target_mapp_sftp.contact_file.attributes import nearest
 from target_mapp_sftp.delivery import ServerSettings, misplaced_keys
 from target_mapp_sftp.errors import SettingsError
@@ -105,7 +105,8 @@ def _with_folder(
         return None
     if isinstance(destination, Path):
         return Path(changes.removals_folder)
-    return replace(destination, folder=changes.removals_folder)
+    template = removals_template(destination.file_name)
+    return replace(destination, folder=changes.removals_folder, file_name=template)
 
 
 def _path(text: str | None) -> Path | None:

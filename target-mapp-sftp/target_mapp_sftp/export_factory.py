@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from target_mapp_sftp.changes import Changes, require_whole_audience
 from target_mapp_sftp.contact_file import ContactFile
 from target_mapp_sftp.delivery import LocalDestination
+from target_mapp_sftp.errors import RemovalsNotPossibleError
 from target_mapp_sftp.export import Export
+from target_mapp_sftp.printable import printable
 from target_mapp_sftp.spool import Spool
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class ExportFactory:
         self._settings = settings
         self._started_at = datetime.now(UTC)
         self._taken_names: set[str] = set()
+        self._streams_of_removals: dict[str, str] = {}
         self._locks: dict[str, TextIO] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
@@ -57,8 +60,7 @@ class ExportFactory:
         keys: Sequence[str],
         *,
         run_id: str,
-        mark: ScanMark | None,
-        is_announced: bool,
+        marks: Sequence[ScanMark],
         state: DeliveredState,
     ) -> Export:
         """Open the export of a stream.
@@ -68,8 +70,7 @@ class ExportFactory:
             schema: JSON Schema of its records.
             keys: Its key properties.
             run_id: The run's id.
-            mark: What the tap has announced of it.
-            is_announced: Whether the tap announces its streams.
+            marks: Those of the announced streams that it waits for.
             state: What the states of the input tell of deliveries.
 
         Raises:
@@ -81,10 +82,11 @@ class ExportFactory:
             TargetError: The spool or the server stands in the way of every export.
         """
         spool = self._prepare(run_id)
-        share = (mark.splits,) if mark is not None and mark.splits else ()
+        share = tuple(dict.fromkeys(mark.splits for mark in marks if mark.splits))
         lock = spool.lock_export(stream, *share, self._folder)
         spool.require_free(self._settings.file.max_file_bytes)
-        changes = self._open_changes(stream, share, state, is_announced=is_announced)
+        changes = self._open_changes(stream, share, state, is_announced=bool(marks))
+        contact_file = None
         try:
             contact_file = ContactFile(
                 self._settings.file,
@@ -98,12 +100,26 @@ class ExportFactory:
                 taken_names=self._taken_names,
                 known=changes.known if changes else None,
             )
+            if self.removals_destination is not None:
+                self._require_own_removals_name(stream, contact_file.removals_name)
         except BaseException:
+            if contact_file is not None:
+                contact_file.discard()
             if changes is not None:
                 changes.give_up(is_certain=True)
             raise
         self._locks[stream] = lock
         return Export(stream, contact_file, str(schema.get("title") or ""), changes)
+
+    def _require_own_removals_name(self, stream: str, name: str) -> None:
+        """See that Mapp can tell by its name of which audience a file of removals is."""
+        other = self._streams_of_removals.setdefault(name.lower(), stream)
+        if other != stream:
+            raise RemovalsNotPossibleError(
+                f"`removals`: files of streams '{printable(other)}' and '{printable(stream)}' "
+                f"would both be called {printable(name)}, and Mapp could remove contacts from the "
+                "wrong group. Put `{stream_name}` into `file_name`, or set `removals` to `off`."
+            )
 
     def _open_changes(
         self, stream: str, share: tuple[str, ...], state: DeliveredState, *, is_announced: bool

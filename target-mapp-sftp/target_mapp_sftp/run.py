@@ -185,8 +185,10 @@ class Run:
                 schema,
                 keys,
                 run_id=self.id,
-                mark=self.marks.announced.get(source),
-                is_announced=bool(self.marks.announced),
+                marks=[
+                    self.marks.announced[name]
+                    for name in self.marks.required_for(stream, (source,))
+                ],
                 state=self.state,
             )
         except _OF_ONE_STREAM as error:

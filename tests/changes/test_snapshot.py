@@ -18,7 +18,7 @@ from target_mapp_sftp.snapshot import Reference, Snapshot, SnapshotTerms
 from target_mapp_sftp.snapshot.index import ContactIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 TODAY = date(2026, 11, 25)
@@ -43,6 +43,7 @@ class Run:
         folder: Of the snapshots.
         people: Rows by identifier.
         told: What the state tells of the last delivery.
+        rejected: Identifiers in the audience that have no row.
         terms: What differs from the usual terms.
     """
 
@@ -51,6 +52,7 @@ class Run:
         folder: Path,
         people: Mapping[str, bytes],
         told: Reference | None = None,
+        rejected: Sequence[str] = (),
         **terms: Any,
     ) -> None:
         references = [told] if told else []
@@ -58,6 +60,8 @@ class Run:
         self.new = [each for each in people if self.snapshot.add(each.lower())]
         rows = [people[each] for each in self.new]
         self.written = list(self.snapshot.rows_to_write(self.new, rows))
+        for each in rejected:
+            self.snapshot.keep(each.lower())
         self.left = [each for some in self.snapshot.identifiers_of_left() for each in some]
         self.full_because = self.snapshot.full_because
 
@@ -394,3 +398,12 @@ def test_the_index_is_a_table_of_contacts(before: list[str], now: list[str], key
     gone.load(io.BytesIO(b"".join(index.gone())))
     assert gone.known == len(left)
     assert all(gone.is_left(each) for each in left)
+
+
+def test_who_is_rejected_in_a_full_delivery_is_delivered_next(tmp_path: Path) -> None:
+    """The row before belongs to another format, or perhaps to a file that was never there."""
+    told = deliver(tmp_path, PEOPLE)
+    second = Run(tmp_path, {ANN: b"Ann\n"}, told, format="other", rejected=[BOB])
+    told = second.delivered()
+
+    assert run(tmp_path, PEOPLE, told, format="other").written == [b"Bob\n"]

@@ -5,7 +5,7 @@ Mapp's rules (`attributes`), from a value to text (`columns`, `values`, `normali
 `row`), and the file (`file`, `parts`, `guards`).
 """
 
-from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile
+from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile, removals_template
 from target_mapp_sftp.contact_file.guards import (
     Counts,
     PreviousDelivery,
@@ -26,5 +26,6 @@ __all__ = [
     "NamePattern",
     "PreviousDelivery",
     "normal_form",
+    "removals_template",
     "require_few_removed",
 ]

@@ -6,6 +6,7 @@ With it: the list of records that were rejected, and the set of identifiers that
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -34,10 +35,13 @@ from target_mapp_sftp.contact_file.parts import (
 from target_mapp_sftp.contact_file.row import RowEncoder, compile_row
 from target_mapp_sftp.contact_file.values import (
     BadValueError,
+    can_encode,
     clean,
+    row_encoding,
     to_string,
 )
 from target_mapp_sftp.errors import DuplicateError, InvalidRecordError, SpoolFullError
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,9 +72,9 @@ if TYPE_CHECKING:
             """Take in the rows of the contacts added since the last call; those to write."""
 
 
+LOGGER = logging.getLogger("target-mapp-sftp")
 # Enough to make a column's texts in one step, and few enough to stay in the processor's cache.
 _ROWS_AT_A_TIME = 128
-_REMOVALS_NAME = "remove-lytics-{audience_name}-{timestamp}.csv"
 PREVIEW = "preview"
 """Replaces the timestamp in the name of a preview."""
 
@@ -126,6 +130,7 @@ class ContactFile:
 
     Attributes:
         counts: What happened to the records so far.
+        removals_name: The name that a file of removals asks for.
 
     Raises:
         MappingError: When the schema does not have a mapped field.
@@ -155,9 +160,9 @@ class ContactFile:
         self._compile(schema)
         self._name_at, removals_name_at = (
             partial(_file_name, template, settings, stream_name, schema, run_id)
-            for template in (settings.file_name, _REMOVALS_NAME)
+            for template in (settings.file_name, removals_template(settings.file_name))
         )
-        self._name, self._removals_name = self._name_at(started_at), removals_name_at(started_at)
+        self._name, self.removals_name = self._name_at(started_at), removals_name_at(started_at)
         self._started_at = started_at.astimezone(settings.zone)
         self._taken_names = taken_names if taken_names is not None else set()
         self._encoder = RowEncoder(settings, self.counts)
@@ -213,9 +218,7 @@ class ContactFile:
             identifier = identify(record.get(identifier_key))
         except BadValueError as error:
             if not self._is_kept(record, error.reason):
-                if self._known is not None:
-                    unchecked = self._cells.identifier_unchecked(record.get(identifier_key))
-                    self._known.keep(compared_as(unchecked))
+                self._note_rejected(record)
                 return
             identifier = self._cells.identifier_unchecked(record.get(identifier_key))
         else:
@@ -275,6 +278,12 @@ class ContactFile:
                 raise error
         return False
 
+    def _note_rejected(self, record: Mapping[str, Any]) -> None:
+        """Tell that a contact who was delivered before is still in the audience."""
+        if self._known is not None:
+            for form in self._cells.possible_forms(record.get(self._cells.identifier_key)):
+                self._known.keep(form)
+
     def _count_duplicate(self) -> None:
         if self._settings.duplicates == "fail":
             raise DuplicateError(
@@ -332,14 +341,26 @@ class ContactFile:
             Its parts in order; none when nobody is to be removed.
         """
         settings = replace(self._settings, columns=self._settings.columns[:1])
-        encoder = RowEncoder(settings, Counts())
+        encoder, codec = RowEncoder(settings, Counts()), row_encoding(settings.encoding)
+        unwritable = 0
         for some in identifiers:
-            if self._removals is None:
+            texts = [text for text in some if can_encode(text, codec)]
+            unwritable += len(some) - len(texts)
+            if self._removals is None and texts:
                 self._removals = PartsWriter(self._folder, encoder.header, settings.max_file_bytes)
-            self._removals.write(encoder.rows([some]))
+            if self._removals is not None:
+                self._removals.write(encoder.rows([texts]))
+        if unwritable:
+            LOGGER.warning(
+                "`encoding`: %d contacts of stream '%s' left the audience and are not removed, "
+                "because %s does not have a character of their identifiers. Remove them in Mapp.",
+                unwritable,
+                printable(self._stream_name),
+                settings.encoding,
+            )
         if self._removals is None:
             return ()
-        names = reserve_names(self._removals_name, self._removals.number, self._taken_names)
+        names = reserve_names(self.removals_name, self._removals.number, self._taken_names)
         return self._removals.finish(names)
 
     def discard(self) -> None:
@@ -348,6 +369,17 @@ class ContactFile:
         if self._removals is not None:
             self._removals.discard()
         self._rejects.discard()
+
+
+def removals_template(file_name_template: str) -> str:
+    """The names of files of removals: they tell audiences apart by what `file_name` does.
+
+    Args:
+        file_name_template: The setting `file_name`.
+    """
+    is_by_stream = "stream_name" in placeholders_of(file_name_template)
+    audience = "{stream_name}" if is_by_stream else "{audience_name}"
+    return f"remove-lytics-{audience}-{{timestamp}}.csv"
 
 
 def _file_name(  # noqa: PLR0913, PLR0917 each of them may be part of a name

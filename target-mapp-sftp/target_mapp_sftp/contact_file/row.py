@@ -21,7 +21,7 @@ from target_mapp_sftp.errors import MappingError
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from target_mapp_sftp.contact_file.cells import Cell
     from target_mapp_sftp.contact_file.columns import ResolvedColumn
@@ -44,6 +44,8 @@ class CompiledRow(NamedTuple):
         identify: Converts the value under it to the identifier's text, or raises BadValueError.
         compared_as: Converts that text to the form in which duplicates are equal.
         identifier_unchecked: Converts the value to text whatever it is; never raises.
+        possible_forms: The forms under which a rejected record may have been delivered before, of
+            the value under its key; never raises.
         keys: The record's keys of the other columns, in order.
         paths: Index among them and path of those within a map.
         columns: Convert many values of each of them; never raise.
@@ -53,6 +55,7 @@ class CompiledRow(NamedTuple):
     identify: Cell
     compared_as: Callable[[str], str]
     identifier_unchecked: Cell
+    possible_forms: Callable[[Any], list[str]]
     keys: tuple[str, ...]
     paths: tuple[tuple[int, str], ...]
     columns: tuple[ColumnTexts, ...]
@@ -73,11 +76,19 @@ def compile_row(
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
     first, *others = _resolved(settings, schema, printable(stream_name))
+    identify = _identifier_cell(first, settings.encoding)
+    compared_as = normal_form(first.column.header)
+
+    def possible_forms(value: Any) -> list[str]:
+        value = value_at(value, first.path) if first.path else value
+        return [compared_as(text) for text in _possible_texts(value, identify)]
+
     return CompiledRow(
         identifier_key=first.key,
-        identify=_at_path(first, _identifier_cell(first, settings.encoding)),
-        compared_as=normal_form(first.column.header),
+        identify=_at_path(first, identify),
+        compared_as=compared_as,
         identifier_unchecked=_at_path(first, _text_unchecked),
+        possible_forms=possible_forms,
         keys=tuple(column.key for column in others),
         paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
         columns=tuple(
@@ -163,6 +174,15 @@ def _text_unchecked(value: Any) -> str:
         return ""
 
 
+def _possible_texts(value: Any, identify: Cell) -> Iterator[str]:
+    """The texts of a bad identifier: of a list, those of its items."""
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        try:
+            yield identify(item)
+        except BadValueError:
+            yield clean(_text_unchecked(item)).strip()
+
+
 def _counting_cell(column: ResolvedColumn, counts: Counts) -> Cell:
     """A cell that is left empty, and counted, where its value cannot be written."""
     header, emptied, cut = column.column.header, counts.emptied, counts.cut
@@ -187,10 +207,11 @@ def _identifier_cell(column: ResolvedColumn, encoding: str) -> Cell:
     cell, row_codec = compile_cell(column), row_encoding(encoding)
 
     def identify(value: Any) -> str:
-        text = cell(value)
-        if not text or text.isspace():
+        # Cleaned like every value of a row: what is one text in the file is one contact.
+        text = clean(cell(value)).strip()
+        if not text:
             raise BadValueError("missing")
-        if not text.isascii() and not can_encode(clean(text), row_codec):
+        if not text.isascii() and not can_encode(text, row_codec):
             raise BadValueError(f"has a character that {encoding} does not have")
         return text
 

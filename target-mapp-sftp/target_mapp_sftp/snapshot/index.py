@@ -84,12 +84,19 @@ class ContactIndex:
         self._waiting.append((rows, place))
         return True
 
-    def keep(self, identifier: str) -> None:
-        """Note that a contact is still in the audience, although it has no row in this run."""
+    def keep(self, identifier: str, *, forgets_row: bool = False) -> None:
+        """Note that a contact is still in the audience, although it has no row in this run.
+
+        Args:
+            identifier: In the form in which two texts of one contact are the same.
+            forgets_row: Whether its next row counts as changed, whatever it is.
+        """
         found = self._row_of(identifier)
         if found is not None and found[0][found[1]] == _NOT_SEEN:
             rows, place = found
             rows[place] = _KEPT
+            if forgets_row:
+                rows[place + 1 : place + _ROW_BYTES] = bytes(_ROW_BYTES - 1)
             self.kept += 1
 
     def changed_rows(self, rows: Sequence[bytes]) -> list[bytes]:

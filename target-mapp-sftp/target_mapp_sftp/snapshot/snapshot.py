@@ -237,7 +237,8 @@ class Snapshot:
         """
         # Without its text it could not be removed later, so it is rather taken for a new one then.
         if self.can_name_left or not self._terms.names_left:
-            self._index.keep(identifier)
+            # Where no row counts, the one before may be in no file, or have had another header.
+            self._index.keep(identifier, forgets_row=bool(self._doubt))
 
     def rows_to_write(self, identifiers: Sequence[str], rows: Sequence[bytes]) -> Sequence[bytes]:
         """Take in the rows of the contacts that were added since the last call.
