@@ -12,6 +12,9 @@ each audience says which, by `"splits": "0-49"`.
 The name is that of the messages, which is all a target knows: where the tap's own stream maps give
 a stream an alias, the mark is the alias's. Several streams under one name are complete together.
 `records` is the number of RECORD messages under that name.
+
+The first state of a run and the one in which all scans are complete are whole. Those between hold
+the marks alone: what targets have noted of hundreds of streams would be repeated for each of them.
 """
 
 from __future__ import annotations
@@ -95,6 +98,19 @@ class ScanMarks:
     def _set(self, name: str, **mark: Any) -> None:
         bookmark = self._state.setdefault("bookmarks", {}).setdefault(name, {})
         bookmark[SCAN] = {**mark, "run_id": self.run_id, **self._share}
+
+
+def without_notes(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state without what targets have noted in it, unless all scans of it are complete.
+
+    Args:
+        state: The whole state of the tap.
+    """
+    bookmarks = state.get("bookmarks", {})
+    marks = {name: {SCAN: each[SCAN]} for name, each in bookmarks.items() if SCAN in each}
+    if all(each[SCAN]["status"] == "complete" for each in marks.values()):
+        return state
+    return {**state, "bookmarks": marks}
 
 
 def _now() -> str:

@@ -118,6 +118,19 @@ def test_the_state_of_the_last_run_is_handed_back_without_its_marks(box: Sandbox
     assert "old" not in json.dumps([m for m in messages if m["type"] == "STATE"])
 
 
+def test_the_states_between_the_first_and_the_last_hold_the_marks_alone(box: Sandbox) -> None:
+    """Else the notes of hundreds of streams would be repeated for each of them."""
+    notes = {"delivered": {"rows": 9}, "deliveries": [{"rows": n} for n in range(30)]}
+    state = {"bookmarks": {name: notes for name in (ONE, TWO, "gone")}}
+    messages = messages_from(box, ONE, TWO, state=state)
+
+    values = [m["value"]["bookmarks"] for m in messages if m["type"] == "STATE"]
+    assert all(list(b) == ["scan"] for value in values[1:-1] for b in value.values())
+    for whole in (values[0], values[-1]):
+        without_marks = {n: {**b, "scan": None} for n, b in whole.items()}
+        assert without_marks == {n: {**notes, "scan": None} for n in (ONE, TWO, "gone")}
+
+
 def test_only_selected_streams_are_announced(box: Sandbox) -> None:
     """A target waits for every announced stream, so a deselected one has no mark."""
     catalog = QuickTap(config=config_of(box)).catalog_dict
