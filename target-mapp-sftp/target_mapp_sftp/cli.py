@@ -33,7 +33,7 @@ from target_mapp_sftp.run_id import RUN_ID
 from target_mapp_sftp.stream_maps import failed_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from target_mapp_sftp.delivery import ServerSettings
     from target_mapp_sftp.run import Run
@@ -229,8 +229,7 @@ def _summary(run: Run) -> Iterator[str]:
     if len(run.exports) + len(not_begun) <= 1:
         return
     delivered = [
-        f"'{printable(name)}' ({', '.join(map(printable, export.delivered['files']))}, "
-        f"{export.delivered['rows']} rows)"
+        f"'{printable(name)}' ({_files_of(export.delivered)}, {export.delivered['rows']} rows)"
         for name, export in run.exports.items()
         if export.delivered is not None
     ]
@@ -241,6 +240,11 @@ def _summary(run: Run) -> Iterator[str]:
     if left:
         names = [f"'{printable(name)}'" for name in dict.fromkeys(left)]
         yield f"Not delivered in this run: {_listed(names)}"
+
+
+def _files_of(delivered: Mapping[str, Any]) -> str:
+    names = [*delivered["files"], *delivered.get("removal_files", ())]
+    return ", ".join(map(printable, names)) or "no file"
 
 
 def _listed(names: list[str]) -> str:

@@ -479,7 +479,8 @@ class Run:
             late = sum(self.marks.received[name] - n for name, n in export.received_of.items())
             reopened = self.marks.unfinished_of(self.required_marks(export))
             if late or reopened:
-                files = ", ".join(export.delivered["files"]) if export.delivered else "no file"
+                names = export.delivered["files"] if export.delivered else []
+                files = ", ".join(names) or "no file"
                 export.failure = LateRecordsError(
                     export.received_of, late, f"Delivered was {files} with what had come before."
                 )

@@ -383,3 +383,12 @@ def test_the_folder_of_snapshots_is_private(days: Days) -> None:
     (folder,) = (days.folder / "snapshots").iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_a_delivery_without_a_file_is_named_so(days: Days) -> None:
+    """In the error about records that come after it, too."""
+    days.run(PEOPLE)
+    late = [*messages(PEOPLE, days.state), record(1)]
+    result = deliver(days.folder, late, **days.settings)
+
+    assert "Delivered was no file with what had come before" in str(result.error)
