@@ -121,7 +121,7 @@ def test_the_state_of_the_last_run_is_handed_back_without_its_marks(box: Sandbox
 def test_the_states_between_the_first_and_the_last_hold_the_marks_alone(box: Sandbox) -> None:
     """Else the notes of hundreds of streams would be repeated for each of them."""
     notes = {"delivered": {"rows": 9}, "deliveries": [{"rows": n} for n in range(30)]}
-    state = {"bookmarks": {name: notes for name in (ONE, TWO, "gone")}}
+    state = {"bookmarks": dict.fromkeys((ONE, TWO, "gone"), notes)}
     messages = messages_from(box, ONE, TWO, state=state)
 
     values = [m["value"]["bookmarks"] for m in messages if m["type"] == "STATE"]
