@@ -268,6 +268,7 @@ class Run:
             return False
         try:
             self._require_count(export, required, mismatch)
+            self._require_known_count(export, required)
             export.finish(self._previous(export))
             if not export.is_skipped and not self._is_preview:
                 streams = self._settled_with(export)
@@ -294,6 +295,17 @@ class Run:
             mismatch.sent,
             mismatch.received,
         )
+
+    def _require_known_count(self, export: Export, required: tuple[str, ...]) -> None:
+        """Whoever was lost on the way would be removed, so the tap must tell how many there are."""
+        if self.settings.removals_destination is None:
+            return
+        if any(self.marks.announced[name].records is None for name in required):
+            raise RemovalsNotPossibleError(
+                f"`removals`: the tap does not say how many records stream "
+                f"'{printable(export.stream)}' has, so whoever is missing may have been lost on "
+                "the way. Set `removals` to `off`, or use tap-lytics."
+            )
 
     def _previous(self, export: Export) -> PreviousDelivery | None:
         """The last delivery that had rows, as far as the states of the input tell."""

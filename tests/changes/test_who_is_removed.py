@@ -45,6 +45,13 @@ def test_what_is_one_identifier_in_the_file_is_one_contact(days: Days) -> None:
     assert removed(days) == []
 
 
+def complete(stream: str, count: int, **told: Any) -> Message:
+    """The mark of a complete scan, with its count."""
+    found = mark("complete", stream, **told)
+    found["value"]["bookmarks"][stream]["scan"]["records"] = count
+    return found
+
+
 def of_values(days: Days, values: Sequence[Any]) -> Result:
     """A run in which the identifiers are of any form."""
     told = {"delivered": days.delivered} if days.state else {}
@@ -56,7 +63,7 @@ def of_values(days: Days, values: Sequence[Any]) -> Result:
             mark("pending", STREAM, **told),
             schema(STREAM, properties={"email": any_form, "name": {"type": "string"}}),
             *people,
-            mark("complete", STREAM, **told),
+            complete(STREAM, len(values), **told),
         ],
         **days.settings,
     )
@@ -127,17 +134,34 @@ def test_a_share_is_known_behind_a_mapper_too(days: Days) -> None:
     assert len(list(days.folder.glob("snapshots/*/*.snapshot"))) == 2
 
 
+def test_nobody_is_removed_where_the_count_is_not_told(days: Days) -> None:
+    """A record that was lost on the way looks like somebody who left."""
+    people = {"ann@example.org": "Ann", "bob@example.org": "Bob"}
+    days.run(people)
+    sent = messages(people, days.state)
+    del sent[-1]["value"]["bookmarks"][STREAM]["scan"]["records"]
+    lost = [each for each in sent if each.get("record", {}).get("name") != "Bob"]
+    failed = deliver(days.folder, lost, **days.settings)
+
+    assert isinstance(failed.error, RemovalsNotPossibleError)
+    assert "does not say how many records stream 'buyers' has" in str(failed.error)
+    assert removed(days) == []
+
+
 def two_audiences(days: Days, people: Mapping[str, Sequence[str]]) -> Result:
     """A run of two streams whose names are the same in a file name."""
     told = (days.state or {}).get("bookmarks", {})
 
     def marks(status: str) -> Message:
-        scan = {"scan": {"status": status, "run_id": "r1"}}
-        ours = {name: {"delivered": told.get(name, {}).get("delivered")} for name in people}
-        return {
-            "type": "STATE",
-            "value": {"bookmarks": {name: {**ours[name], **scan} for name in people}},
+        scan = {"status": status, "run_id": "r1"}
+        bookmarks = {
+            name: {
+                "delivered": told.get(name, {}).get("delivered"),
+                "scan": {**scan, "records": len(addresses)} if status == "complete" else scan,
+            }
+            for name, addresses in people.items()
         }
+        return {"type": "STATE", "value": {"bookmarks": bookmarks}}
 
     sent = [marks("pending")]
     for (name, addresses), title in zip(people.items(), ("Käufer", "kaufer"), strict=True):
