@@ -236,10 +236,11 @@ def unknown_settings(config: Iterable[str], schema: Mapping[str, Any]) -> Iterat
 def unknown_variables(environ: Iterable[str], schema: Mapping[str, Any]) -> Iterator[str]:
     """Name the variables that look like a setting and are none.
 
-    Only those that nearly are one: a plugin that inherits from this one, such as
-    `target-mapp-sftp-de`, has variables that begin in the same way.
+    Meltano passes them to nobody, so a misspelt guard would be off without a word. Only those that
+    nearly are one: a plugin that inherits from this one, such as `target-mapp-sftp-de`, has
+    variables that begin in the same way.
     """
-    known = [name.upper() for name in schema["properties"]]
+    known = [name.upper() for name in (*schema["properties"], *WITHOUT_EFFECT)]
     for variable in environ:
         prefix, _, name = variable.partition(VARIABLE_PREFIX)
         if prefix or not name or name in known:

@@ -150,9 +150,12 @@ class TargetMappSftp(Target):
             # The SDK's schema would say no more than "anyOf", or fail on it.
             del given["stream_maps"]
         self._config, wrong = completed(given, self.config_jsonschema)
-        problems = (*unknown_settings(given, self.config_jsonschema), *wrong, *map_problems)
-        for problem in unknown_variables(os.environ, self.config_jsonschema):
-            self.logger.warning(problem)
+        problems = (
+            *unknown_settings(given, self.config_jsonschema),
+            *unknown_variables(os.environ, self.config_jsonschema),
+            *wrong,
+            *map_problems,
+        )
         if problems and raise_errors:
             raise SettingsError("Some settings are wrong; nothing was read or sent.", problems)
         return list(problems)

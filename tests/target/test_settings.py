@@ -76,6 +76,15 @@ def test_a_variable_that_nearly_is_a_setting_is_named() -> None:
     ]
 
 
+def test_a_guard_in_a_misspelt_variable_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard would be off, and the run would end well."""
+    monkeypatch.setenv("TARGET_MAPP_SFTP_MAX_SHRNK", "10%")
+    with pytest.raises(SettingsError) as caught:
+        TargetMappSftp(config={"output_dir": "out", "field_map": FIELD_MAP})
+
+    assert [line.split(":")[0] for line in caught.value.details] == ["`TARGET_MAPP_SFTP_MAX_SHRNK`"]
+
+
 @pytest.mark.parametrize("name", ["output_dir", "spool_dir", "timezone", "file_name", "delimiter"])
 def test_a_private_key_in_a_setting_of_another_kind_is_not_printed(name: str) -> None:
     """It is named before any other check repeats the value."""
