@@ -151,6 +151,8 @@ class Changes:
         settings: What is asked for.
         file_settings: The identifier's column, and the bound on removals.
         name: What makes two exports the same: stream, share, destination.
+        sources: The streams of the tap that it is made of. Without one of them for once, those of
+            that stream have not left.
         today: The day of the run.
         told: What the state tells of the last delivery of each stream.
         told_of_stream: The one among them that belongs to the stream itself.
@@ -169,6 +171,7 @@ class Changes:
         file_settings: FileSettings,
         *,
         name: tuple[str, ...],
+        sources: Iterable[str],
         today: date,
         told: Iterable[Any],
         told_of_stream: Any,
@@ -178,7 +181,7 @@ class Changes:
         header = file_settings.columns[0].header
         terms = SnapshotTerms(
             name=name,
-            identity=f"{settings.identity} {header}",
+            identity=json.dumps([settings.identity, header, *sorted(sources)]),
             format=settings.format,
             normalize=normal_form(header),
             only_changes=settings.only_changes,

@@ -60,7 +60,7 @@ class ExportFactory:
         keys: Sequence[str],
         *,
         run_id: str,
-        marks: Sequence[ScanMark],
+        marks: Mapping[str, ScanMark],
         state: DeliveredState,
     ) -> Export:
         """Open the export of a stream.
@@ -70,7 +70,7 @@ class ExportFactory:
             schema: JSON Schema of its records.
             keys: Its key properties.
             run_id: The run's id.
-            marks: Those of the announced streams that it waits for.
+            marks: Those of the announced streams that it waits for, by their names.
             state: What the states of the input tell of deliveries.
 
         Raises:
@@ -82,10 +82,10 @@ class ExportFactory:
             TargetError: The spool or the server stands in the way of every export.
         """
         spool = self._prepare(run_id)
-        share = tuple(dict.fromkeys(mark.splits for mark in marks if mark.splits))
+        share = tuple(dict.fromkeys(mark.splits for mark in marks.values() if mark.splits))
         lock = spool.lock_export(stream, *share, self._folder)
         spool.require_free(self._settings.file.max_file_bytes)
-        changes = self._open_changes(stream, share, state, is_announced=bool(marks))
+        changes = self._open_changes(stream, share, state, sources=tuple(marks))
         contact_file = None
         try:
             contact_file = ContactFile(
@@ -122,18 +122,19 @@ class ExportFactory:
             )
 
     def _open_changes(
-        self, stream: str, share: tuple[str, ...], state: DeliveredState, *, is_announced: bool
+        self, stream: str, share: tuple[str, ...], state: DeliveredState, sources: tuple[str, ...]
     ) -> Changes | None:
         """Open the snapshot of an export, where one is kept."""
         settings = self._settings.changes
         if settings is None:
             return None
         if settings.removals_folder is not None:
-            require_whole_audience(stream, share, is_announced=is_announced)
+            require_whole_audience(stream, share, is_announced=bool(sources))
         return Changes(
             settings,
             self._settings.file,
             name=(stream, *share, self._folder),
+            sources=sources,
             today=self._started_at.astimezone(self._settings.file.zone).date(),
             told=state.recorded_deliveries(),
             told_of_stream=state.recorded(stream).get("delivered"),

@@ -185,10 +185,10 @@ class Run:
                 schema,
                 keys,
                 run_id=self.id,
-                marks=[
-                    self.marks.announced[name]
+                marks={
+                    name: self.marks.announced[name]
                     for name in self.marks.required_for(stream, (source,))
-                ],
+                },
                 state=self.state,
             )
         except _OF_ONE_STREAM as error:

@@ -141,7 +141,12 @@ def test_a_contact_that_was_rejected_first_is_written(tmp_path: Path) -> None:
     ("terms", "reason", "left"),
     [
         pytest.param({"format": "two"}, "the field map or the format has changed", [BOB], id="map"),
-        pytest.param({"identity": "mobile"}, "the identifier has changed", [], id="identifier"),
+        pytest.param(
+            {"identity": "mobile"},
+            "the identifier has changed, or the streams that the audience is made of",
+            [],
+            id="identifier",
+        ),
         pytest.param({"only_changes": False}, "changes is off", [BOB], id="off"),
         pytest.param(
             {"today": TODAY + timedelta(days=7)},

@@ -148,6 +148,27 @@ def test_nobody_is_removed_where_the_count_is_not_told(days: Days) -> None:
     assert removed(days) == []
 
 
+def test_a_stream_that_is_missing_for_once_has_not_left(days: Days) -> None:
+    """Two streams make one audience, and a run reads only one of them."""
+    days.settings["stream_maps"] = {"one": {"__alias__": "all"}, "two": {"__alias__": "all"}}
+    both = {"one": "ann@example.org", "two": "bob@example.org"}
+    for wanted in (["one", "two"], ["one"], ["one", "two"]):
+        told = (days.state or {}).get("bookmarks", {})
+        pending = {"scan": {"status": "pending", "run_id": "r1"}}
+        announced = {name: {**told.get(name, {}), **pending} for name in wanted}
+        marks = {**{name: {**told[name], "scan": None} for name in told}, **announced}
+        sent: list[Message] = [{"type": "STATE", "value": {"bookmarks": marks}}]
+        for name in wanted:
+            sent += [schema(name), record(1, name, email=both[name])]
+            done = {"status": "complete", "run_id": "r1", "records": 1}
+            marks = {**marks, name: {**marks[name], "scan": done}}
+            sent.append({"type": "STATE", "value": {"bookmarks": marks}})
+        result = deliver(days.folder, sent, **days.settings)
+        assert result.error is None
+        days.state = result.states[-1]
+        assert removed(days) == []
+
+
 def two_audiences(days: Days, people: Mapping[str, Sequence[str]]) -> Result:
     """A run of two streams whose names are the same in a file name."""
     told = (days.state or {}).get("bookmarks", {})

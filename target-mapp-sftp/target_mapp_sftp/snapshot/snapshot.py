@@ -132,7 +132,7 @@ class Snapshot:
             # Of another line of deliveries, or of identifiers that mean something else.
             base.close()
             self._require_full(
-                "the identifier has changed"
+                "the identifier has changed, or the streams that the audience is made of"
                 if ids
                 else "the state does not know the delivery that the snapshot is of"
             )
