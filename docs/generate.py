@@ -330,6 +330,10 @@ PLUGINS = (
             {
                 "check": (CHECK, "Test the connection to the folder, with a test file."),
                 "test": (CHECK, "The same, for `meltano test`."),
+                "deliver": (
+                    "--config ENV --deliver",
+                    "Send files again that `keep_delivered_days` has kept.",
+                ),
             },
         ),
     ),

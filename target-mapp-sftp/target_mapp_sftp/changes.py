@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from target_mapp_sftp.contact_file import normal_form, require_few_removed
 from target_mapp_sftp.errors import RemovalsNotPossibleError, SettingsError
 from target_mapp_sftp.printable import printable
-from target_mapp_sftp.snapshot import Reference, Snapshot, SnapshotTerms
+from target_mapp_sftp.snapshot import Reference, Snapshot, SnapshotTerms, holding_last_delivery
 from target_mapp_sftp.spool import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date
 
     from target_mapp_sftp.contact_file import ContactFile, FilePart, FileSettings
@@ -278,6 +279,21 @@ class Changes:
             self.known.discard()
         else:
             self.known.close()
+
+
+def last_delivery(settings: ChangeSettings, name: tuple[str, ...]) -> AbstractContextManager[str]:
+    """Hold the snapshot of an export, and tell which delivery it is of; empty: nobody knows.
+
+    Args:
+        settings: Where it is.
+        name: What makes two exports the same: stream, share, destination.
+
+    Raises:
+        SpoolDirError: When the folder cannot be used safely.
+        DeliveryError: When another process has the snapshot, or the disk refuses.
+    """
+    folder = private_folder(settings.folder / _FOLDER, "snapshot_dir")
+    return holding_last_delivery(folder, name)
 
 
 def _references_in(deliveries: Iterable[Any]) -> list[Reference]:

@@ -59,6 +59,7 @@ class RunSettings:
     changes: ChangeSettings | None
     spool_dir: str | None
     rejects_days: int
+    keep_delivered_days: int
     report_dir: Path | None
     count_mismatch: str
 
@@ -92,6 +93,7 @@ class RunSettings:
             changes=changes,
             spool_dir=config["spool_dir"],
             rejects_days=config["rejects_days"],
+            keep_delivered_days=config["keep_delivered_days"],
             report_dir=_path(config["report_dir"]),
             count_mismatch=config["count_mismatch"],
         )

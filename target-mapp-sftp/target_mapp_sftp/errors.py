@@ -63,6 +63,14 @@ class StreamMapError(SettingsError):
     """A stream map fails on a record or does not fit the stream's schema."""
 
 
+class NotKeptError(SettingsError):
+    """A file to be delivered again is none of a delivery that is kept as a whole."""
+
+
+class ReplayRefusedError(SettingsError):
+    """A kept delivery may not be sent again, because of where or when it was delivered."""
+
+
 class RemovalsNotPossibleError(SettingsError):
     """Who left cannot be known from what this run reads."""
 
@@ -169,6 +177,10 @@ class TooManyRemovedError(DataError):
 
 class RowTooLongError(DataError):
     """A single row does not fit into a file of *max_file_size_mb*."""
+
+
+class DamagedDeliveryError(DataError):
+    """A kept delivery is not what was delivered."""
 
 
 class LostRecordsError(DataError):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from target_mapp_sftp.changes import Changes
     from target_mapp_sftp.contact_file import ContactFile, FilePart, FinishedFile, PreviousDelivery
+    from target_mapp_sftp.kept import Keeper, Kind
 
     class Destination(Protocol):
         """Where finished files go: a folder on a server, or a local one."""
@@ -62,6 +63,7 @@ class Export:
         contact_file: Takes the records.
         audience: What people call it.
         changes: What was delivered before, where a snapshot is kept.
+        keeper: Keeps what is delivered, where that is wanted.
 
     Attributes:
         counts: What became of the records so far.
@@ -81,6 +83,7 @@ class Export:
         contact_file: ContactFile,
         audience: str = "",
         changes: Changes | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.stream = stream
         self.audience = audience
@@ -97,6 +100,7 @@ class Export:
         # None as soon as nothing more is written: 500 of them would take too much memory.
         self._file: ContactFile | None = contact_file
         self._changes = changes
+        self._keeper = keeper
         self._removals: tuple[FilePart, ...] = ()
         self._is_publishing = False
 
@@ -233,6 +237,7 @@ class Export:
             self.delivered = self._facts(names, removal_names)
         if self._changes is not None:
             self._changes.adopt()
+        self._keep(names, removal_names)
         self.settle()
         self.seconds = time.monotonic() - self._finished_at
         parts = (*finished.parts, *self._removals)
@@ -243,6 +248,25 @@ class Export:
             sum(part.rows for part in parts),
             sum(part.size_bytes for part in parts) / 1_000_000,
             time.monotonic() - self._opened_at,
+        )
+
+    def _keep(self, names: Sequence[str], removal_names: Sequence[str]) -> None:
+        """Keep what was delivered; nothing can fail in it."""
+        if self._keeper is None:
+            return
+        of_kinds: list[tuple[Kind, Sequence[FilePart], Sequence[str]]] = [
+            ("contacts", self._finished.parts, names),
+            ("removals", self._removals, removal_names),
+        ]
+        known = self._changes.known if self._changes is not None else None
+        self._keeper.keep(
+            (
+                (kind, part, name)
+                for kind, parts, finals in of_kinds
+                for part, name in zip(parts, finals, strict=True)
+            ),
+            snapshot=known.reference.id if known is not None else "",
+            follows=known.follows if known is not None else "",
         )
 
     def settle(self) -> None:

@@ -12,6 +12,7 @@ from target_mapp_sftp.contact_file import ContactFile
 from target_mapp_sftp.delivery import LocalDestination
 from target_mapp_sftp.errors import RemovalsNotPossibleError
 from target_mapp_sftp.export import Export
+from target_mapp_sftp.kept import Keeper
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.spool import Spool
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from target_mapp_sftp.config import RunSettings
     from target_mapp_sftp.delivery import ServerSettings
     from target_mapp_sftp.export import Destination
+    from target_mapp_sftp.kept import Kind
     from target_mapp_sftp.scan_marks import ScanMark
     from target_mapp_sftp.state import DeliveredState
 
@@ -109,7 +111,20 @@ class ExportFactory:
                 changes.give_up(is_certain=True)
             raise
         self._locks[stream] = lock
-        return Export(stream, contact_file, str(schema.get("title") or ""), changes)
+        keeper = self._open_keeper(spool, (stream, *share))
+        return Export(stream, contact_file, str(schema.get("title") or ""), changes, keeper)
+
+    def _open_keeper(self, spool: Spool, export: tuple[str, ...]) -> Keeper | None:
+        """What keeps copies of the delivered files, where that is wanted."""
+        settings = self._settings
+        if not settings.keep_delivered_days or settings.file.preview_rows is not None:
+            return None
+        removals = settings.removals_destination or settings.destination
+        destinations: dict[Kind, str] = {
+            "contacts": self._folder,
+            "removals": identity_of(removals),
+        }
+        return Keeper(spool.kept_folder, export, destinations)
 
     def _require_own_removals_name(self, stream: str, name: str) -> None:
         """See that Mapp can tell by its name of which audience a file of removals is."""
@@ -157,11 +172,7 @@ class ExportFactory:
 
     @property
     def _folder(self) -> str:
-        """What makes two destinations the same."""
-        place = self._settings.destination
-        if isinstance(place, Path):
-            return str(place.resolve())
-        return f"{place.username}@{place.host}:{place.port}/{place.folder}"
+        return identity_of(self._settings.destination)
 
     def _prepare(self, run_id: str) -> Spool:
         """Create the spool and check the destination, before the first record."""
@@ -170,7 +181,11 @@ class ExportFactory:
                 LOGGER.info(note)
             for warning in self._settings.file.warnings:
                 LOGGER.warning(warning)
-            self._spool = Spool(self._settings.spool_dir, rejects_days=self._settings.rejects_days)
+            self._spool = Spool(
+                self._settings.spool_dir,
+                rejects_days=self._settings.rejects_days,
+                keep_delivered_days=self._settings.keep_delivered_days,
+            )
             LOGGER.info("Delivering to %s", self.destination_name)
             self._destination = self._open_destination(self._settings.destination, run_id)
             if (place := self._settings.removals_destination) is not None:
@@ -178,16 +193,8 @@ class ExportFactory:
         return self._spool
 
     def _open_destination(self, place: ServerSettings | Path, run_id: str) -> Destination:
-        if isinstance(place, Path):
-            is_preview = self._settings.file.preview_rows is not None
-            return LocalDestination(place, run_id=run_id, replaces=is_preview)
-        from target_mapp_sftp.delivery.destination import (  # noqa: PLC0415 - loads the SSH library
-            SftpDestination,
-        )
-
-        destination = SftpDestination(place, run_id=run_id, keep_seconds=_KEEP_CONNECTION_SECONDS)
-        destination.preflight()
-        return destination
+        is_preview = self._settings.file.preview_rows is not None
+        return open_destination(place, run_id, replaces=is_preview)
 
     def unlock(self, export: Export) -> None:
         """Release the lock of an export, so that other processes can deliver it."""
@@ -203,3 +210,34 @@ class ExportFactory:
                 LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
         if self._spool is not None:
             self._spool.remove()
+
+
+def identity_of(place: ServerSettings | Path) -> str:
+    """What makes two destinations the same."""
+    if isinstance(place, Path):
+        return str(place.resolve())
+    return f"{place.username}@{place.host}:{place.port}/{place.folder}"
+
+
+def open_destination(
+    place: ServerSettings | Path, run_id: str, *, replaces: bool = False
+) -> Destination:
+    """Open a destination, and see that a server answers and takes the login.
+
+    Args:
+        place: The server and its folder, or a local folder.
+        run_id: For the names of unfinished files.
+        replaces: Whether a local file of the same name is replaced.
+
+    Raises:
+        DeliveryError: From the step that fails for good.
+    """
+    if isinstance(place, Path):
+        return LocalDestination(place, run_id=run_id, replaces=replaces)
+    from target_mapp_sftp.delivery.destination import (  # noqa: PLC0415 - loads the SSH library
+        SftpDestination,
+    )
+
+    destination = SftpDestination(place, run_id=run_id, keep_seconds=_KEEP_CONNECTION_SECONDS)
+    destination.preflight()
+    return destination

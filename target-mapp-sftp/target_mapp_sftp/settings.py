@@ -400,6 +400,14 @@ REPORT = (
         default=30,
         minimum=0,
     ),
+    integer(
+        "keep_delivered_days",
+        "Days to keep a copy of the delivered files in the spool folder, for `--deliver` to send "
+        "again; 0 keeps none. They hold the personal data of the audience.",
+        default=0,
+        minimum=0,
+        maximum=3650,
+    ),
     text(
         "report_dir",
         "Local folder for an HTML report about each run. It holds no personal data.",

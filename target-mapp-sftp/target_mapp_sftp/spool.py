@@ -7,6 +7,7 @@ the name there, in the user's own folder for state::
     run-…/           the files of one run, removed at its end
     run-….lock       held by that run's process; unheld: the run was killed, its folder is left over
     rejects/         lists of records that were left out, kept for *rejects_days*
+    kept/…/          what was delivered, kept for *keep_delivered_days*; see `kept.py`
     exports/*.lock   one per export, held while it runs
 
 The locks are the operating system's own (`flock`): they go with the process that holds them,
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from target_mapp_sftp.errors import DeliveryError, SettingsError
+from target_mapp_sftp.kept import remove_old_deliveries
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
@@ -57,24 +59,31 @@ class Spool:
     Args:
         spool_dir: The setting *spool_dir*; the system's temporary folder when not set.
         rejects_days: The setting *rejects_days*.
+        keep_delivered_days: The setting of that name; nothing: no kept delivery is removed.
 
     Attributes:
         folder: For the files of the run.
         rejects_folder: For the lists of rejects, which outlive the run; nothing: none is written.
+        kept_folder: For what was delivered, which outlives the run too.
         remove: Call it to remove the files and to give up the locks; safe to call twice.
 
     Raises:
         SpoolDirError: When the root cannot be made, is a link, or belongs to somebody else.
     """
 
-    def __init__(self, spool_dir: str | None, *, rejects_days: int) -> None:
+    def __init__(
+        self, spool_dir: str | None, *, rejects_days: int, keep_delivered_days: int | None
+    ) -> None:
         self._root = _open_root(spool_dir)
         rejects_folder = private_folder(self._root / "rejects")
         self.rejects_folder = rejects_folder if rejects_days else None
+        self.kept_folder = private_folder(self._root / "kept")
         self._export_locks: list[TextIO] = []
         with _spool_dir_errors(self._root), _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
             _remove_old_rejects(rejects_folder, rejects_days)
+            if keep_delivered_days is not None:
+                remove_old_deliveries(self.kept_folder, keep_delivered_days)
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
             lock = _open_private(_lock_path(self.folder))
             fcntl.flock(lock, fcntl.LOCK_EX)

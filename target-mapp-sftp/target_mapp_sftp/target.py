@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -327,10 +328,14 @@ class TargetMappSftp(Target):
         config: GivenConfig,
         file_input: IO[str] | None = None,
         check: bool = False,
+        deliver: bool = False,
+        files: tuple[str, ...] = (),
     ) -> None:
         if about:
             cls.print_about(about_format)
             return
+        if bool(files) is not deliver:
+            raise click.UsageError("--deliver needs the files to send again, and only it takes any")
         if config.reads_environment:
             cls._require_readable_variables()
         target = cls(config=config.settings, parse_env_config=config.reads_environment)
@@ -339,6 +344,12 @@ class TargetMappSftp(Target):
             check_connection(settings.destination, run_id)
             if settings.removals_destination is not None:
                 check_connection(settings.removals_destination, run_id, setting="removals_folder")
+            return
+        if deliver:
+            from target_mapp_sftp.replay import Replay  # noqa: PLC0415 - a run has no use for it
+
+            run = target.run
+            Replay(run.settings, run.id, run.interruption).deliver([*map(Path, files)])
             return
         with closing(target.run), _reported(target.run), summarized(target.run):
             target.listen(file_input)
@@ -378,6 +389,15 @@ class TargetMappSftp(Target):
                         "write, rename and delete a test file."
                     ),
                 ),
+                click.Option(
+                    ["--deliver"],
+                    is_flag=True,
+                    help=(
+                        "Send FILES again that `keep_delivered_days` has kept, all of a "
+                        "delivery, without reading messages."
+                    ),
+                ),
+                click.Argument(["files"], nargs=-1),
             ],
             logger=cls.logger,
         )

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from killed_runs import run_killed
-from target_runs import deliver
+from target_runs import deliver, deliver_again, kept_deliveries
 
 from sandbox.mapp import Mapp
+from target_mapp_sftp.errors import ReplayRefusedError
 
 ADDRESSES = st.sampled_from([f"{name}@example.org" for name in ("a", "A", "b", "c", "d", "e", "f")])
 BAD_ADDRESSES = st.sampled_from(["", "nobody", "b@example"])
@@ -33,7 +34,13 @@ class ExportsToMapp(RuleBasedStateMachine):
         """Nobody is in the audience, nothing was delivered."""
         self.folder = Path(tempfile.mkdtemp(prefix="changes-"))
         self.days = Days(
-            self.folder, {"changes": "only", "removals": "file", "max_rejected": "100%"}
+            self.folder,
+            {
+                "changes": "only",
+                "removals": "file",
+                "max_rejected": "100%",
+                "keep_delivered_days": 7,
+            },
         )
         self.audience: dict[str, str | None] = {}
         self.header = "user.FirstName"
@@ -150,6 +157,23 @@ class ExportsToMapp(RuleBasedStateMachine):
         assert result.error is None
         self.days.state = result.states[-1]
         import_into(self.mapp, self.folder)
+
+    @rule(data=st.data(), address=ADDRESSES, name=NAMES)
+    def deliver_again(self, data: st.DataObject, address: str, name: str | None) -> None:
+        """Any kept delivery is sent again: it is refused, or the next run is right all the same."""
+        self.audience[address] = name
+        self.run_with({})
+        kept = kept_deliveries(self.folder)
+        if not kept:
+            return
+        files = kept[data.draw(st.integers(0, len(kept) - 1))]
+        try:
+            deliver_again(self.folder, files, **self.settings())
+        except ReplayRefusedError:
+            self.import_nothing()
+        else:
+            import_into(self.mapp, self.folder)
+            self.run_with({})
 
     def settings(self) -> dict[str, Any]:
         """Of a run now."""

@@ -274,6 +274,34 @@ def _(folder: Path) -> Ending:
     return target(folder, WHOLE, host="127.0.0.1", field_map=[{"email": "user.Emial"}])
 
 
+def _replay(folder: Path, **config: Any) -> Ending:
+    """Send what is kept again."""
+    files = map(str, folder.rglob("kept/*/contacts/*"))
+    return target(folder, [], "--deliver", *files, **config)
+
+
+@provokes(errors.NotKeptError)
+def _(folder: Path) -> Ending:
+    path = folder / "contacts.csv"
+    path.touch()
+    return target(folder, [], "--deliver", str(path))
+
+
+@provokes(errors.ReplayRefusedError)
+def _(folder: Path) -> Ending:
+    target(folder, WHOLE, keep_delivered_days=7, snapshot_dir=str(folder / "snapshots"))
+    target(folder, WHOLE, snapshot_dir=str(folder / "snapshots"))
+    return _replay(folder, snapshot_dir=str(folder / "snapshots"))
+
+
+@provokes(errors.DamagedDeliveryError)
+def _(folder: Path) -> Ending:
+    target(folder, WHOLE, keep_delivered_days=7)
+    (path,) = folder.rglob("kept/*/contacts/*")
+    path.write_text("x")
+    return _replay(folder)
+
+
 @provokes(spool.SpoolDirError)
 def _(folder: Path) -> Ending:
     (folder / "file").touch()

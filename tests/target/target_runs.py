@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+KEPT = "spool/target-mapp-sftp/kept"
 Message = dict[str, Any]
 SCHEMA = {"properties": {"email": {"type": "string"}, "name": {"type": ["string", "null"]}}}
 FIELD_MAP = {"email": "user.Email", "name": "user.FirstName"}
@@ -88,3 +89,34 @@ def deliver(folder: Path, messages: Iterable[Message | str], /, **config: Any) -
     for path in sorted((folder / "out").glob("*")):
         result.files[path.name] = path.read_text("utf-8")
     return result
+
+
+def kept_deliveries(folder: Path) -> list[list[Path]]:
+    """The files of each kept delivery that has some, the oldest first."""
+    found: list[tuple[str, list[Path]]] = []
+    for path in (folder / KEPT).glob("*-*[0-9a-f]/delivery.json"):
+        facts = json.loads(path.read_text())
+        files = [path.parent / each["kind"] / each["name"] for each in facts["files"]]
+        found.append((facts["at"], files))
+    return [files for _, files in sorted(found) if files]
+
+
+def deliver_again(folder: Path, files: Iterable[Path], /, **config: Any) -> None:
+    """Run `--deliver` on files.
+
+    Raises:
+        TargetError: As the command ends with it.
+    """
+    settings = {
+        "output_dir": str(folder / "out"),
+        "spool_dir": str(folder / "spool"),
+        "field_map": FIELD_MAP,
+        **config,
+    }
+    path = folder / "again.json"
+    path.write_text(json.dumps({name: v for name, v in settings.items() if v is not None}))
+    words = ["--config", str(path), "--deliver", *map(str, files)]
+    command = TargetMappSftp.get_singer_command()
+    with command.make_context("target-mapp-sftp", words) as context:
+        given = {name: context.params[name] for name in ("config", "deliver", "files")}
+        TargetMappSftp.invoke(**given)

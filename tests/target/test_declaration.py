@@ -79,6 +79,7 @@ output_dir string
 preview_rows integer, minimum 1
 spool_dir string
 rejects_days integer, default 30, minimum 0
+keep_delivered_days integer, default 0, minimum 0, maximum 3650
 report_dir string
 """
 FACTS = (

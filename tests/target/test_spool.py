@@ -18,7 +18,7 @@ from target_mapp_sftp.spool import ExportRunningError, Spool, SpoolDirError
 HOLDER = """
 import sys, time
 from target_mapp_sftp.spool import Spool
-spool = Spool(sys.argv[1], rejects_days=30)
+spool = Spool(sys.argv[1], rejects_days=30, keep_delivered_days=0)
 spool.lock_export("buyers", "folder")
 (spool.folder / "part.csv").write_text("half")
 print(spool.folder, flush=True)
@@ -48,7 +48,7 @@ def end(process: subprocess.Popen[str], how: signal.Signals = signal.SIGKILL) ->
 
 def test_everything_below_the_root_is_private(tmp_path: Path) -> None:
     """Folders are 0700, locks 0600."""
-    spool = Spool(str(tmp_path), rejects_days=30)
+    spool = Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
     spool.lock_export("buyers")
     root = tmp_path / "target-mapp-sftp"
     assert {mode(path) for path in (root, *root.rglob("*")) if path.is_dir()} == {0o700}
@@ -58,7 +58,7 @@ def test_everything_below_the_root_is_private(tmp_path: Path) -> None:
 
 def test_a_run_s_folder_goes_with_the_run_and_rejects_stay(tmp_path: Path) -> None:
     """Spooled people are removed; the list of rejects is for the user."""
-    spool = Spool(str(tmp_path), rejects_days=30)
+    spool = Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
     (spool.folder / "part.csv").write_text("x")
     assert spool.rejects_folder is not None
     (spool.rejects_folder / "rejects.csv").write_text("x")
@@ -70,7 +70,7 @@ def test_a_run_s_folder_goes_with_the_run_and_rejects_stay(tmp_path: Path) -> No
 
 def test_lists_of_rejects_are_kept_so_many_days(tmp_path: Path) -> None:
     """The old ones go, by their names; whatever else lies there stays, and nothing is followed."""
-    spool = Spool(str(tmp_path), rejects_days=30)
+    spool = Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
     spool.remove()
     folder = spool.rejects_folder
     assert folder is not None
@@ -87,22 +87,22 @@ def test_lists_of_rejects_are_kept_so_many_days(tmp_path: Path) -> None:
         os.utime(folder / name, (seconds, seconds))
     (folder / "link-rejects.csv").symlink_to(folder / "notes.csv")
 
-    Spool(str(tmp_path), rejects_days=30).remove()
+    Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0).remove()
     assert {path.name for path in folder.iterdir()} == {
         "export-b-rejects.csv",
         "notes.csv",
         "rejects.csv",
         "link-rejects.csv",
     }
-    Spool(str(tmp_path), rejects_days=7).remove()
+    Spool(str(tmp_path), rejects_days=7, keep_delivered_days=0).remove()
     assert not (folder / "export-b-rejects.csv").exists()
 
 
 def test_no_days_means_no_list(tmp_path: Path) -> None:
     """A list of another run that is being written stays all the same."""
-    spool = Spool(str(tmp_path), rejects_days=0)
+    spool = Spool(str(tmp_path), rejects_days=0, keep_delivered_days=0)
     (tmp_path / "target-mapp-sftp" / "rejects" / "export-a-rejects.csv").write_text("x")
-    Spool(str(tmp_path), rejects_days=0).remove()
+    Spool(str(tmp_path), rejects_days=0, keep_delivered_days=0).remove()
     spool.remove()
     assert spool.rejects_folder is None
     assert (tmp_path / "target-mapp-sftp" / "rejects" / "export-a-rejects.csv").exists()
@@ -131,10 +131,10 @@ def test_a_name_that_another_user_has_taken_blocks_nothing(
         usual.mkdir()
         os.chown(usual, 65534, 65534)
 
-    spool = Spool(None, rejects_days=30)
+    spool = Spool(None, rejects_days=30, keep_delivered_days=0)
     spool.lock_export("buyers")
     with pytest.raises(ExportRunningError):
-        Spool(None, rejects_days=30).lock_export("buyers")
+        Spool(None, rejects_days=30, keep_delivered_days=0).lock_export("buyers")
     spool.remove()
 
     assert spool.folder.parent == tmp_path / "state" / "target-mapp-sftp"
@@ -151,25 +151,25 @@ def test_where_nothing_can_be_used_the_error_says_so(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with pytest.raises(SpoolDirError, match=f"`spool_dir`: .*target-mapp-sftp-{os.getuid()}"):
-        Spool(None, rejects_days=30)
+        Spool(None, rejects_days=30, keep_delivered_days=0)
 
 
 def test_the_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
     """SIGKILL leaves a folder; it goes when no process holds it any more, not before."""
     process, left = hold(tmp_path)
     try:
-        Spool(str(tmp_path), rejects_days=30).remove()
+        Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0).remove()
         assert left.exists()
     finally:
         end(process)
-    Spool(str(tmp_path), rejects_days=30).remove()
+    Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0).remove()
     assert not left.exists()
 
 
 def test_an_export_that_runs_already_is_refused_with_its_holder(tmp_path: Path) -> None:
     """Two runs of one export at once would deliver it twice."""
     process, _ = hold(tmp_path)
-    spool = Spool(str(tmp_path), rejects_days=30)
+    spool = Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
     try:
         with pytest.raises(ExportRunningError, match=rf"process {process.pid} since 20\d\d-"):
             spool.lock_export("buyers", "folder")
@@ -185,13 +185,13 @@ def test_a_root_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "target-mapp-sftp").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SpoolDirError, match="spool_dir"):
-        Spool(str(tmp_path), rejects_days=30)
+        Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
 
 
 def test_a_root_that_others_could_read_is_closed(tmp_path: Path) -> None:
     """An open folder of one's own is made private."""
     (tmp_path / "target-mapp-sftp").mkdir(mode=0o755)
-    Spool(str(tmp_path), rejects_days=30).remove()
+    Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0).remove()
     assert mode(tmp_path / "target-mapp-sftp") == 0o700
 
 
@@ -199,12 +199,12 @@ def test_a_spool_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
     """The message names the setting."""
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolDirError, match="spool_dir"):
-        Spool(str(tmp_path / "file"), rejects_days=30)
+        Spool(str(tmp_path / "file"), rejects_days=30, keep_delivered_days=0)
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
     """A file's worth of room is asked for first."""
-    spool = Spool(str(tmp_path), rejects_days=30)
+    spool = Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
     spool.require_free(1)
     with pytest.raises(SpoolDirError, match=r"`spool_dir`: .* MB are free"):
         spool.require_free(10**18)
@@ -216,6 +216,6 @@ def test_the_default_root_is_the_user_s_own(
 ) -> None:
     """Users of one machine do not meet in the temporary folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    spool = Spool(None, rejects_days=30)
+    spool = Spool(None, rejects_days=30, keep_delivered_days=0)
     assert spool.folder.parent == tmp_path / f"target-mapp-sftp-{os.getuid()}"
     spool.remove()

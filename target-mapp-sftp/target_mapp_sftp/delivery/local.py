@@ -28,7 +28,7 @@ _MAX_RUN_ID_CHARACTERS = 40
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 LOGGER = logging.getLogger("target-mapp-sftp")
 # How a file system says that it knows no links.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _rename_to_new(temporary: Path, final: Path) -> None:
         # Unlike a rename, a link never replaces what is there.
         os.link(temporary, final)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         # The empty file is ours, so it may be replaced.
         os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

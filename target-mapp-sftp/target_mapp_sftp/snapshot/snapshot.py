@@ -181,6 +181,11 @@ class Snapshot:
     # This run
 
     @property
+    def follows(self) -> str:
+        """The id of the delivery that it is compared with; empty where that is not certain."""
+        return self._base.header.id if self._base is not None and not self._is_in_doubt else ""
+
+    @property
     def is_full(self) -> bool:
         """Whether every row is delivered, and not only those that are new or changed."""
         return bool(self.full_because)
@@ -326,6 +331,43 @@ class Snapshot:
     def close(self) -> None:
         """Remove what has not become a candidate, and give up the lock; safe to call twice."""
         self._files.close()
+
+
+@contextmanager
+def holding_last_delivery(folder: Path, name: tuple[str, ...]) -> Iterator[str]:
+    """Hold a snapshot, so that no run goes on from it meanwhile, and tell what it is of.
+
+    Args:
+        folder: Of the snapshots.
+        name: See `SnapshotTerms`.
+
+    Yields:
+        The id of the last delivery, whether its snapshot is adopted or still a candidate; empty
+        when there is none, or it is damaged.
+
+    Raises:
+        SnapshotInUseError: When another process works on it.
+        SnapshotNotWrittenError: When the disk refuses.
+    """
+    stem = _stem(name)
+    with ExitStack() as files:
+        with refusals_told():
+            files.enter_context(_locked(folder / f"{stem}.lock", name[0]))
+            paths = (folder / f"{stem}.candidate", folder / f"{stem}.snapshot")
+            path = next((each for each in paths if each.exists()), None)
+            found = _id_in(path, folder / "key")
+        yield found
+
+
+def _id_in(path: Path | None, key: Path) -> str:
+    """The id of the delivery that a snapshot is of; empty where that cannot be told."""
+    if path is None or not key.exists():
+        return ""
+    try:
+        with SnapshotReader(path, read_or_make_key(key)) as reader:
+            return reader.header.id
+    except (DamagedSnapshotError, FileNotFoundError):
+        return ""
 
 
 def _stem(name: tuple[str, ...]) -> str:

@@ -1,0 +1,276 @@
+"""`--deliver`: kept files sent again, by the same publishing, without a scan.
+
+A replay changes neither the snapshot nor the state. So where a snapshot is kept, only the last
+delivery of an audience is sent again: after it Mapp holds what the snapshot says, and the next run
+goes on from there. An older one could bring back old values and people who have left since, or
+remove people who have come back, and the next run would not know. Without a snapshot nobody is ever
+removed and every file has all contacts, so the next run mends whatever an older one has set.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from target_mapp_sftp.changes import last_delivery
+from target_mapp_sftp.delivery import OutgoingFile
+from target_mapp_sftp.delivery.errors import UnsafeNameError
+from target_mapp_sftp.errors import ReplayRefusedError, SettingsError, TargetError
+from target_mapp_sftp.export_factory import identity_of, open_destination
+from target_mapp_sftp.kept import KeptFolder, destination_digest, link_or_copy, require_whole
+from target_mapp_sftp.printable import printable
+from target_mapp_sftp.spool import Spool, SpoolDirError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from target_mapp_sftp.config import RunSettings
+    from target_mapp_sftp.delivery import ServerSettings
+    from target_mapp_sftp.export import Destination
+    from target_mapp_sftp.kept import KeptDelivery, KeptFile, Kind
+    from target_mapp_sftp.run import Interruption
+
+LOGGER = logging.getLogger("target-mapp-sftp")
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A delivery that may be sent: its facts, and its files in the folder of this run."""
+
+    delivery: KeptDelivery
+    files: dict[Kind, list[OutgoingFile]]
+
+    @property
+    def stream(self) -> str:
+        return printable(self.delivery.export[0])
+
+
+class Replay:
+    """Sends kept deliveries again.
+
+    Args:
+        settings: Those of the run that made them.
+        run_id: For the names of unfinished files.
+        interruption: Ends it on a signal.
+    """
+
+    def __init__(self, settings: RunSettings, run_id: str, interruption: Interruption) -> None:
+        self._settings = settings
+        self._run_id = run_id
+        self._interruption = interruption
+        places: dict[Kind, ServerSettings | Path | None] = {
+            "contacts": settings.destination,
+            "removals": settings.removals_destination,
+        }
+        self._places = {kind: place for kind, place in places.items() if place is not None}
+
+    def deliver(self, paths: Sequence[Path]) -> None:
+        """Send files again: each delivery as a whole, the oldest first.
+
+        All of them are checked before the first is sent.
+
+        Args:
+            paths: All files of one delivery or several.
+
+        Raises:
+            TargetError: When one may not be sent, or could not be delivered.
+        """
+        if self._settings.file.preview_rows is not None:
+            raise SettingsError("`preview_rows`: a preview delivers nothing again. Remove it.")
+        with ExitStack() as stack:
+            # What is asked for is not removed for its age.
+            spool = Spool(
+                self._settings.spool_dir,
+                rejects_days=self._settings.rejects_days,
+                keep_delivered_days=None,
+            )
+            stack.callback(spool.remove)
+            kept = KeptFolder(spool.kept_folder)
+            found = kept.deliveries_of(paths)
+            for delivery in found.values():
+                self._require_same_destination(delivery)
+            for export in {each.export for each in found.values()}:
+                spool.lock_export(*export, self._destination_name)
+                self._require_right(export, [*found.values()], kept.all(), stack)
+            checked = [self._checked(spool, *each) for each in found.items()]
+            self._send_all(checked)
+
+    # Whether it may be sent
+
+    def _require_same_destination(self, delivery: KeptDelivery) -> None:
+        for file in delivery.files:
+            place = self._places.get(file.kind)
+            if place is None or destination_digest(identity_of(place)) != file.destination:
+                setting = "removals_folder" if file.kind == "removals" else "folder"
+                raise ReplayRefusedError(
+                    f"`{setting}`: {printable(file.name)} was delivered to another destination "
+                    "than the settings name. Use those of its run; nothing was sent."
+                )
+
+    @property
+    def _destination_name(self) -> str:
+        return identity_of(self._settings.destination)
+
+    def _require_right(
+        self,
+        export: tuple[str, ...],
+        named: Sequence[KeptDelivery],
+        kept: Sequence[KeptDelivery],
+        stack: ExitStack,
+    ) -> None:
+        """See that the next run knows what Mapp has after the deliveries of an export.
+
+        Args:
+            export: Stream, and share where there is one.
+            named: What is to be sent.
+            kept: All that is kept.
+            stack: Holds the snapshot until all is sent.
+        """
+        to_send = [each for each in named if each.export == export]
+        of_export = [each for each in kept if each.export == export]
+        if self._settings.changes is not None:
+            name = (*export, self._destination_name)
+            last = stack.enter_context(last_delivery(self._settings.changes, name))
+            for delivery in to_send:
+                if not _is_last(delivery, last, of_export):
+                    raise _not_last(delivery)
+        elif any(each.snapshot for each in to_send):
+            raise ReplayRefusedError(
+                f"`snapshot_dir`: missing. Stream '{printable(export[0])}' was delivered with one, "
+                "which tells whether this was its last delivery. Use the settings of its run; "
+                "nothing was sent."
+            )
+        else:
+            _warn_of_later(to_send, of_export)
+
+    def _checked(self, spool: Spool, folder: Path, delivery: KeptDelivery) -> _Checked:
+        """Take the files into the folder of this run, where no other run removes them."""
+        files: dict[Kind, list[OutgoingFile]] = {}
+        own = spool.folder / folder.name
+        for number, file in enumerate(delivery.files):
+            files.setdefault(file.kind, []).append(_taken(own, number, folder, file))
+        return _Checked(delivery, files)
+
+    # Sending it
+
+    def _send_all(self, checked: Sequence[_Checked]) -> None:
+        with self._destinations({kind for each in checked for kind in each.files}) as places:
+            for number, each in enumerate(checked):
+                try:
+                    self._send(each, places)
+                except TargetError as error:
+                    error.others += tuple(
+                        f"Not delivered again: {', '.join(_names(other))}"
+                        for other in checked[number + 1 :]
+                    )
+                    raise
+
+    @contextmanager
+    def _destinations(self, kinds: set[Kind]) -> Iterator[dict[Kind, Destination]]:
+        with ExitStack() as stack:
+            opened: dict[Kind, Destination] = {}
+            for kind in sorted(kinds):
+                place = self._places[kind]
+                try:
+                    opened[kind] = open_destination(_with_old_names(place), self._run_id)
+                except UnsafeNameError as error:
+                    raise _unseen_names(place) from error
+                stack.callback(opened[kind].close)
+            yield opened
+
+    def _send(self, checked: _Checked, places: dict[Kind, Destination]) -> None:
+        self._interruption.check()
+        contacts, removals = (checked.files.get(kind, []) for kind in ("contacts", "removals"))
+        names: tuple[str, ...] = ()
+        removal_names: tuple[str, ...] = ()
+
+        def publish_removals() -> None:
+            nonlocal removal_names
+            if removals:
+                hold = self._interruption.hold
+                removal_names = places["removals"].publish(removals, hold)
+            else:
+                self._interruption.hold()
+
+        try:
+            if contacts:
+                # What fails in it takes the contact files back.
+                names = places["contacts"].publish(contacts, publish_removals)
+            else:
+                publish_removals()
+            LOGGER.info(
+                "Stream '%s': delivered %s again, first delivered %s, %d rows",
+                checked.stream,
+                ", ".join(map(printable, [*names, *removal_names])),
+                f"{checked.delivery.at:%Y-%m-%dT%H:%M:%SZ}",
+                sum(file.rows for file in checked.delivery.files),
+            )
+        finally:
+            self._interruption.release()
+
+
+def _not_last(delivery: KeptDelivery) -> ReplayRefusedError:
+    return ReplayRefusedError(
+        f"`snapshot_dir`: {printable(delivery.files[0].name)} is not what was last delivered of "
+        f"stream '{printable(delivery.export[0])}', and the next run would not know of its older "
+        "rows. Run an export with `changes: off` instead; nothing was sent."
+    )
+
+
+def _warn_of_later(to_send: Sequence[KeptDelivery], of_export: Sequence[KeptDelivery]) -> None:
+    newest = max(of_export, key=lambda each: each.at)
+    if newest not in to_send:
+        LOGGER.warning(
+            "Stream '%s': %s was delivered later; Mapp will have older values until the next run",
+            printable(newest.export[0]),
+            ", ".join(printable(file.name) for file in newest.files),
+        )
+
+
+def _is_last(delivery: KeptDelivery, last: str, of_export: Sequence[KeptDelivery]) -> bool:
+    """Whether nothing has been delivered since; later deliveries without a file do not count."""
+    if not delivery.snapshot:
+        return False
+    by_id = {each.snapshot: each for each in of_export if each.snapshot}
+    seen: set[str] = set()
+    while last != delivery.snapshot:
+        newer = by_id.get(last)
+        if newer is None or newer.files or not newer.follows or last in seen:
+            return False
+        seen.add(last)
+        last = newer.follows
+    return True
+
+
+def _taken(own: Path, number: int, folder: Path, file: KeptFile) -> OutgoingFile:
+    source, path = folder / file.kind / file.name, own / str(number)
+    try:
+        own.mkdir(0o700, exist_ok=True)
+        link_or_copy(source, path)
+    except OSError as error:
+        raise SpoolDirError(
+            f"`spool_dir`: {own.parent} cannot be used ({error.strerror}). Free some space, or "
+            "see that it may be written to. Nothing was sent."
+        ) from error
+    require_whole(path, file, source)
+    return OutgoingFile(path, file.name, file.size_bytes)
+
+
+def _names(checked: _Checked) -> list[str]:
+    return [printable(file.name) for file in checked.delivery.files]
+
+
+def _with_old_names(place: ServerSettings | Path) -> ServerSettings | Path:
+    """The settings of a server, without the belief that no file can have such a name already."""
+    return place if isinstance(place, Path) else replace(place, file_name="kept")
+
+
+def _unseen_names(place: ServerSettings | Path) -> ReplayRefusedError:
+    address = "the server" if isinstance(place, Path) else place.address
+    return ReplayRefusedError(
+        f"`--deliver`: {address} does not show which names are taken in the folder, and a file "
+        "that is sent again could replace an earlier one. Run a new export; nothing was sent."
+    )
