@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
-from singer_sdk.singerlib.messages import RecordMessage, StateMessage
+from singer_sdk.singerlib.messages import RecordMessage
 
 from tap_lytics.errors import OutputError
-from tap_lytics.scan_marks import without_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,16 +32,12 @@ PIPE_BYTES = 1 << 20
 
 
 class MessageWriter(GenericSingerWriter[bytes, "Message"]):
-    """Buffers records; a schema or a state is written at once, with all records before it.
-
-    A state after the first is written `without_notes`.
-    """
+    """Buffers records; a schema or a state is written at once, with all records before it."""
 
     def __init__(self) -> None:
         self.records_written: Counter[str] = Counter()
         self._encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
         self._lines: list[bytes] = []
-        self._has_written_state = False
         self._held_bytes = 0
         self._flushed_at = time.monotonic()
         _widen(sys.stdout)
@@ -53,10 +48,6 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
 
     def write_message(self, message: Message) -> None:
         """Write any message."""
-        if isinstance(message, StateMessage):
-            if self._has_written_state:
-                message = StateMessage(without_notes(message.value))
-            self._has_written_state = True
         self._hold(self.format_message(message))
         if isinstance(message, RecordMessage):
             self.records_written[message.stream] += 1

@@ -100,7 +100,7 @@ class ScanMarks:
         bookmark[SCAN] = {**mark, "run_id": self.run_id, **self._share}
 
 
-def without_notes(state: Mapping[str, Any]) -> Mapping[str, Any]:
+def without_notes(state: TapState) -> TapState:
     """A state without what targets have noted in it, unless all scans of it are complete.
 
     Args:

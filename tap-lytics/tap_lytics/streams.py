@@ -28,6 +28,7 @@ from tap_lytics.records import (
     decoded_types,
     json_schema,
 )
+from tap_lytics.scan_marks import without_notes
 from tap_lytics.settings import DEFAULT_KEY_FIELD, parse_splits
 
 if TYPE_CHECKING:
@@ -248,7 +249,12 @@ class AudienceStream(Stream):
             for page in self._pages():
                 writer.write_records(self.name, page, datetime.now(UTC).isoformat())
                 counter.increment(len(page))
-        self._tap.state_writer.write_state(self.tap_state)
+        self._write_state_message()
+
+    @override
+    def _write_state_message(self) -> None:
+        """Private hook: the SDK would write and copy the notes of all streams after each one."""
+        self._tap.state_writer.write_state(without_notes(self.tap_state))
 
     def _flush(self) -> None:
         writer = self._tap.message_writer
@@ -275,7 +281,7 @@ class AudienceStream(Stream):
         converter = self.converter()
         self._log_start()
         marks.start(self.name)
-        self._tap.state_writer.write_state(self.tap_state)
+        self._write_state_message()
         for page in reader.pages():
             converter.convert(page)
             self._run.end_if_stopped()

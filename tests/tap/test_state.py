@@ -118,11 +118,15 @@ def test_the_state_of_the_last_run_is_handed_back_without_its_marks(box: Sandbox
     assert "old" not in json.dumps([m for m in messages if m["type"] == "STATE"])
 
 
-def test_the_states_between_the_first_and_the_last_hold_the_marks_alone(box: Sandbox) -> None:
+@pytest.mark.parametrize("max_depth", [None, 2], ids=["whole pages", "record by record"])
+def test_the_states_between_the_first_and_the_last_hold_the_marks_alone(
+    box: Sandbox, max_depth: int | None
+) -> None:
     """Else the notes of hundreds of streams would be repeated for each of them."""
     notes = {"delivered": {"rows": 9}, "deliveries": [{"rows": n} for n in range(30)]}
     state = {"bookmarks": dict.fromkeys((ONE, TWO, "gone"), notes)}
-    messages = messages_from(box, ONE, TWO, state=state)
+    settings = {"flattening_enabled": True, "flattening_max_depth": max_depth}
+    messages = messages_from(box, ONE, TWO, state=state, **(settings if max_depth else {}))
 
     values = [m["value"]["bookmarks"] for m in messages if m["type"] == "STATE"]
     assert all(list(b) == ["scan"] for value in values[1:-1] for b in value.values())
