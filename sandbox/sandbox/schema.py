@@ -8,13 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field, as both schema endpoints tell of it.
+    """One field, as both schema endpoints answer it.
 
     Attributes:
         name: As it stands in a profile.
         type: Declared type.
         description: For people.
-        is_identifier: Whether it tells people apart.
+        is_identifier: Whether it identifies a profile.
         is_pii: Whether it is personal.
     """
 

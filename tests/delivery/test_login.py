@@ -372,7 +372,7 @@ class TestStagedLogins:
 
             assert len(server.logins) == 2
 
-    def test_a_farewell_is_quoted_and_final(self, folder: Path) -> None:
+    def test_a_disconnect_reason_is_quoted_and_final(self, folder: Path) -> None:
         """OpenSSH's "Too many authentication failures" is a refusal, not an accident."""
         with (
             openssh_server(folder, lines=["MaxAuthTries 1"]) as server,

@@ -76,7 +76,7 @@ def test_a_reader_waits_while_the_queue_is_full(make_queue: MakeQueue) -> None:
 
 
 def test_a_scan_goes_on_when_the_target_stalls(make_queue: MakeQueue) -> None:
-    """After some patience pages go to a file, and come out of it unchanged."""
+    """After a wait pages go to a file, and come out of it unchanged."""
     queue = make_queue(capacity=1, readers=1, spill_after_seconds=0.01)
     for number in range(4):
         assert queue.put(page_of(number))

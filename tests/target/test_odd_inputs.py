@@ -172,7 +172,7 @@ def test_odd_marks_are_marks(tmp_path: Path, splits: Any, run_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("records_said", "is_held_to"),
+    ("records_said", "is_required"),
     [
         (5, True),
         (Decimal("5.0"), True),
@@ -184,13 +184,13 @@ def test_odd_marks_are_marks(tmp_path: Path, splits: Any, run_id: str) -> None:
         (Decimal("NaN"), False),
     ],
 )
-def test_a_mark_is_held_to_a_number_that_it_names(records_said: Any, *, is_held_to: bool) -> None:
-    """However JSON writes it; a mark without one is not held to any."""
+def test_a_mark_requires_a_number_that_it_names(records_said: Any, *, is_required: bool) -> None:
+    """However JSON writes it; a mark without one requires none."""
     marks = ScanMarks(StreamRoutes({}))
     for status in ("pending", "complete"):
         scan = {"status": status, "run_id": "r", "records": records_said}
         marks.read({"bookmarks": {"buyers": {"scan": scan}}})
-    assert (marks.mismatch(["buyers"]) is not None) == is_held_to
+    assert (marks.mismatch(["buyers"]) is not None) == is_required
 
 
 def test_names_from_outside_forge_no_line_of_the_log(
