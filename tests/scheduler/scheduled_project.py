@@ -41,7 +41,7 @@ class ScheduledProject:
     def __init__(self, folder: Path, box: Sandbox, schedules: Mapping[str, str]) -> None:
         self.root = folder / "project"
         self.root.mkdir()
-        (self.root / "plugins").symlink_to(ROOT / "plugins")
+        self._copy_definitions()
         self.state_dir = folder / "state"
         apart = Project(folder, box)
         self.delivered = apart.delivered
@@ -51,7 +51,6 @@ class ScheduledProject:
             "MELTANO_PROJECT_ROOT": str(self.root),
             "MELTANO_SYS_DIR_ROOT": str(self.root / ".meltano"),
             "MELTANO_CLI_LOG_LEVEL": "info",
-            "MELTANO_AUTO_INSTALL": "false",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "SCHEDULER_STATE_DIR": str(self.state_dir),
             # As below `meltano invoke`; it would take a start of Meltano to find nothing more.
@@ -60,13 +59,22 @@ class ScheduledProject:
         }
         self.write(schedules)
 
+    def _copy_definitions(self) -> None:
+        """Meltano's lock files, of which nothing is installed: that takes long."""
+        for lock in ROOT.glob("plugins/*/*.lock"):
+            definition = json.loads(lock.read_text("utf-8"))
+            del definition["pip_url"]
+            copy = self.root / lock.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(json.dumps(definition), "utf-8")
+
     def write(self, schedules: Mapping[str, str], **env: Mapping[str, str]) -> None:
         """Write meltano.yml anew; *env* are further variables of single schedules."""
         yaml = YAML()
         project = yaml.load(ROOT / "meltano.yml")
         for plugins in project["plugins"].values():
             for plugin in plugins:
-                # A command that is there needs no environment, whose installation takes long.
+                # The command that is there, for there is no environment of the plugin's own.
                 plugin["executable"] = str(BIN / EXECUTABLES[plugin["name"]])
         project["schedules"] = [
             {
