@@ -20,8 +20,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,8 +36,7 @@ if TYPE_CHECKING:
     from target_mapp_sftp.contact_file import FilePart
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-_SECONDS_PER_DAY = 86_400
-_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(\.new)?")
+DELIVERY_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(\.new)?")
 _FACTS = "delivery.json"
 
 Kind = Literal["contacts", "removals"]
@@ -180,25 +177,6 @@ def _created(path: Path) -> Any:
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
-def remove_old_deliveries(folder: Path, days: int) -> None:
-    """Remove the deliveries that are older than *days*, and nothing else."""
-    # A younger one may just be kept by a run beside this one.
-    oldest = time.time() - max(1, days) * _SECONDS_PER_DAY
-    removed = 0
-    for path in folder.iterdir():
-        facts = path.lstat()
-        is_delivery = _NAME.fullmatch(path.name) and stat.S_ISDIR(facts.st_mode)
-        if is_delivery and facts.st_uid == os.getuid() and facts.st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
-            removed += 1
-    if removed:
-        LOGGER.info(
-            "Removed %d kept deliveries older than %d days (`keep_delivered_days`)",
-            removed,
-            max(1, days),
-        )
-
-
 # What was kept, to be sent again
 
 
@@ -272,7 +250,7 @@ _DEPTH = 3
 
 
 def _is_whole(name: str) -> bool:
-    found = _NAME.fullmatch(name)
+    found = DELIVERY_NAME.fullmatch(name)
     return found is not None and not found[1]
 
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from target_mapp_sftp.errors import DeliveryError, SettingsError
-from target_mapp_sftp.kept import remove_old_deliveries
+from target_mapp_sftp.kept import DELIVERY_NAME
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
@@ -81,9 +81,12 @@ class Spool:
         self._export_locks: list[TextIO] = []
         with _spool_dir_errors(self._root), _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
-            _remove_old_rejects(rejects_folder, rejects_days)
+            _remove_old(rejects_folder, _REJECTS_NAME, stat.S_IFREG, "rejects_days", rejects_days)
             if keep_delivered_days is not None:
-                remove_old_deliveries(self.kept_folder, keep_delivered_days)
+                setting = "keep_delivered_days"
+                _remove_old(
+                    self.kept_folder, DELIVERY_NAME, stat.S_IFDIR, setting, keep_delivered_days
+                )
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
             lock = _open_private(_lock_path(self.folder))
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -238,21 +241,30 @@ def _is_abandoned(folder: Path) -> bool:
         return True
 
 
-def _remove_old_rejects(folder: Path, days: int) -> None:
-    """Remove the lists of rejects that are older than *days*, and nothing else."""
-    # A younger one may be in use by a run beside this one.
-    oldest = time.time() - max(1, days) * _SECONDS_PER_DAY
+def _remove_old(folder: Path, names: re.Pattern[str], kind: int, setting: str, days: int) -> None:
+    """Remove what is older than *days*, and nothing else.
+
+    Args:
+        folder: Where to look.
+        names: The names of what may be removed.
+        kind: What it is: `stat.S_IFREG` or `stat.S_IFDIR`.
+        setting: The setting that *days* are of.
+        days: A younger one may be in use by a run beside this one, so 0 counts as 1.
+    """
+    days = max(1, days)
+    oldest = time.time() - days * _SECONDS_PER_DAY
     removed = 0
     for path in folder.iterdir():
         facts = path.lstat()
-        is_list = _REJECTS_NAME.fullmatch(path.name) and stat.S_ISREG(facts.st_mode)
-        if is_list and facts.st_uid == os.getuid() and facts.st_mtime < oldest:
-            path.unlink(missing_ok=True)
+        is_own = stat.S_IFMT(facts.st_mode) == kind and facts.st_uid == os.getuid()
+        if names.fullmatch(path.name) and is_own and facts.st_mtime < oldest:
+            if kind == stat.S_IFDIR:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
             removed += 1
     if removed:
-        LOGGER.info(
-            "Removed %d lists of rejects older than %d days (`rejects_days`)", removed, days
-        )
+        LOGGER.info("Removed %d from %s, older than %d days (`%s`)", removed, folder, days, setting)
 
 
 def _end(folder: Path, lock: TextIO, export_locks: list[TextIO]) -> None:

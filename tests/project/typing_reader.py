@@ -92,7 +92,6 @@ class Reader:
             "HOME": str(self.root.parent),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
-            "MELTANO_AUTO_INSTALL": "false",
             "TAP_LYTICS_API_URL": self.box.api_url,
         }
         ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
