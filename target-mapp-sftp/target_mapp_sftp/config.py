@@ -98,6 +98,26 @@ class RunSettings:
             count_mismatch=config["count_mismatch"],
         )
 
+    @property
+    def destination_id(self) -> str:
+        """What makes two destinations the same."""
+        return identity_of(self.destination)
+
+    @property
+    def destination_name(self) -> str:
+        """Where the files go, without the login."""
+        place = self.destination
+        if isinstance(place, Path):
+            return self.destination_id
+        return f"{place.address}, folder {place.folder}"
+
+
+def identity_of(place: ServerSettings | Path) -> str:
+    """What makes two destinations the same."""
+    if isinstance(place, Path):
+        return str(place.resolve())
+    return f"{place.username}@{place.host}:{place.port}/{place.folder}"
+
 
 def _with_folder(
     destination: ServerSettings | Path, changes: ChangeSettings | None

@@ -190,12 +190,12 @@ class LostRecordsError(DataError):
 class DeliveryError(TargetError):
     """The files could not be delivered.
 
-    Where all could be taken back, the three are empty: nothing of the publication is with the
-    reader of the folder.
+    Where all was rolled back, the three are empty: nothing of the publication is with the reader
+    of the folder.
 
     Attributes:
         fetched: Final names that were published and are gone: most probably fetched.
-        left_in_folder: Final names that are published and could not be taken back.
+        left_in_folder: Final names that are published and could not be removed.
         in_doubt: Final names of which nobody can tell whether they were published.
     """
 
@@ -203,6 +203,12 @@ class DeliveryError(TargetError):
     fetched: tuple[str, ...] = ()
     left_in_folder: tuple[str, ...] = ()
     in_doubt: tuple[str, ...] = ()
+
+    @property
+    def not_rolled_back(self) -> dict[str, list[str]]:
+        """The names of the three that hold any."""
+        names = ("fetched", "left_in_folder", "in_doubt")
+        return {name: list(files) for name in names if (files := getattr(self, name))}
 
 
 class SpoolFullError(DeliveryError):

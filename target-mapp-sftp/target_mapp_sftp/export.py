@@ -8,46 +8,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.delivery import OutgoingFile
+from target_mapp_sftp.delivery import OutgoingFile, publish_both
 from target_mapp_sftp.errors import DataError, DeliveryError, TargetError
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from typing import Protocol
+    from collections.abc import Callable, Mapping, Sequence
 
     from target_mapp_sftp.changes import Changes
     from target_mapp_sftp.contact_file import ContactFile, FilePart, FinishedFile, PreviousDelivery
+    from target_mapp_sftp.delivery import Destination
     from target_mapp_sftp.kept import Keeper, Kind
-
-    class Destination(Protocol):
-        """Where finished files go: a folder on a server, or a local one."""
-
-        def publish(
-            self,
-            files: Sequence[OutgoingFile],
-            on_published: Callable[[], object] | None = None,
-        ) -> tuple[str, ...]:
-            """Make all *files* appear, complete, or none; return their final names.
-
-            Args:
-                files: What is to appear.
-                on_published: Called as the last step in which an exception still takes all back.
-            """
-
-        def remove_old(
-            self, made_at: Callable[[str], datetime | None], kept: Collection[str]
-        ) -> None:
-            """Remove own files that are too old; a failure is a warning.
-
-            Args:
-                made_at: When the file of a name was made; None where the name is not one of ours.
-                kept: Names that are not removed at any age.
-            """
-
-        def close(self) -> None:
-            """End what is kept open between publications."""
-
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -143,8 +114,10 @@ class Export:
         """Give this export up; nothing of it will be published."""
         self.failure = error
         # Of two folders, the error tells of one.
-        took_all_back = not self._removals and _took_all_back(error)
-        self._discard(is_certain=not self._is_publishing or took_all_back)
+        is_rolled_back = (
+            not self._removals and isinstance(error, DeliveryError) and not error.not_rolled_back
+        )
+        self._discard(is_certain=not self._is_publishing or is_rolled_back)
 
     def finish(self, previous: PreviousDelivery | None) -> FinishedFile:
         """Close the file and check it against the guards.
@@ -216,23 +189,13 @@ class Export:
         """
         finished = self._finished
         self._is_publishing = True
-        removal_names: tuple[str, ...] = ()
-
-        def publish_removals() -> None:
-            nonlocal removal_names
-            if self._removals and removals_destination is not None:
-                removal_names = removals_destination.publish(
-                    _outgoing(self._removals), on_published
-                )
-            else:
-                on_published()
-
-        names: tuple[str, ...] = ()
-        if finished.parts:
-            # What fails in it takes the contact files back.
-            names = destination.publish(_outgoing(finished.parts), publish_removals)
-        else:
-            publish_removals()
+        names, removal_names = publish_both(
+            destination,
+            _outgoing(finished.parts),
+            removals_destination,
+            _outgoing(self._removals),
+            on_published,
+        )
         if self.counts.preview_rows is None:
             self.delivered = self._facts(names, removal_names)
         if self._changes is not None:
@@ -291,13 +254,6 @@ class Export:
 
 def _outgoing(parts: Sequence[FilePart]) -> list[OutgoingFile]:
     return [OutgoingFile(part.path, part.name, part.size_bytes) for part in parts]
-
-
-def _took_all_back(error: TargetError) -> bool:
-    """Whether a failed publication has left nothing with the reader of the folder."""
-    if not isinstance(error, DeliveryError):
-        return False
-    return not (error.fetched or error.left_in_folder or error.in_doubt)
 
 
 def facts_of(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:

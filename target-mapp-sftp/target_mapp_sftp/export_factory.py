@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.changes import Changes, require_whole_audience
+from target_mapp_sftp.config import identity_of
 from target_mapp_sftp.contact_file import ContactFile
 from target_mapp_sftp.delivery import LocalDestination
 from target_mapp_sftp.errors import RemovalsNotPossibleError
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from target_mapp_sftp.config import RunSettings
-    from target_mapp_sftp.delivery import ServerSettings
-    from target_mapp_sftp.export import Destination
+    from target_mapp_sftp.delivery import Destination, ServerSettings
     from target_mapp_sftp.kept import Kind
     from target_mapp_sftp.scan_marks import ScanMark
     from target_mapp_sftp.state import DeliveredState
@@ -85,7 +85,7 @@ class ExportFactory:
         """
         spool = self._prepare(run_id)
         share = tuple(dict.fromkeys(mark.splits for mark in marks.values() if mark.splits))
-        lock = spool.lock_export(stream, *share, self._folder)
+        lock = spool.lock_export(stream, *share, self._settings.destination_id)
         spool.require_free(self._settings.file.max_file_bytes)
         changes = self._open_changes(stream, share, state, sources=tuple(marks))
         contact_file = None
@@ -121,7 +121,7 @@ class ExportFactory:
             return None
         removals = settings.removals_destination or settings.destination
         destinations: dict[Kind, str] = {
-            "contacts": self._folder,
+            "contacts": self._settings.destination_id,
             "removals": identity_of(removals),
         }
         return Keeper(spool.kept_folder, export, destinations)
@@ -148,7 +148,7 @@ class ExportFactory:
         return Changes(
             settings,
             self._settings.file,
-            name=(stream, *share, self._folder),
+            name=(stream, *share, self._settings.destination_id),
             sources=sources,
             today=self._started_at.astimezone(self._settings.file.zone).date(),
             told=state.recorded_deliveries(),
@@ -162,18 +162,6 @@ class ExportFactory:
             raise AssertionError("an export is opened before it is published")
         return self._destination
 
-    @property
-    def destination_name(self) -> str:
-        """Where the files go, without the login."""
-        place = self._settings.destination
-        if isinstance(place, Path):
-            return self._folder
-        return f"{place.address}, folder {place.folder}"
-
-    @property
-    def _folder(self) -> str:
-        return identity_of(self._settings.destination)
-
     def _prepare(self, run_id: str) -> Spool:
         """Create the spool and check the destination, before the first record."""
         if self._spool is None:
@@ -186,7 +174,7 @@ class ExportFactory:
                 rejects_days=self._settings.rejects_days,
                 keep_delivered_days=self._settings.keep_delivered_days,
             )
-            LOGGER.info("Delivering to %s", self.destination_name)
+            LOGGER.info("Delivering to %s", self._settings.destination_name)
             self._destination = self._open_destination(self._settings.destination, run_id)
             if (place := self._settings.removals_destination) is not None:
                 self.removals_destination = self._open_destination(place, run_id)
@@ -210,13 +198,6 @@ class ExportFactory:
                 LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
         if self._spool is not None:
             self._spool.remove()
-
-
-def identity_of(place: ServerSettings | Path) -> str:
-    """What makes two destinations the same."""
-    if isinstance(place, Path):
-        return str(place.resolve())
-    return f"{place.username}@{place.host}:{place.port}/{place.folder}"
 
 
 def open_destination(

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.changes import last_delivery
-from target_mapp_sftp.delivery import OutgoingFile
+from target_mapp_sftp.config import identity_of
+from target_mapp_sftp.delivery import OutgoingFile, publish_both
 from target_mapp_sftp.delivery.errors import UnsafeNameError
 from target_mapp_sftp.errors import ReplayRefusedError, SettingsError, TargetError
-from target_mapp_sftp.export_factory import identity_of, open_destination
+from target_mapp_sftp.export_factory import open_destination
 from target_mapp_sftp.kept import KeptFolder, destination_digest, link_or_copy, require_whole
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.spool import Spool, SpoolDirError
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from target_mapp_sftp.config import RunSettings
-    from target_mapp_sftp.delivery import ServerSettings
-    from target_mapp_sftp.export import Destination
+    from target_mapp_sftp.delivery import Destination, ServerSettings
+    from target_mapp_sftp.interruption import Interruption
     from target_mapp_sftp.kept import KeptDelivery, KeptFile, Kind
-    from target_mapp_sftp.run import Interruption
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -93,7 +93,7 @@ class Replay:
             for delivery in found.values():
                 self._require_same_destination(delivery)
             for export in {each.export for each in found.values()}:
-                spool.lock_export(*export, self._destination_name)
+                spool.lock_export(*export, self._settings.destination_id)
                 self._require_right(export, [*found.values()], kept.all(), stack)
             checked = [self._checked(spool, *each) for each in found.items()]
             self._send_all(checked)
@@ -109,10 +109,6 @@ class Replay:
                     f"`{setting}`: {printable(file.name)} was delivered to another destination "
                     "than the settings name. Use those of its run; nothing was sent."
                 )
-
-    @property
-    def _destination_name(self) -> str:
-        return identity_of(self._settings.destination)
 
     def _require_right(
         self,
@@ -132,7 +128,7 @@ class Replay:
         to_send = [each for each in named if each.export == export]
         of_export = [each for each in kept if each.export == export]
         if self._settings.changes is not None:
-            name = (*export, self._destination_name)
+            name = (*export, self._settings.destination_id)
             last = stack.enter_context(last_delivery(self._settings.changes, name))
             for delivery in to_send:
                 if not _is_last(delivery, last, of_export):
@@ -184,23 +180,14 @@ class Replay:
     def _send(self, checked: _Checked, places: dict[Kind, Destination]) -> None:
         self._interruption.check()
         contacts, removals = (checked.files.get(kind, []) for kind in ("contacts", "removals"))
-        names: tuple[str, ...] = ()
-        removal_names: tuple[str, ...] = ()
-
-        def publish_removals() -> None:
-            nonlocal removal_names
-            if removals:
-                hold = self._interruption.hold
-                removal_names = places["removals"].publish(removals, hold)
-            else:
-                self._interruption.hold()
-
         try:
-            if contacts:
-                # What fails in it takes the contact files back.
-                names = places["contacts"].publish(contacts, publish_removals)
-            else:
-                publish_removals()
+            names, removal_names = publish_both(
+                places.get("contacts"),
+                contacts,
+                places.get("removals"),
+                removals,
+                self._interruption.hold,
+            )
             LOGGER.info(
                 "Stream '%s': delivered %s again, first delivered %s, %d rows",
                 checked.stream,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.changes import facts_without_snapshot
-from target_mapp_sftp.contact_file import MappingError, PreviousDelivery
+from target_mapp_sftp.contact_file import MappingError
 from target_mapp_sftp.delivery.errors import HostKeyError, LoginError
 from target_mapp_sftp.errors import (
     CountMismatchError,
@@ -24,16 +22,14 @@ from target_mapp_sftp.errors import (
     TargetError,
 )
 from target_mapp_sftp.export_factory import ExportFactory
+from target_mapp_sftp.interruption import Interruption
 from target_mapp_sftp.printable import printable
+from target_mapp_sftp.retention import remove_old_files
 from target_mapp_sftp.run_id import RUN_ID
 from target_mapp_sftp.scan_marks import COMPLETE, ScanMarks
 from target_mapp_sftp.spool import ExportRunningError
-from target_mapp_sftp.state import (
-    FAILED_DELIVERY,
-    DeliveredState,
-    StateWriter,
-    last_with_rows,
-)
+from target_mapp_sftp.state import DeliveredState, previous_delivery
+from target_mapp_sftp.state_writer import StateWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,63 +49,16 @@ _OF_ONE_STREAM = (
 )
 # A login that is refused again and again locks the account, so no other stream tries it.
 _OF_THE_SERVER = (HostKeyError, LoginError)
-_SIGNALS_FROM = 128
-"""Exit codes above it stand for a signal."""
-
-
-class Interruption:
-    """Ends the run when a signal comes, at once or as soon as what was delivered is noted.
-
-    Attributes:
-        exit_code: 128 plus the signal's number, once one has come.
-    """
-
-    def __init__(self) -> None:
-        self.exit_code: int | None = None
-        self._is_held = False
-
-    def interrupt(self, number: int) -> None:
-        """Handle a signal.
-
-        Raises:
-            SystemExit: Unless signals are delayed.
-        """
-        self.exit_code = _SIGNALS_FROM + number
-        if not self._is_held:
-            self.check()
-
-    def hold(self) -> None:
-        """Delay signals from here on: the state does not yet record what is in the folder."""
-        self._is_held = True
-
-    def release(self) -> None:
-        """Handle signals again, also one that came in between.
-
-        Raises:
-            SystemExit: When one has come.
-        """
-        self._is_held = False
-        self.check()
-
-    def check(self) -> None:
-        """End the run when a signal has come whose exception Python has lost.
-
-        Raises:
-            SystemExit: When one has come.
-        """
-        if self.exit_code is not None:
-            raise SystemExit(self.exit_code)
 
 
 class Run:
-    """The exports of one input.
+    """The exports of one input, each opened, published and noted in the state.
 
     A stream that the tap has announced is published when its `complete` mark has come and been
     checked; what comes later in the input does not take it back. A stream of a tap that announces
     nothing is published at the clean end of the input.
 
     Args:
-        settings: All of them.
         routes: Which exports a stream of the input feeds.
 
     Attributes:
@@ -139,18 +88,9 @@ class Run:
         return self.marks.run_id or self._own_id
 
     @property
-    def destination_name(self) -> str:
-        """Where the files go, without the login."""
-        return self._factory.destination_name
-
-    @property
     def failures(self) -> dict[str, TargetError]:
         """Why streams were not published as a whole, by their names."""
-        failed = {
-            name: export.failure
-            for name, export in self.exports.items()
-            if export.failure is not None
-        }
+        failed = {name: each.failure for name, each in self.exports.items() if each.failure}
         return {**failed, **self.not_begun}
 
     # While the input is read
@@ -180,16 +120,10 @@ class Run:
             if export is not None:
                 export.use_schema(schema)
                 return export
+            required = self.marks.required_for(stream, (source,))
+            marks = {name: self.marks.announced[name] for name in required}
             export = self._factory.open(
-                stream,
-                schema,
-                keys,
-                run_id=self.id,
-                marks={
-                    name: self.marks.announced[name]
-                    for name in self.marks.required_for(stream, (source,))
-                },
-                state=self.state,
+                stream, schema, keys, run_id=self.id, marks=marks, state=self.state
             )
         except _OF_ONE_STREAM as error:
             if export is None:
@@ -269,7 +203,9 @@ class Run:
         try:
             self._require_count(export, required, mismatch)
             self._require_known_count(export, required)
-            export.finish(self._previous(export))
+            recorded = self.state.recorded(self.bookmark(export))
+            is_bounded = self.settings.file.max_shrink is not None
+            export.finish(previous_delivery(recorded, export.stream, is_bounded=is_bounded))
             if not export.is_skipped and not self._is_preview:
                 streams = self._settled_with(export)
                 facts = export.expected_facts()
@@ -306,34 +242,6 @@ class Run:
                 f"'{printable(export.stream)}' has, so whoever is missing may have been lost on "
                 "the way. Set `removals` to `off`, or use tap-lytics."
             )
-
-    def _previous(self, export: Export) -> PreviousDelivery | None:
-        """The last delivery that had rows, as far as the states of the input tell."""
-        recorded = self.state.recorded(self.bookmark(export))
-        if failed := recorded.get(FAILED_DELIVERY):
-            LOGGER.warning(
-                "Stream '%s': its last delivery failed, and files of it may be in Mapp: %s",
-                printable(export.stream),
-                printable(json.dumps(failed, default=str)),
-            )
-        last = last_with_rows(recorded)
-        if last is None:
-            if self.settings.file.max_shrink is not None:
-                LOGGER.warning(
-                    "`max_shrink`: the state tells of no earlier delivery of stream '%s', so there "
-                    "is nothing to compare with",
-                    printable(export.stream),
-                )
-            return None
-        LOGGER.info(
-            "Stream '%s': last delivered %s, %d rows",
-            printable(export.stream),
-            printable(str(last.get("at"))),
-            last["rows"],
-        )
-        filled = last.get("filled")
-        counts = filled.items() if isinstance(filled, dict) else ()
-        return PreviousDelivery(last["rows"], {name: n for name, n in counts if type(n) is int})
 
     def _publish(self, export: Export) -> None:
         """Publish a finished export and record it at once, so that no signal comes in between."""
@@ -372,15 +280,9 @@ class Run:
         """Note the files of a failed delivery that are with the reader of the folder, or may be."""
         if not isinstance(error, DeliveryError) or self._is_preview:
             return
-        files = {
-            "fetched": error.fetched,
-            "left_in_folder": error.left_in_folder,
-            "in_doubt": error.in_doubt,
-        }
-        if any(files.values()):
-            listed = {what: list(names) for what, names in files.items() if names}
+        if files := error.not_rolled_back:
             at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-            self.state.note_failed(self.bookmark(export), {"at": at, **listed})
+            self.state.note_failed(self.bookmark(export), {"at": at, **files})
             self._state_writer.write_soon(is_all=False)
 
     @property
@@ -413,45 +315,21 @@ class Run:
         self._add_streams_never_begun()
         self._add_late_records()
         self._publish_all(ready)
-        is_anything_settled = any(export.is_settled for export in self.exports.values())
-        if (self._is_all_settled or is_anything_settled) and not self._is_preview:
-            self._state_writer.write(is_all=self._is_all_settled)
+        is_all, is_any = self._is_all_settled, any(e.is_settled for e in self.exports.values())
+        if (is_all or is_any) and not self._is_preview:
+            self._state_writer.write(is_all=is_all)
         if broken is None:
             self._remove_old_files()
 
     def _remove_old_files(self) -> None:
-        """Remove older files of the audiences that were delivered, where that is wanted.
-
-        Nothing can fail the run here: what was delivered is noted.
-        """
+        """Remove older files on the server; what was delivered is noted, so nothing may fail."""
         place = self.settings.destination
-        delivered = {e.stream: e.delivered["files"] for e in self.exports.values() if e.delivered}
-        if isinstance(place, Path) or not place.remove_after_days or not delivered:
+        if isinstance(place, Path) or not place.remove_after_days:
             return
-        patterns = [self.exports[s].name_pattern for s in delivered if self._has_own_names(s)]
-
-        def made_at(name: str) -> datetime | None:
-            return next((made for each in patterns if (made := each.made_at(name))), None)
-
-        self._factory.destination.remove_old(made_at, set(chain(*delivered.values())))
-
-    def _has_own_names(self, stream: str) -> bool:
-        """Whether no other stream has files of the names that this one's have at any time."""
-        export = self.exports[stream]
-        others = (each for each in self.exports.values() if each is not export)
-        names = chain(
-            (each.name_pattern.example for each in others),
-            self.state.names_besides(self.bookmark(export)),
-        )
-        shared = next(filter(export.name_pattern.made_at, names), None)
-        if shared is not None:
-            LOGGER.warning(
-                "`remove_after_days`: nothing was removed for stream '%s', because another stream "
-                "has files of such names (%s). Put `{stream_name}` into `file_name`.",
-                printable(stream),
-                printable(shared),
-            )
-        return shared is None
+        exports = {self.bookmark(export): export for export in self.exports.values()}
+        patterns = {name: each.name_pattern for name, each in exports.items()}
+        delivered = {n: each.delivered["files"] for n, each in exports.items() if each.delivered}
+        remove_old_files(self._factory.destination, delivered, patterns, self.state)
 
     def _add_streams_never_begun(self) -> None:
         known = self._streams_with_exports()
@@ -459,9 +337,15 @@ class Run:
             exports = self._routes.exports_of(name)
             if name in known or self.not_begun.keys() & {name, *exports}:
                 continue
+            if not exports and mark.status != COMPLETE:
+                LOGGER.warning(
+                    "Stream '%s': the tap did not declare it complete; `stream_maps` drops it, so "
+                    "nothing was to be delivered",
+                    printable(name),
+                )
             if not exports:
-                self._warn_dropped(name, mark.status)
-            elif mark.status != COMPLETE:
+                continue
+            if mark.status != COMPLETE:
                 self.not_begun[name] = IncompleteStreamError([name], 0)
             elif mark.records:
                 self.not_begun[name] = CountMismatchError([name], mark.records, mark.received)
@@ -474,14 +358,6 @@ class Run:
 
     def _streams_with_exports(self) -> set[str]:
         return {name for each in self.exports.values() for name in self.required_marks(each)}
-
-    def _warn_dropped(self, name: str, status: str) -> None:
-        if status != COMPLETE:
-            LOGGER.warning(
-                "Stream '%s': the tap did not declare it complete; `stream_maps` drops it, so "
-                "nothing was to be delivered",
-                printable(name),
-            )
 
     def _add_late_records(self) -> None:
         """Find what came for streams that had been published."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.parts import safe_name
 from target_mapp_sftp.errors import TargetError
+from target_mapp_sftp.interruption import SIGNALS_FROM
 from target_mapp_sftp.report.page import Failure, Report, Section, Status, page, write_page
 from target_mapp_sftp.state import counts_of, last_deliveries
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from target_mapp_sftp.run import Run
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-_SIGNALS_FROM = 128
-"""Exit codes above it stand for a signal."""
 
 
 @contextmanager
@@ -72,7 +71,7 @@ def _report(
         run_id=run.id,
         started_at=started_at,
         seconds=seconds,
-        destination=run.destination_name,
+        destination=run.settings.destination_name,
         sections=sections,
         failure=_failure_of_the_run(run, ended_by, sections),
         was_stopped=was_stopped,
@@ -146,7 +145,7 @@ def _failure_of_the_run(
 def _ending(error: BaseException) -> str:
     """An ending in words; the text of a foreign error may hold a record, so it is not repeated."""
     code = error.code if isinstance(error, SystemExit) else None
-    if isinstance(code, int) and code > _SIGNALS_FROM:
-        name = signal.Signals(code - _SIGNALS_FROM).name
+    if isinstance(code, int) and code > SIGNALS_FROM:
+        name = signal.Signals(code - SIGNALS_FROM).name
         return f"Stopped by {name}; unpublished files were discarded."
     return f"Ended by {type(error).__name__}; the log says more."

@@ -25,7 +25,6 @@ import re
 import shutil
 import stat
 import tempfile
-import time
 import weakref
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -35,12 +34,12 @@ from typing import TYPE_CHECKING, TextIO
 from target_mapp_sftp.errors import DeliveryError, SettingsError
 from target_mapp_sftp.kept import DELIVERY_NAME
 from target_mapp_sftp.printable import printable
+from target_mapp_sftp.retention import remove_old
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-_SECONDS_PER_DAY = 86_400
 # As contact_file/file.py names them.
 _REJECTS_NAME = re.compile(r".+-rejects(?:_\d+)?\.csv", re.DOTALL)
 
@@ -81,10 +80,10 @@ class Spool:
         self._export_locks: list[TextIO] = []
         with _spool_dir_errors(self._root), _locked(self._root / "sweep.lock"):
             self._remove_leftovers()
-            _remove_old(rejects_folder, _REJECTS_NAME, stat.S_IFREG, "rejects_days", rejects_days)
+            remove_old(rejects_folder, _REJECTS_NAME, stat.S_IFREG, "rejects_days", rejects_days)
             if keep_delivered_days is not None:
                 setting = "keep_delivered_days"
-                _remove_old(
+                remove_old(
                     self.kept_folder, DELIVERY_NAME, stat.S_IFDIR, setting, keep_delivered_days
                 )
             self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
@@ -239,32 +238,6 @@ def _is_abandoned(folder: Path) -> bool:
         except OSError:
             return False
         return True
-
-
-def _remove_old(folder: Path, names: re.Pattern[str], kind: int, setting: str, days: int) -> None:
-    """Remove what is older than *days*, and nothing else.
-
-    Args:
-        folder: Where to look.
-        names: The names of what may be removed.
-        kind: What it is: `stat.S_IFREG` or `stat.S_IFDIR`.
-        setting: The setting that *days* are of.
-        days: A younger one may be in use by a run beside this one, so 0 counts as 1.
-    """
-    days = max(1, days)
-    oldest = time.time() - days * _SECONDS_PER_DAY
-    removed = 0
-    for path in folder.iterdir():
-        facts = path.lstat()
-        is_own = stat.S_IFMT(facts.st_mode) == kind and facts.st_uid == os.getuid()
-        if names.fullmatch(path.name) and is_own and facts.st_mtime < oldest:
-            if kind == stat.S_IFDIR:
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-            removed += 1
-    if removed:
-        LOGGER.info("Removed %d from %s, older than %d days (`%s`)", removed, folder, days, setting)
 
 
 def _end(folder: Path, lock: TextIO, export_locks: list[TextIO]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.errors import ServerSettingsError
-from target_mapp_sftp.delivery.local import temporary_name
+from target_mapp_sftp.delivery.outgoing import temporary_name
 from target_mapp_sftp.delivery.settings import never_repeats
 
 TEMPLATES = [".{name}.{run_id}.part", "{name}.{run_id}.part", "{run_id}", "{name}~{run_id}.tmp"]

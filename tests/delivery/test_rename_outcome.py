@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from target_mapp_sftp.delivery.publication import Answer, RenameOutcome, rename_outcome
+from target_mapp_sftp.delivery.rename import Answer, RenameOutcome, rename_outcome
 
 DONE, REFUSED, LOST = Answer.DONE, Answer.REFUSED, Answer.LOST
 IS_PUBLISHED = {RenameOutcome.DONE, RenameOutcome.FETCHED, RenameOutcome.BOTH_NAMES}

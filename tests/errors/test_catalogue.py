@@ -33,7 +33,7 @@ from tap_lytics.errors import (
     SourceError,
 )
 from tap_lytics.errors import SettingsError as TapSettingsError
-from target_mapp_sftp import cli, errors, messages, spool, state
+from target_mapp_sftp import cli, errors, messages, spool, state, state_writer
 from target_mapp_sftp.delivery import errors as delivery
 from target_mapp_sftp.errors import TargetError
 
@@ -240,7 +240,7 @@ def _(folder: Path) -> Ending:
     return target(folder, [*WHOLE, record(7)], file_name="buyers.csv")
 
 
-@provokes(state.StateNotWrittenError)
+@provokes(state_writer.StateNotWrittenError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE, before="exec >/dev/full; ")
 

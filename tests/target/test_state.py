@@ -21,12 +21,11 @@ from target_runs import FIELD_MAP, Message, deliver, mark, record, schema
 from target_mapp_sftp.state import (
     DeliveredState,
     StateNotEncodableError,
-    StateNotWrittenError,
-    StateWriter,
     encoded,
     last_deliveries,
     last_with_rows,
 )
+from target_mapp_sftp.state_writer import StateNotWrittenError, StateWriter
 
 FACTS = {
     "files": ["a.csv"],

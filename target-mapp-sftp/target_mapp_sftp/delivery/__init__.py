@@ -4,12 +4,15 @@ What loads the SSH library is imported where it is used, from `destination` and 
 that only prints its settings starts without it.
 """
 
-from target_mapp_sftp.delivery.local import LocalDestination, OutgoingFile
+from target_mapp_sftp.delivery.local import LocalDestination
+from target_mapp_sftp.delivery.outgoing import Destination, OutgoingFile, publish_both
 from target_mapp_sftp.delivery.settings import ServerSettings, misplaced_keys
 
 __all__ = [
+    "Destination",
     "LocalDestination",
     "OutgoingFile",
     "ServerSettings",
     "misplaced_keys",
+    "publish_both",
 ]

@@ -19,7 +19,7 @@ from target_mapp_sftp.delivery.errors import (
     WriteRefusedError,
 )
 from target_mapp_sftp.delivery.folder import RemoteFolder
-from target_mapp_sftp.delivery.local import temporary_name
+from target_mapp_sftp.delivery.outgoing import temporary_name
 from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.errors import DeliveryError
 

@@ -8,7 +8,10 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from target_mapp_sftp.delivery.errors import (
     ConnectionLostError,
@@ -19,15 +22,17 @@ from target_mapp_sftp.delivery.errors import (
     UnsafeNameError,
 )
 from target_mapp_sftp.delivery.folder import opened
+from target_mapp_sftp.delivery.outgoing import Destination
 from target_mapp_sftp.delivery.paramiko_patches import StatusError
-from target_mapp_sftp.delivery.publication import Publication
+from target_mapp_sftp.delivery.publication import InPlaceFile, Publication
+from target_mapp_sftp.delivery.rename import RenamedFile
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from target_mapp_sftp.delivery.folder import RemoteFolder, RemoteStat
-    from target_mapp_sftp.delivery.local import OutgoingFile
+    from target_mapp_sftp.delivery.outgoing import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
@@ -36,7 +41,7 @@ _MAX_WAIT_SECONDS = 60
 _FATAL = (HostKeyError, LoginError)
 
 
-class SftpDestination:
+class SftpDestination(Destination):
     """A folder on an SFTP server.
 
     A connection is kept for the next publication for `keep_seconds`, and no longer: hours may lie
@@ -91,32 +96,21 @@ class SftpDestination:
         if folder.stat("target-mapp-sftp").exists is None:
             raise UnsafeNameError.of(self._settings.address, self._settings.file_name)
 
+    @override
     def close(self) -> None:
-        """Close the connection that was kept, if there is one."""
         kept = self._pop_kept()
         if kept is not None:
             kept[1].close()
 
+    @override
     def publish(
         self,
         files: Sequence[OutgoingFile],
         on_published: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
-        """Make all `files` appear, in their order, when all of them are complete on the server.
-
-        Args:
-            files: The files.
-            on_published: Called once all have their names, as the last step that is rolled back
-                when it fails.
-
-        Returns:
-            Their final names.
-
-        Raises:
-            DeliveryError: When that fails. What had appeared is removed again; what could not be
-                is listed in `fetched`, `left_in_folder`, `in_doubt` and `details`.
-        """
-        publication = Publication(self._settings, files, self._run_id)
+        is_renamed = self._settings.publish == "rename"
+        new_file = partial(RenamedFile, run_id=self._run_id) if is_renamed else InPlaceFile
+        publication = Publication(self._settings, files, new_file)
         try:
             self._with_retries(
                 publication.advance, self._settings.max_retries, lambda: publication.progress
@@ -135,15 +129,8 @@ class SftpDestination:
         self._warn_unchecked(publication)
         return publication.names
 
+    @override
     def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
-        """Remove own files that are older than `remove_after_days`, after a delivery.
-
-        A failure is a warning: what was delivered stays delivered.
-
-        Args:
-            made_at: When the file of a name was made; `None` where the name is not one of ours.
-            kept: Names that are not removed at any age.
-        """
         days = self._settings.remove_after_days
         limit = datetime.now(UTC) - timedelta(days=days)
         removed: list[str] = []

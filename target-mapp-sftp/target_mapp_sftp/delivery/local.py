@@ -1,95 +1,31 @@
-"""Files of this machine: those to deliver, and a local folder as a destination."""
+"""A local folder as a destination."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
-import re
-import secrets
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from target_mapp_sftp.delivery.errors import LocalFolderError, add_facts
+from target_mapp_sftp.delivery.outgoing import Destination, temporary_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from target_mapp_sftp.delivery.outgoing import OutgoingFile
+
 _TEMPORARY_NAME = ".{name}.{run_id}.part"
-# A folder that holds this many files of one name is not being emptied; somebody must look at it.
-_MAX_NAMES = 99
 _COPY_BYTES = 1 << 20
-# What file systems take.
-_MAX_NAME_BYTES = 255
-_MAX_RUN_ID_CHARACTERS = 40
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 LOGGER = logging.getLogger("target-mapp-sftp")
 # How a file system says that it knows no links.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingFile:
-    """A finished file.
-
-    Attributes:
-        path: Where it is on this machine.
-        name: Its name in the folder, if that is not taken.
-    """
-
-    path: Path
-    name: str
-    size_bytes: int
-
-    def chunks(self, offset: int, chunk_bytes: int) -> Generator[bytes]:
-        """Read the file from `offset` to its end.
-
-        Raises:
-            LocalFolderError: When that fails.
-        """
-        try:
-            with self.path.open("rb") as source:
-                source.seek(offset)
-                while data := source.read(chunk_bytes):
-                    yield data
-        except OSError as error:
-            raise LocalFolderError(
-                f"`spool_dir`: the finished file cannot be read ({error.strerror})."
-            ) from error
-
-    def final_names(self) -> Iterator[str]:
-        """Its name, and the ones to take instead when it is taken: `a.csv`, `a_2.csv` and so on."""
-        yield self.name
-        stem, dot, ending = self.name.rpartition(".")
-        if not stem:
-            stem, dot, ending = self.name, "", ""
-        for number in range(2, _MAX_NAMES + 1):
-            yield f"{stem}_{number}{dot}{ending}"
-
-
-def temporary_name(template: str, name: str, run_id: str) -> str:
-    """A name for an unfinished file that nobody else uses, another one with each call.
-
-    A run's id alone does not make it unique: some taps have the same one every day. With the random
-    letters behind it, any file of this name was made by the caller.
-
-    Args:
-        template: The setting `temporary_name`.
-        name: The final name; its beginning is cut where the whole would be over 255 bytes.
-        run_id: The run's id; characters that could make it a path are replaced.
-    """
-    safe_id = re.sub(r"[^0-9A-Za-z_-]+", "-", run_id).strip("-")[:_MAX_RUN_ID_CHARACTERS]
-    values = {"run_id": f"{safe_id or 'run'}-{secrets.token_hex(4)}", "name": ""}
-
-    def filled() -> str:
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
-
-    room = _MAX_NAME_BYTES - len(filled().encode())
-    values["name"] = name.encode()[-room:].decode(errors="ignore")
-    return filled()
 
 
 @dataclass(slots=True)
@@ -102,8 +38,8 @@ class _LocalPart:
     inode: int = 0
 
 
-class LocalDestination:
-    """A local folder, to which the same rules apply.
+class LocalDestination(Destination):
+    """A local folder, to which the same rules apply; the files get mode 0600.
 
     Args:
         output_dir: The folder; created with mode 0700 when missing.
@@ -116,29 +52,12 @@ class LocalDestination:
         self._run_id = run_id
         self._replaces = replaces
 
+    @override
     def publish(
         self,
         files: Sequence[OutgoingFile],
         on_published: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
-        """Make all `files` appear, complete and with mode 0600, or none.
-
-        An existing file is replaced only where `replaces` says so; otherwise the new one gets
-        another name.
-
-        Args:
-            files: The files.
-            on_published: Called once all have their names, as the last step that is rolled back
-                when it fails.
-
-        Returns:
-            Their final names.
-
-        Raises:
-            LocalFolderError: When the folder cannot be created or written to. What had appeared
-                is removed again; what could not be is listed in `fetched`, `left_in_folder`
-                and `details`.
-        """
         parts: list[_LocalPart] = []
         try:
             self._make_folder()
@@ -160,9 +79,11 @@ class LocalDestination:
             raise
         return names
 
+    @override
     def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
         """Nothing is removed: the folder is its user's."""
 
+    @override
     def close(self) -> None:
         """Nothing is kept open."""
 

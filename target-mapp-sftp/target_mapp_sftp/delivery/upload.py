@@ -19,7 +19,7 @@ from target_mapp_sftp.delivery.paramiko_patches import StatusError
 
 if TYPE_CHECKING:
     from target_mapp_sftp.delivery.folder import RemoteFile, RemoteFolder
-    from target_mapp_sftp.delivery.local import OutgoingFile
+    from target_mapp_sftp.delivery.outgoing import OutgoingFile
     from target_mapp_sftp.delivery.settings import ServerSettings
 
 LOGGER = logging.getLogger("target-mapp-sftp")
