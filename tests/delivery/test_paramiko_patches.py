@@ -23,13 +23,12 @@ from staged_server import (
 )
 from typing_extensions import override
 
+from target_mapp_sftp.delivery.errors import StatusError, quote
 from target_mapp_sftp.delivery.paramiko_patches import (
     PendingWrites,
     SftpClient,
-    StatusError,
     Transport,
     WatchedSocket,
-    quote,
 )
 
 if TYPE_CHECKING:

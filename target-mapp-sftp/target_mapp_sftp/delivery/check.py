@@ -15,12 +15,12 @@ from target_mapp_sftp.delivery.connection import (
 )
 from target_mapp_sftp.delivery.errors import (
     RenameRefusedError,
+    StatusError,
     UnsafeNameError,
     WriteRefusedError,
 )
 from target_mapp_sftp.delivery.folder import RemoteFolder
 from target_mapp_sftp.delivery.outgoing import temporary_name
-from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:

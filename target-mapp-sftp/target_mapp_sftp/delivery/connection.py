@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import struct
 import threading
@@ -15,6 +14,11 @@ from paramiko import ChannelException, SSHException
 from paramiko.sftp import SFTPError
 from paramiko.ssh_exception import IncompatiblePeer
 
+from target_mapp_sftp.delivery.algorithms import (
+    algorithm_mismatch,
+    other_key_types,
+    set_preferences,
+)
 from target_mapp_sftp.delivery.errors import (
     AlgorithmError,
     ConnectionLostError,
@@ -24,10 +28,11 @@ from target_mapp_sftp.delivery.errors import (
     LoginLostError,
     NoSftpError,
     UnreachableError,
+    quote,
 )
 from target_mapp_sftp.delivery.host_keys import HostKey
 from target_mapp_sftp.delivery.login import Login
-from target_mapp_sftp.delivery.paramiko_patches import SftpClient, Transport, WatchedSocket, quote
+from target_mapp_sftp.delivery.paramiko_patches import SftpClient, Transport, WatchedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,19 +50,6 @@ _SECONDS_TO_NOTICE = 0.5
 _NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 # RFC 4254 section 5.1.
 _CANNOT_CONNECT, _NO_RESOURCES = 2, 4
-# The kinds of algorithms: in paramiko's messages, in ours, and as OpenSSH's options.
-_KINDS = (
-    ("kex", "key exchange", "KexAlgorithms"),
-    ("host key", "host key", "HostKeyAlgorithms"),
-    ("cipher", "cipher", "Ciphers"),
-    ("macs", "MAC", "MACs"),
-)
-# Weak ones that OpenSSH has dropped or no longer offers by default: its release notes, 6.7 to 10.0.
-_OLD = re.compile(
-    r"sha1(?!\d)|md5|-cbc\b|3des|des-|arcfour|blowfish|cast128|ripemd|rijndael|ssh-dss|^ssh-rsa$"
-)
-# Signs of features among the names of key exchanges, RFC 8308 and OpenSSH's PROTOCOL.
-_NO_ALGORITHMS = ("ext-info-", "kex-strict-")
 
 
 def resolve(settings: ServerSettings) -> list[SocketAddress]:
@@ -164,7 +156,7 @@ def _handshake(
     settings: ServerSettings, known: KnownHost, jump: Transport | None, kinds: Sequence[str]
 ) -> Transport:
     transport = _new_transport(settings, connect(settings, jump), jump)
-    _set_preferences(transport, kinds)
+    set_preferences(transport, kinds)
     began_at = time.monotonic()
     try:
         with _limit(transport, 2 * settings.connect_timeout):
@@ -175,11 +167,11 @@ def _handshake(
             known.verify(key, settings.address)
     except IncompatiblePeer as error:
         transport.disconnect(keep_jump=True)
-        reason = _algorithm_mismatch(settings.address, transport, str(error))
+        reason = algorithm_mismatch(settings.address, transport, str(error))
         raise AlgorithmError(reason) from error
     except HostKeyError as error:
         transport.disconnect(keep_jump=True)
-        error.other_kinds = _other_key_types(transport, remote_key.get_name())
+        error.other_kinds = other_key_types(transport, remote_key.get_name())
         raise
     except BROKEN as error:
         transport.disconnect(keep_jump=True)
@@ -205,18 +197,16 @@ def _handshake_error(
     settings: ServerSettings, transport: Transport, error: BaseException, is_late: bool
 ) -> str:
     """Say why there was no SSH handshake."""
-    if broken := _broken_jump_host(transport):
-        return broken
-    if transport.disconnect_reason:
-        return f'{settings.address} hung up: "{transport.disconnect_reason}".'
+    if ended := _broken_jump_host(transport) or transport.disconnect_message:
+        return ended
     advice = f"Check {_place(settings)}; a server that is too busy also does this."
     if is_late:
         return (
-            f"{_named(settings, transport)} accepted the connection and did not finish the SSH "
+            f"{_named(transport)} accepted the connection and did not finish the SSH "
             f"handshake in {settings.connect_timeout:g} s (connect_timeout). {advice}"
         )
     reason = f" ({quote(str(error))})" if str(error) else ""
-    return f"{_named(settings, transport)} broke off the SSH handshake{reason}. {advice}"
+    return f"{_named(transport)} broke off the SSH handshake{reason}. {advice}"
 
 
 def log_in(settings: ServerSettings, transport: Transport) -> str:
@@ -240,7 +230,7 @@ def log_in(settings: ServerSettings, transport: Transport) -> str:
     except BROKEN as error:
         if isinstance(error, TimeoutError):
             raise ConnectionLostError(
-                f"{_named(settings, transport)} did not answer the login in "
+                f"{_named(transport)} did not answer the login in "
                 f"{settings.connect_timeout:g} s (connect_timeout). If it needs longer, set more."
             ) from error
         raise lost(settings, transport, error) from error
@@ -264,7 +254,7 @@ def open_sftp(settings: ServerSettings, transport: Transport) -> SftpClient:
     except BROKEN as error:
         if isinstance(error, TimeoutError):
             raise ConnectionLostError(
-                f"{_named(settings, transport)} did not answer in {settings.connect_timeout:g} s "
+                f"{_named(transport)} did not answer in {settings.connect_timeout:g} s "
                 "(connect_timeout) when asked for SFTP."
             ) from error
         if _is_refusal(transport, error):
@@ -294,11 +284,9 @@ def lost(
     settings: ServerSettings, transport: Transport, error: BaseException
 ) -> ConnectionLostError:
     """Say how the connection was lost."""
-    if broken := _broken_jump_host(transport):
-        return ConnectionLostError(broken)
-    if transport.disconnect_reason:
-        return ConnectionLostError(f'{settings.address} hung up: "{transport.disconnect_reason}".')
-    server = _named(settings, transport)
+    if ended := _broken_jump_host(transport) or transport.disconnect_message:
+        return ConnectionLostError(ended)
+    server = _named(transport)
     if isinstance(error, TimeoutError):
         return ConnectionLostError(
             f"{server} was silent for {settings.transfer_timeout:g} s (transfer_timeout)."
@@ -306,9 +294,9 @@ def lost(
     return ConnectionLostError(f"The connection to {server} broke.")
 
 
-def _named(settings: ServerSettings, transport: Transport) -> str:
+def _named(transport: Transport) -> str:
     """The server, and the jump host, which may be the one that is silent."""
-    return settings.address + (f" (through {transport.jump.address})" if transport.jump else "")
+    return transport.address + (f" (through {transport.jump.address})" if transport.jump else "")
 
 
 def _broken_jump_host(transport: Transport) -> str:
@@ -316,9 +304,7 @@ def _broken_jump_host(transport: Transport) -> str:
     jump = transport.jump
     if jump is None or not _has_ended(jump):
         return ""
-    if jump.disconnect_reason:
-        return f'{jump.address} hung up: "{jump.disconnect_reason}".'
-    return f"The connection to {jump.address} broke."
+    return jump.disconnect_message or f"The connection to {jump.address} broke."
 
 
 @contextmanager
@@ -373,65 +359,3 @@ def _limit(transport: Transport, seconds: float) -> Iterator[None]:
         raise
     finally:
         timer.cancel()
-
-
-def _set_preferences(transport: Transport, host_key_kinds: Sequence[str]) -> None:
-    """Prefer fast ciphers, and host keys of the types that are known."""
-    options = transport.get_security_options()
-    # GCM encrypts and authenticates in one pass. Sorting keeps paramiko's order otherwise.
-    options.ciphers = sorted(options.ciphers, key=lambda name: "gcm" not in name)
-    options.key_types = sorted(
-        options.key_types, key=lambda name: _key_type(name) not in host_key_kinds
-    )
-
-
-def _key_type(algorithm: str) -> str:
-    """The key type of a signature algorithm; rsa-sha2-256 and rsa-sha2-512 are of `ssh-rsa`."""
-    return "ssh-rsa" if "rsa" in algorithm else algorithm
-
-
-def _other_key_types(transport: Transport, shown: str) -> tuple[str, ...]:
-    """The types of the host keys that a server has besides the one that it has shown."""
-    kinds = dict.fromkeys(map(_key_type, transport.offered["host key"]))
-    return tuple(kind for kind in kinds if kind != shown)
-
-
-def _algorithm_mismatch(address: str, transport: Transport, text: str) -> str:
-    """Say why there is no common algorithm, and what the server's administrator can do.
-
-    `text` is that of paramiko's IncompatiblePeer.
-    """
-    for word, kind, option in _KINDS:
-        if word in text:
-            offered = _names(transport.offered.get(kind, ()))
-            shown = quote(", ".join(offered))
-            cure = f"enable one of {', '.join(_supported(transport, kind))} ({option} on OpenSSH)"
-            if all(map(_OLD.search, offered)):
-                return (
-                    f"{address} uses only {kind} algorithms that are no longer supported: {shown}. "
-                    f"Ask its administrator to upgrade it, or to {cure}."
-                )
-            return (
-                f"{address} offers only {kind} algorithms that the SSH library of this program "
-                f"does not support: {shown}. Ask its administrator to {cure}."
-            )
-    return (
-        f"{address} does not share a version of SSH with this program ({quote(text)}). Ask its "
-        "administrator to upgrade it."
-    )
-
-
-def _names(offered: Sequence[str]) -> list[str]:
-    return [name for name in offered if not name.startswith(_NO_ALGORITHMS)]
-
-
-def _supported(transport: Transport, kind: str) -> list[str]:
-    """What this program supports, except what nobody should enable."""
-    options = transport.get_security_options()
-    supported = {
-        "key exchange": options.kex,
-        "host key": options.key_types,
-        "cipher": options.ciphers,
-        "MAC": options.digests,
-    }[kind]
-    return [name for name in _names(supported) if not _OLD.search(name)]

@@ -19,11 +19,11 @@ from target_mapp_sftp.delivery.errors import (
     LoginError,
     LoginLostError,
     RetryableError,
+    StatusError,
     UnsafeNameError,
 )
 from target_mapp_sftp.delivery.folder import opened
 from target_mapp_sftp.delivery.outgoing import Destination
-from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.delivery.publication import InPlaceFile, Publication
 from target_mapp_sftp.delivery.rename import RenamedFile
 from target_mapp_sftp.errors import DeliveryError

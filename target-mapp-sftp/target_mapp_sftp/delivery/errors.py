@@ -12,6 +12,7 @@
     ├── AlgorithmError             no common algorithm
     ├── HostKeyError               the host key is not known, or not the known one
     ├── LoginError                 the login was refused
+    ├── NoSftpError                the login works, but not for SFTP
     ├── RefusedError               the server refused a step in the folder
     │   ├── FolderError            the folder is missing or not accessible
     │   ├── WriteRefusedError      a file could not be written: permission, disk full
@@ -21,6 +22,7 @@
     ├── SizeMismatchError          the server holds another number of bytes than were sent, twice
     ├── OutcomeUnknownError        it cannot be found out whether it was delivered: not retried
     └── LocalFolderError           the local folder of the preview refused a step
+    StatusError                    the server's answer to one request: handled where it was sent
 
 A message names the server and the setting, never a login name, a password, a key or a line of a
 file: its first line may go to a third party, such as the webhook of the run log.
@@ -31,9 +33,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.errors import DeliveryError, SettingsError
+from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# SSH_FX_ codes, draft-ietf-secsh-filexfer-02 section 7.
+_NO_SUCH_FILE, _FAILURE = 2, 4
+# Of later drafts of SFTP; some servers send it to clients of version 3, too.
+_FILE_ALREADY_EXISTS = 11
 
 
 class ServerSettingsError(SettingsError):
@@ -170,3 +178,32 @@ def add_facts(
         if names:
             message += f" {label}: {', '.join(names)}."
     error.args = (message,)
+
+
+class StatusError(Exception):
+    """The server answered a request with a refusal.
+
+    Attributes:
+        code: SSH_FX_ code, draft-ietf-secsh-filexfer-02 section 7.
+        text: What the server says, made safe to print.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = quote(text)
+        super().__init__(f"code {code}: {self.text}")
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the server says that there is no such file."""
+        return self.code == _NO_SUCH_FILE
+
+    @property
+    def may_mean_taken(self) -> bool:
+        """Whether this is how a server says that there is such a file already."""
+        return self.code in (_FAILURE, _FILE_ALREADY_EXISTS)
+
+
+def quote(text: str) -> str:
+    """Make a server's text safe for one line of a log."""
+    return printable(text) or "no reason"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.delivery.connection import BROKEN, connected, lost
-from target_mapp_sftp.delivery.errors import FolderError
-from target_mapp_sftp.delivery.paramiko_patches import PendingWrites, StatusError
+from target_mapp_sftp.delivery.errors import FolderError, StatusError
+from target_mapp_sftp.delivery.paramiko_patches import PendingWrites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from paramiko import AuthenticationException, BadAuthenticationType, SSHException
 
-from target_mapp_sftp.delivery.errors import ConnectionLostError, LoginError, LoginLostError
-from target_mapp_sftp.delivery.paramiko_patches import PasswordExpiredError, quote
+from target_mapp_sftp.delivery.errors import ConnectionLostError, LoginError, LoginLostError, quote
+from target_mapp_sftp.delivery.paramiko_patches import PasswordExpiredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,7 +155,7 @@ class Login:
     def _hung_up(self, attempt: _Attempt) -> LoginError | ConnectionLostError:
         address, reason = self._settings.address, self._transport.disconnect_reason
         if reason and self._transport.disconnect_code == _TOO_MANY_CONNECTIONS:
-            return ConnectionLostError(f'{address} hung up: "{reason}".')
+            return ConnectionLostError(self._transport.disconnect_message)
         if reason:
             return LoginError(
                 f'{address} refused the login and hung up: "{reason}". {self._advice()}'

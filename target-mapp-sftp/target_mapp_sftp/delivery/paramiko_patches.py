@@ -35,11 +35,9 @@ from paramiko.sftp import (
     CMD_STATUS,
     CMD_WRITE,
     SFTP_EOF,
-    SFTP_FAILURE,
     SFTP_FLAG_CREATE,
     SFTP_FLAG_EXCL,
     SFTP_FLAG_WRITE,
-    SFTP_NO_SUCH_FILE,
     SFTP_OK,
     SFTPError,
     int64,
@@ -47,50 +45,19 @@ from paramiko.sftp import (
 from paramiko.transport import ServiceRequestingTransport
 from typing_extensions import override
 
-from target_mapp_sftp.printable import printable
+from target_mapp_sftp.delivery.errors import StatusError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 _SECONDS_BETWEEN_LOOKS = 0.01
 _SECONDS_TO_END = 2
-# Of later drafts of SFTP; some servers send it to clients of version 3, too.
-_FILE_ALREADY_EXISTS = 11
 # Their order in a KEXINIT message, RFC 4253 section 7.1.
 _KINDS = ("key exchange", "host key", "cipher", "cipher", "MAC")
 
 
 # What SSH runs over: a TCP socket, or a channel of the connection to a jump host.
 Connection: TypeAlias = socket.socket | paramiko.Channel
-
-
-class StatusError(Exception):
-    """The server answered a request with a refusal.
-
-    Attributes:
-        code: SSH_FX_ code, draft-ietf-secsh-filexfer-02 section 7.
-        text: What the server says, made safe to print.
-    """
-
-    def __init__(self, code: int, text: str) -> None:
-        self.code = code
-        self.text = quote(text)
-        super().__init__(f"code {code}: {self.text}")
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether the server says that there is no such file."""
-        return self.code == SFTP_NO_SUCH_FILE
-
-    @property
-    def may_mean_taken(self) -> bool:
-        """Whether this is how a server says that there is such a file already."""
-        return self.code in (SFTP_FAILURE, _FILE_ALREADY_EXISTS)
-
-
-def quote(text: str) -> str:
-    """Make a server's text safe for one line of a log."""
-    return printable(text) or "no reason"
 
 
 class PasswordExpiredError(paramiko.AuthenticationException):
@@ -119,6 +86,12 @@ class Transport(ServiceRequestingTransport):
         self._refusal = ""
         self.address = ""
         self.jump: Transport | None = None
+
+    @property
+    def disconnect_message(self) -> str:
+        """That the server hung up, and why; empty when it did not say."""
+        reason = self.disconnect_reason
+        return f'{self.address} hung up: "{reason}".' if reason else ""
 
     def disconnect(self, *, keep_jump: bool = False) -> None:
         """Close the connection and everything that belongs to it.

@@ -14,10 +14,10 @@ from typing_extensions import override
 from target_mapp_sftp.delivery.errors import (
     NameTakenError,
     OutcomeUnknownError,
+    StatusError,
     UnsafeNameError,
     add_facts,
 )
-from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.delivery.upload import Upload
 
 if TYPE_CHECKING:

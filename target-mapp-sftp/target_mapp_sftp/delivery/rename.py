@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from target_mapp_sftp.delivery.errors import OutcomeUnknownError, RenameRefusedError
+from target_mapp_sftp.delivery.errors import OutcomeUnknownError, RenameRefusedError, StatusError
 from target_mapp_sftp.delivery.folder import RemoteStat
 from target_mapp_sftp.delivery.outgoing import temporary_name
-from target_mapp_sftp.delivery.paramiko_patches import StatusError
 from target_mapp_sftp.delivery.publication import PublishedFile
 from target_mapp_sftp.delivery.upload import Upload
 

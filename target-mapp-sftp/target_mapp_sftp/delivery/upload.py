@@ -12,10 +12,10 @@ from target_mapp_sftp.delivery.errors import (
     NameTakenError,
     OutcomeUnknownError,
     SizeMismatchError,
+    StatusError,
     WriteRefusedError,
 )
 from target_mapp_sftp.delivery.folder import FIRST_PENDING_WRITES, WRITE_BYTES, RemoteStat
-from target_mapp_sftp.delivery.paramiko_patches import StatusError
 
 if TYPE_CHECKING:
     from target_mapp_sftp.delivery.folder import RemoteFile, RemoteFolder
