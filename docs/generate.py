@@ -20,7 +20,7 @@ import yaml
 from export_scheduler.cli import main as export_scheduler
 from export_scheduler.settings import Settings as SchedulerSettings
 from sandbox.cli import main as sandbox
-from tap_lytics.settings import PROPERTIES
+from tap_lytics.settings import SETTINGS as TAP_SETTINGS
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.attributes import (
     FREE_PREFIXES,
@@ -56,7 +56,7 @@ SHOWN_MEASURES = ("`meltano run`", "pipe", "peak memory", "200 ms")
 """How the measures begin that the README shows."""
 
 Setting = dict[str, Any]
-DECLARED = {TapLytics: PROPERTIES, TargetMappSftp: SETTINGS}
+DECLARED = {TapLytics: TAP_SETTINGS, TargetMappSftp: SETTINGS}
 
 
 def settings_of(plugin: type[TapLytics | TargetMappSftp]) -> Mapping[str, Setting]:

@@ -17,10 +17,10 @@ from singer_sdk.helpers._util import read_json_file
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
+from tap_lytics.config import VARIABLE_PREFIX
 from tap_lytics.errors import LyticsError, SettingsError
 from tap_lytics.printable import printable
 from tap_lytics.run_id import RUN_ID
-from tap_lytics.settings import VARIABLE_PREFIX
 from tap_lytics.stream_maps import failed_map
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from tap_lytics.api.answers import ScanDecoder
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import AudienceQuery, ScanContext
+from tap_lytics.config import parse_splits
 from tap_lytics.messages import MessageWriter
 from tap_lytics.missing_fields import MissingFields, RequestedFields
 from tap_lytics.records import (
@@ -29,7 +30,7 @@ from tap_lytics.records import (
     json_schema,
 )
 from tap_lytics.scan_marks import without_notes
-from tap_lytics.settings import DEFAULT_KEY_FIELD, parse_splits
+from tap_lytics.settings import DEFAULT_KEY_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

@@ -24,20 +24,20 @@ from tap_lytics.commands import (
     segments_table,
     suggested_map,
 )
-from tap_lytics.errors import SettingsError
-from tap_lytics.messages import MessageWriter
-from tap_lytics.printable import printable
-from tap_lytics.run_id import RUN_ID
-from tap_lytics.scan_marks import ScanMarks
-from tap_lytics.selection import Selection, require_unique_slugs
-from tap_lytics.settings import (
-    PROPERTIES,
+from tap_lytics.config import (
     check_settings,
     client_options,
     credentials,
     field_names,
     parse_splits,
 )
+from tap_lytics.errors import SettingsError
+from tap_lytics.messages import MessageWriter
+from tap_lytics.printable import printable
+from tap_lytics.run_id import RUN_ID
+from tap_lytics.scan_marks import ScanMarks
+from tap_lytics.selection import Selection, require_unique_slugs
+from tap_lytics.settings import SETTINGS
 from tap_lytics.stream_maps import unmatched
 from tap_lytics.streams import Audience, AudienceStream, StreamContext
 
@@ -53,7 +53,7 @@ class TapLytics(Tap):
 
     name = "tap-lytics"
     package_name = "tap-lytics"
-    config_jsonschema: ClassVar[dict[str, Any]] = PROPERTIES.to_dict()
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS.to_dict()
     dynamic_catalog = True  # Discovery asks Lytics, so it needs valid settings.
     message_writer_class = MessageWriter
     capabilities: ClassVar = [

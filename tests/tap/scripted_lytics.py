@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Backoff, ClientOptions, Credentials
 from tap_lytics.api.scan import AudienceQuery
-from tap_lytics.settings import PROPERTIES
+from tap_lytics.settings import SETTINGS
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TOKEN = "a-token-of-nobody"
 NO_BACKOFF = Backoff(base_seconds=0.0)
-DEFAULTS = {name: each.get("default") for name, each in PROPERTIES.to_dict()["properties"].items()}
+DEFAULTS = {name: each.get("default") for name, each in SETTINGS.to_dict()["properties"].items()}
 
 
 def client_options(**changes: Any) -> ClientOptions:

@@ -16,15 +16,15 @@ from scripted_lytics import NO_BACKOFF, TOKEN
 
 from tap_lytics.api.connection import ClientOptions, Credentials
 from tap_lytics.api.scan import AudienceQuery
-from tap_lytics.errors import SettingsError
-from tap_lytics.settings import (
-    PROPERTIES,
+from tap_lytics.config import (
     check_settings,
     client_options,
     field_names,
     is_long_form,
     parse_splits,
 )
+from tap_lytics.errors import SettingsError
+from tap_lytics.settings import SETTINGS
 from tap_lytics.tap import TapLytics
 from target_mapp_sftp.contact_file.field_map import is_short
 
@@ -75,7 +75,7 @@ def test_null_is_as_good_as_absent() -> None:
     """A setting that a configuration leaves empty has its default."""
     config: dict[str, Any] = {"api_token": TOKEN, "splits": None, "concurrency": None}
 
-    check_settings(config, PROPERTIES.to_dict())
+    check_settings(config, SETTINGS.to_dict())
 
     assert (config["splits"], config["concurrency"]) == ("0-99", "auto")
 
@@ -84,7 +84,7 @@ def test_a_number_in_a_variable_is_a_number() -> None:
     """`--config ENV`, as the commands of Meltano call it: the SDK leaves these as text."""
     config: dict[str, Any] = {"api_token": TOKEN, "request_timeout": "2.5"}
 
-    check_settings(config, PROPERTIES.to_dict())
+    check_settings(config, SETTINGS.to_dict())
 
     assert config["request_timeout"] == 2.5
 
@@ -93,7 +93,7 @@ def test_a_fraction_in_a_file_is_a_number() -> None:
     """The SDK reads 2.5 as a Decimal, which no time limit of a socket takes."""
     config: dict[str, Any] = {"api_token": TOKEN, "request_timeout": Decimal("2.5")}
 
-    check_settings(config, PROPERTIES.to_dict())
+    check_settings(config, SETTINGS.to_dict())
 
     assert type(config["request_timeout"]) is float
 
@@ -183,7 +183,7 @@ def test_names_that_the_sdk_or_meltano_add_are_known() -> None:
         "stream_map_config": {"anything": 1},
         "stream_maps": {"vip": {"__filter__": "True", "anything": "city"}, "__else__": None},
     }
-    schema = PROPERTIES.to_dict()
+    schema = SETTINGS.to_dict()
     TapLytics.append_builtin_config(schema)
 
     check_settings(config, schema)
@@ -207,10 +207,10 @@ def test_a_misspelt_variable_is_told(
     monkeypatch.setenv(variable, "hush")
     config: dict[str, Any] = {"api_token": TOKEN}
     if not is_misspelt:
-        check_settings(config, PROPERTIES.to_dict())
+        check_settings(config, SETTINGS.to_dict())
         return
     with pytest.raises(SettingsError) as caught:
-        check_settings(config, PROPERTIES.to_dict())
+        check_settings(config, SETTINGS.to_dict())
     assert str(caught.value) == (
         "`TAP_LYTICS_SEGMETS`: there is no such setting. Did you mean `TAP_LYTICS_SEGMENTS`?"
     )
@@ -256,7 +256,7 @@ def test_fields_that_are_called_like_keys_of_a_column() -> None:
     field_map = [{"type": "user.CustomAttribute.Type"}, {"default": {"x": "user.Title"}}]
 
     assert field_names(field_map) == ["type", "default"]
-    check_settings({"api_token": TOKEN, "fields": field_map}, PROPERTIES.to_dict())
+    check_settings({"api_token": TOKEN, "fields": field_map}, SETTINGS.to_dict())
 
 
 def test_any_map_of_the_target_names_fields() -> None:
@@ -268,7 +268,7 @@ def test_any_map_of_the_target_names_fields() -> None:
         {"zip": "user.ZipCode"},
     ]
     assert field_names(field_map) == ["email", "zip"]
-    check_settings({"api_token": TOKEN, "fields": field_map}, PROPERTIES.to_dict())
+    check_settings({"api_token": TOKEN, "fields": field_map}, SETTINGS.to_dict())
 
 
 def test_every_setting_is_described_and_the_token_is_secret() -> None:
@@ -302,7 +302,7 @@ def test_every_setting_is_described_and_the_token_is_secret() -> None:
 def test_the_number_of_scans_is_found_or_given(concurrency: str | int, ceiling: int) -> None:
     """A variable is a text, a file may hold a number."""
     config = {"api_token": TOKEN, "concurrency": concurrency}
-    check_settings(config, PROPERTIES.to_dict())
+    check_settings(config, SETTINGS.to_dict())
     options = client_options(config, NO_BACKOFF)
     assert (options.concurrency, options.is_adaptive) == (ceiling, concurrency == "auto")
 
@@ -327,7 +327,7 @@ CHANGED = {
 
 def test_a_default_is_declared_once_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each default of the table reaches the run: no other place holds one."""
-    schema = copy.deepcopy(PROPERTIES.to_dict())
+    schema = copy.deepcopy(SETTINGS.to_dict())
     defaults = {name for name, each in schema["properties"].items() if "default" in each}
     assert defaults == CHANGED.keys()
     for name, default in CHANGED.items():

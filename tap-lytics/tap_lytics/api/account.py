@@ -55,12 +55,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Account:
-    """One account, read once and when it is first needed.
-
-    Args:
-        client: The connection.
-        table: `user` or `content`.
-    """
+    """One account, and its table `user` or `content`; read once and when it is first needed."""
 
     def __init__(self, client: LyticsClient, table: str) -> None:
         self.client = client
@@ -78,11 +73,8 @@ class Account:
 
     @cached_property
     def _parts(self) -> tuple[list[Segment], AccountSchema]:
-        parts: list[Callable[[], Any]] = [
-            lambda: list_segments(self.client, self.table),
-            lambda: read_account_schema(self.client, self.table),
-        ]
-        segments, schema = in_parallel(lambda part: part(), parts, threads=2)
+        reads: list[Callable[[LyticsClient, str], Any]] = [list_segments, read_account_schema]
+        segments, schema = in_parallel(lambda read: read(self.client, self.table), reads, threads=2)
         return segments, schema
 
 
@@ -95,7 +87,6 @@ class Segment:
         slug: Its name in the membership of a profile.
         name: Its display name.
         kind: `segment`, `aspect`, `goal` and others.
-        table: `user` or `content`.
         size: Profiles at the last count of Lytics, if the answer has one.
         invalid_reason: Why Lytics calls the audience invalid; None if it does not.
         account_id: The account it belongs to.
@@ -105,7 +96,6 @@ class Segment:
     slug: str
     name: str
     kind: str = "segment"
-    table: str = "user"
     size: int | None = None
     invalid_reason: str | None = None
     account_id: str | None = None
@@ -128,8 +118,8 @@ def list_segments(client: LyticsClient, table: str) -> list[Segment]:
         raise UnexpectedAnswerError(
             "The list of audiences is not in the form of the Lytics API. Check `api_url`."
         )
-    segments = [_segment(entry, table) for entry in entries if entry.get("id")]
-    return [segment for segment in segments if segment.table == table]
+    of_table = (entry for entry in entries if (entry.get("table") or table) == table)
+    return [_segment(entry) for entry in of_table if entry.get("id")]
 
 
 def with_sizes(client: LyticsClient, segments: Sequence[Segment], table: str) -> list[Segment]:
@@ -197,7 +187,7 @@ def _nearest(segments: Sequence[Segment], term: str) -> str:
     return f"; the nearest is {names[near[0]]!r}" if near else ""
 
 
-def _segment(entry: Entry, table: str) -> Segment:
+def _segment(entry: Entry) -> Segment:
     slug = entry.get("slug_name") or entry.get("slug") or entry["id"]
     invalid = entry.get("invalid") or False
     return Segment(
@@ -205,7 +195,6 @@ def _segment(entry: Entry, table: str) -> Segment:
         slug=str(slug),
         name=str(entry.get("name") or slug),
         kind=str(entry.get("kind") or "segment"),
-        table=str(entry.get("table") or table),
         size=_size(entry),
         invalid_reason=str(entry.get("invalid_reason") or "no reason given") if invalid else None,
         account_id=entry.get("account_id"),
