@@ -13,7 +13,8 @@ Airflow 3, any executor.
   buckets, by as many tasks, each of which delivers files of its own.
 - A task may be retried at any moment: an export is published as a whole or not at all. A task that
   is stopped stops its export. A failure by a setting, a refused token or login is not retried.
-- Each export returns its counts, adds its lines to the scheduler's run log, and alerts as it does.
+- Each export returns its counts and adds its lines to the scheduler's run log; an `audiences` that
+  fails adds one too. Both alert as the scheduler does.
 - An invalid schedule becomes a DAG that fails with what is wrong.
 - Secrets come from the connections `lytics` (password: the API token) and `mapp_sftp` (host, port,
   login, password; `private_key` and `host_key` in extra) where these exist, else from .env.
@@ -28,6 +29,7 @@ import re
 import shlex
 import sys
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -48,6 +50,8 @@ from export_scheduler.meltano import CommandError, LogReader, Meltano  # noqa: E
 from export_scheduler.settings import Settings  # noqa: E402 the same
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from export_scheduler.meltano import Failure
 
 MELTANO = Meltano(ROOT)
@@ -255,31 +259,58 @@ def _counts(share: Share, env: dict[str, str], since: datetime) -> list[dict[str
 
 def run_and_report(schedule: Schedule, share: Share, env: dict[str, str]) -> list[dict[str, Any]]:
     """Run one export, with its lines in the scheduler's run log and its alerts."""
+    own = {"audience": share.get("audience"), "share": share.get("buckets")}
+    with failure_reported(schedule, share["state"], **own) as facts:
+        found = run(share, env)
+    lines = [
+        run_log.Line(**{**facts(), **each, "files": tuple(each.get("files", ()))})
+        for each in found or [{}]
+    ]
+    _reporter(schedule).report(lines, task=share["state"])
+    return found
+
+
+@contextmanager
+def failure_reported(
+    schedule: Schedule, task: str, **own: str | None
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Note an error of a task in the run log, and alert.
+
+    Args:
+        schedule: Whose task it is.
+        task: What tells it from the other tasks of the schedule.
+        own: `audience` and `share` of its lines.
+
+    Yields:
+        What gives the facts of a line that ends now.
+    """
     started = time.monotonic()
 
-    def report(found: list[dict[str, Any]], **more: Any) -> None:
-        facts = {
+    def facts() -> dict[str, Any]:
+        return {
             "at": run_log.utc(datetime.now(UTC)),
             "schedule": schedule["name"],
             "due": _due(),
             "seconds": round(time.monotonic() - started, 1),
-            "share": share.get("buckets"),
-            "ok": not more,
+            "ok": True,
+            **own,
         }
-        lines = [
-            run_log.Line(**{**facts, **more, **each, "files": tuple(each.get("files", ()))})
-            for each in found or [{"audience": share.get("audience")}]
-        ]
-        Reporter(Settings.of(env, ROOT)).report(lines, task=share["state"])
 
     try:
-        found = run(share, env)
+        yield facts
     except BaseException as error:
-        final = isinstance(error, AirflowFailException)
-        report([], error=str(error) or type(error).__name__, final=final)
+        result = {
+            "ok": False,
+            "error": str(error) or type(error).__name__,
+            "final": isinstance(error, AirflowFailException),
+        }
+        _reporter(schedule).report([run_log.Line(**{**facts(), **result})], task=task)
         raise
-    report(found)
-    return found
+
+
+def _reporter(schedule: Schedule) -> Reporter:
+    variables = {**os.environ, **project_file.variables_of(schedule)}
+    return Reporter(Settings.of(variables, ROOT))
 
 
 def _due() -> str:
@@ -324,12 +355,15 @@ def dag_of(schedule: Schedule, tasks: tuple[str, ...], problem: str = "") -> DAG
 
         @task(execution_timeout=timedelta(hours=1))
         def audiences() -> list[Share]:
-            if problem:
-                raise AirflowFailException(problem)
-            env = environment(schedule)
-            params = get_current_context()["params"]
-            shares = [share for words in tasks for share in shares_of(shlex.split(words), env)]
-            return chosen(shares, params["audiences"], dry_run=params["dry_run"])
+            with failure_reported(schedule, "audiences"):
+                if problem:
+                    raise AirflowFailException(problem)
+                env = environment(schedule)
+                params = get_current_context()["params"]
+                shares = [share for words in tasks for share in shares_of(shlex.split(words), env)]
+                found = chosen(shares, params["audiences"], dry_run=params["dry_run"])
+            _reporter(schedule).report_recovered(schedule["name"], "audiences")
+            return found
 
         @task(
             map_index_template="{{ share['state'] }}",

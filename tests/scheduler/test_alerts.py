@@ -126,6 +126,17 @@ def test_a_late_schedule_is_alerted_once_until_it_runs(tmp_path: Path, server: M
     assert [subject for subject, _ in server.texts()][1:] == ["daily works again"]
 
 
+def test_a_task_without_lines_recovers_too(tmp_path: Path, server: MailServer) -> None:
+    """Airflow's listing of audiences: failed, good, good, failed is three mails."""
+    reporter = Reporter(mail_settings(tmp_path, server))
+    reporter.report([FAILED], task="audiences")
+    for _ in range(2):
+        reporter.report_recovered("daily", "audiences")
+    reporter.report([FAILED], task="audiences")
+    subjects = [subject for subject, _ in server.texts()]
+    assert subjects == ["daily failed", "daily works again", "daily failed"]
+
+
 def test_a_failure_that_stays_is_called_so(tmp_path: Path, server: MailServer) -> None:
     """And a schedule that never delivered has no last deliveries."""
     Reporter(mail_settings(tmp_path, server)).report([replace(FAILED, final=True)])

@@ -82,6 +82,7 @@ sys.exit(any(os.waitpid(task, 0)[1] for task in tasks))
 
 PARTS = """
 import json, os, runpy, sys
+from airflow.sdk.definitions._internal.contextmanager import _CURRENT_CONTEXT
 dag = runpy.run_path(sys.argv[1])
 env = dict(os.environ)
 
@@ -90,6 +91,14 @@ def failure(do, *args):
         do(*args)
     except Exception as error:
         return [type(error).__name__, str(error)]
+
+def list_audiences():
+    # As a worker does: within the context of a task.
+    schedule = {"name": "by-hand", "interval": "@manual", "job": "job"}
+    dags = dag["dag_of"](schedule, ("tap-lytics target-mapp-sftp",))
+    os.environ["TAP_LYTICS_API_TOKEN"] = "wrong"
+    _CURRENT_CONTEXT.append({"params": {"audiences": [], "dry_run": False}})
+    dags.get_task("audiences").python_callable()
 
 listing = json.dumps({"slug": "a", "name": "x\\u2028y\\u0085z", "size": 3}, ensure_ascii=False)
 shares = [{"audience": "a", "state": "a"}, {"audience": "b", "state": "b"}]
@@ -107,6 +116,7 @@ print(json.dumps({
     "token": failure(dag["shares_of"], both, {**env, "TAP_LYTICS_API_TOKEN": "wrong"}),
     "login": failure(dag["run"], share, {**env, **wrong}),
     "unreachable": failure(dag["run"], share, {**env, **absent}),
+    "list": failure(list_audiences),
 }))
 """
 
@@ -182,13 +192,18 @@ schedules:
 
 
 def test_the_file_does_without_airflow_what_needs_none(tmp_path: Path, python: Path) -> None:
-    """Names with line ends of their own; failures that stay so; what a run by hand chooses."""
+    """Odd names; failures that stay so, also in the run log; what a run by hand chooses."""
     with Sandbox(people=100) as box:
         project = Project(tmp_path, box)
         env = {name: value for name, value in project.env.items() if value is not None}
         done = subprocess.run(
             [python, "-c", PARTS, DAG_FILE],
-            env={**os.environ, **env, "AIRFLOW_HOME": str(tmp_path / "airflow")},
+            env={
+                **os.environ,
+                **env,
+                "AIRFLOW_HOME": str(tmp_path / "airflow"),
+                "SCHEDULER_STATE_DIR": str(tmp_path / "state"),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -208,6 +223,11 @@ def test_the_file_does_without_airflow_what_needs_none(tmp_path: Path, python: P
     assert "refused the login" in said
     name, said = facts["unreachable"]
     assert name == "AirflowException"
+    assert facts["list"][0] == "AirflowFailException"
+    (line,) = (tmp_path / "state" / "runs.jsonl").read_text("utf-8").splitlines()
+    facts = json.loads(line)
+    assert (facts["schedule"], facts["ok"], facts["final"]) == ("by-hand", False, True)
+    assert "Lytics refused the token (401)" in facts["error"]
 
 
 def test_a_task_that_is_stopped_ends_its_export(tmp_path: Path, python: Path) -> None:

@@ -7,15 +7,16 @@ import os
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from export_scheduler import run_log
-from export_scheduler.run_log import Line, RunLog, change, with_previous
+from export_scheduler.run_log import Line, Previous, RunLog, change, with_previous
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 LINE = Line(
     at="2026-11-24T05:30:09Z",
@@ -101,3 +102,25 @@ def test_rows_are_compared_with_the_delivery_before_of_the_same_audience() -> No
     ]
     changes = [change(line, previous) for line, previous in with_previous(lines)]
     assert changes == [None, None, None, None, -34, 50]
+
+
+def test_the_state_knows_of_deliveries_that_have_no_line() -> None:
+    """After `meltano run` by hand, the next scheduled delivery is not called the first one."""
+    notes = [{"at": "2026-11-23T09:00:00Z", "rows": 1200}, {"at": LINE.at, "rows": 1234}]
+    delivered = {"at": LINE.at, "rows": 1234, "rejected": 0, "bytes": 9, "files": ["vip.csv"]}
+    state = {"bookmarks": {"vip": {"delivered": delivered, "deliveries": notes}}}
+    (facts,) = run_log.delivered([state], datetime(2026, 11, 24, tzinfo=UTC))
+    line = replace(LINE, **facts)
+    ((_, previous),) = with_previous([line])
+    assert previous == Previous("2026-11-23T09:00:00Z", 1200)
+    assert change(line, previous) == 34
+
+
+@pytest.mark.parametrize(
+    "notes", [None, "x", [None, {"at": 1, "rows": 2}, {"at": "", "rows": "2"}]]
+)
+def test_notes_of_another_shape_tell_nothing(notes: object) -> None:
+    """A foreign state ends no run."""
+    state = {"bookmarks": {"vip": {"delivered": {"at": LINE.at, "rows": 1}, "deliveries": notes}}}
+    (facts,) = run_log.delivered([state], datetime(2026, 11, 24, tzinfo=UTC))
+    assert "previous_at" not in facts

@@ -90,6 +90,11 @@ class Reporter:
         if lines:
             self._alert_of_change(_result(lines, earlier), task)
 
+    def report_recovered(self, schedule: str, task: str) -> None:
+        """Alert that a *task* without lines of its own works again, if its failure was alerted."""
+        alert = Alert(schedule, "ok", utc(datetime.now(UTC)), f"{schedule} works again")
+        self._alert_of_change(alert, task)
+
     def report_late(self, schedule: str, due: datetime) -> None:
         """Alert that a schedule was due at *due* and has had no run; once until it has one."""
         latest = self.run_log.last_of(schedule)

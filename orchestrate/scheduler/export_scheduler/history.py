@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from export_scheduler.run_log import Line, RunLog, change, utc, with_previous
+from export_scheduler.run_log import Line, Previous, RunLog, change, utc, with_previous
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ class Delivery:
     """
 
     line: Line
-    previous: Line | None
+    previous: Previous | None
 
     @property
     def change(self) -> int | None:

@@ -41,6 +41,8 @@ class Line:
         error: The first error of the failed run, or why it could not start.
         final: Whether a retry would fail the same way: settings, a refused token or login.
         share: The buckets that were read, where several tasks of Airflow share an audience.
+        previous_at: ISO 8601: the delivery before this one, by the state, whoever started it.
+        previous_rows: Its people.
     """
 
     at: str
@@ -57,11 +59,26 @@ class Line:
     error: str | None = None
     final: bool = False
     share: str | None = None
+    previous_at: str | None = None
+    previous_rows: int | None = None
 
     @property
     def series(self) -> tuple[str, str | None, str | None]:
         """What is delivered again and again: the lines whose rows can be compared."""
         return self.schedule, self.audience, self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The delivery of an audience before another one.
+
+    Attributes:
+        at: ISO 8601.
+        rows: People in its files.
+    """
+
+    at: str
+    rows: int
 
 
 _NAMES = {field.name for field in fields(Line)}
@@ -143,18 +160,21 @@ class RunLog:
         return sorted(self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}"))
 
 
-def with_previous(lines: Iterable[Line]) -> Iterator[tuple[Line, Line | None]]:
-    """Each line, oldest first, and the delivery of the same audience before it."""
-    last: dict[tuple[str, str | None, str | None], Line] = {}
+def with_previous(lines: Iterable[Line]) -> Iterator[tuple[Line, Previous | None]]:
+    """Each line, oldest first, and the delivery of the same audience before it.
+
+    The state knows it best: a run that nobody scheduled has no line.
+    """
+    last: dict[tuple[str, str | None, str | None], Previous] = {}
     for line in lines:
-        yield line, last.get(line.series)
+        yield line, _previous_by_state(line) or last.get(line.series)
         if line.ok and line.rows is not None:
-            last[line.series] = line
+            last[line.series] = Previous(line.at, line.rows)
 
 
-def change(line: Line, previous: Line | None) -> int | None:
+def change(line: Line, previous: Previous | None) -> int | None:
     """By how many rows a delivery differs from the one before it."""
-    if line.rows is None or previous is None or previous.rows is None:
+    if line.rows is None or previous is None:
         return None
     return line.rows - previous.rows
 
@@ -167,7 +187,8 @@ def delivered(states: list[dict[str, Any]], since: datetime) -> Iterator[dict[st
         since: When the run started; what was delivered before is another's.
 
     Yields:
-        `audience`, `run_id`, `rows`, `rejected`, `bytes`, `files` of a `Line`.
+        `audience`, `run_id`, `rows`, `rejected`, `bytes`, `files` and the two of the delivery
+        before, for a `Line`.
     """
     for state in states:
         for stream, bookmark in _bookmarks(state).items():
@@ -178,6 +199,7 @@ def delivered(states: list[dict[str, Any]], since: datetime) -> Iterator[dict[st
                     "run_id": _scan_id(bookmark),
                     **{name: facts.get(name) for name in ("rows", "rejected", "bytes")},
                     "files": tuple(facts.get("files") or ()),
+                    **_before(bookmark, str(facts["at"])),
                 }
 
 
@@ -239,6 +261,29 @@ def _delivery(bookmark: dict[str, Any], since: datetime) -> dict[str, Any] | Non
     if not isinstance(delivered, dict) or str(delivered.get("at", "")) < utc(since):
         return None
     return delivered
+
+
+def _before(bookmark: dict[str, Any], moment: str) -> dict[str, Any]:
+    """The newest delivery before *moment*, as a `Line` names it."""
+    notes = bookmark.get("deliveries")
+    earlier = [
+        each
+        for each in (notes if isinstance(notes, list) else ())
+        if isinstance(each, dict)
+        and isinstance(each.get("rows"), int)
+        and isinstance(each.get("at"), str)
+        and each["at"] < moment
+    ]
+    if not earlier:
+        return {}
+    newest = max(earlier, key=lambda each: each["at"])
+    return {"previous_at": newest["at"], "previous_rows": newest["rows"]}
+
+
+def _previous_by_state(line: Line) -> Previous | None:
+    if line.previous_at is None or line.previous_rows is None:
+        return None
+    return Previous(line.previous_at, line.previous_rows)
 
 
 def _scan_id(bookmark: dict[str, Any]) -> str | None:
