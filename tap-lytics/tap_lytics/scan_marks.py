@@ -13,6 +13,10 @@ The name is that of the messages, which is all a target knows: where the tap's o
 a stream an alias, the mark is the alias's. Several streams under one name are complete together.
 `records` is the number of RECORD messages under that name.
 
+A complete scan may still lack somebody, because people join and leave an audience while it is read.
+Its mark has `"missing": n`, how many that may be at most: 0 where nobody can be missing, and no
+such key where it is not known. A target that removes those who left relies on it.
+
 The first state of a run and the one in which all scans are complete are whole. Those between hold
 the marks alone: what targets have noted of hundreds of streams would be repeated for each of them.
 """
@@ -46,6 +50,7 @@ class ScanMarks:
         self._state: TapState = {}
         self._names: dict[str, list[str]] = {}
         self._unfinished: Counter[str] = Counter()
+        self._missing: dict[str, int | None] = {}
 
     def expect(self, names: Mapping[str, Sequence[str]]) -> None:
         """Say what this run reads.
@@ -74,20 +79,25 @@ class ScanMarks:
             if self._mark(name)["status"] == "pending":
                 self._set(name, status="running", records=0, started_at=_now())
 
-    def complete(self, stream: str, records: Mapping[str, int]) -> None:
+    def complete(self, stream: str, records: Mapping[str, int], missing: int | None = None) -> None:
         """Mark as complete the names of which all streams are complete.
 
         Args:
             stream: Whose last record has been written.
             records: By name, the RECORD messages that have been written.
+            missing: How many people of the stream may not have been read; None if unknown.
         """
         for name in self._names[stream]:
+            before = self._missing.get(name, 0)
+            of_name = None if before is None or missing is None else before + missing
+            self._missing[name] = of_name
             self._unfinished[name] -= 1
             if not self._unfinished[name]:
                 self._set(
                     name,
                     status="complete",
                     records=records.get(name, 0),
+                    **({} if of_name is None else {"missing": of_name}),
                     started_at=self._mark(name)["started_at"],
                     completed_at=_now(),
                 )

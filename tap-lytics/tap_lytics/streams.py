@@ -290,7 +290,7 @@ class AudienceStream(Stream):
         converter.log_failures(self.logger)
         self.missing_fields().check(converter.missing, reader.people, self.logger)
         self._run.end_if_stopped()
-        marks.complete(self.name, self._records_written(reader.people))
+        marks.complete(self.name, self._records_written(reader.people), reader.missing)
 
     def _log_start(self) -> None:
         size = self._audience.size

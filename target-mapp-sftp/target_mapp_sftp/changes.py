@@ -200,8 +200,12 @@ class Changes:
                 self.known.full_because,
             )
 
-    def removals(self, contact_file: ContactFile) -> tuple[FilePart, ...]:
+    def removals(self, contact_file: ContactFile, missing: int | None) -> tuple[FilePart, ...]:
         """Write the files of removals, once the contact file is finished and allowed.
+
+        Args:
+            contact_file: Writes them.
+            missing: How many people the scan may lack; None where the tap does not know.
 
         Raises:
             TargetError: When too many would be removed, or the disk refuses.
@@ -224,6 +228,9 @@ class Changes:
                 known.nobody_named_because,
             )
             return ()
+        known.decide_who_left(missing)
+        if known.waiting:
+            self._log_waiting(missing)
         require_few_removed(self._file_settings, known.left, known.known)
         parts = contact_file.write_removals(known.identifiers_of_left())
         LOGGER.info(
@@ -233,6 +240,25 @@ class Changes:
             known.known,
         )
         return parts
+
+    def _log_waiting(self, missing: int | None) -> None:
+        known = self.known
+        lacks = "an unknown number of people" if missing is None else f"{missing} people"
+        may_lack = [f"the scan may lack {lacks}"] if missing != 0 else []
+        if known.unread:
+            may_lack.append(f"{known.unread} rejected records have no identifier that can be read")
+        LOGGER.info(
+            "Stream '%s': %d contacts are missing for the first time and are not removed yet, "
+            "because %s; the next run removes those that it does not have either",
+            self._stream,
+            known.waiting,
+            " and ".join(may_lack),
+        )
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether the next run has to know of contacts that this one lacks."""
+        return self.known.waiting > 0
 
     def facts(self, written: int, removed: int, removal_names: Sequence[str]) -> dict[str, Any]:
         """What stands in the state about it, beside the facts of every delivery.
@@ -247,6 +273,7 @@ class Changes:
             facts |= {"written": written}
         if self._settings.removals_folder is not None:
             facts |= {"removed": removed, "removal_files": list(removal_names)}
+            facts |= {"waiting": self.known.waiting}
         return facts
 
     def prepare(self) -> None:

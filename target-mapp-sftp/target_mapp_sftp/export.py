@@ -119,11 +119,12 @@ class Export:
         )
         self._discard(is_certain=not self._is_publishing or is_rolled_back)
 
-    def finish(self, previous: PreviousDelivery | None) -> FinishedFile:
+    def finish(self, previous: PreviousDelivery | None, missing: int | None) -> FinishedFile:
         """Close the file and check it against the guards.
 
         Args:
             previous: The last delivery, which some guards compare with.
+            missing: How many people the scan may lack; None where the tap does not know.
 
         Raises:
             TargetError: When the file breaks a guard.
@@ -136,13 +137,14 @@ class Export:
         for warning in finished.warnings:
             LOGGER.warning("Stream '%s': %s", printable(self.stream), warning)
         if self._changes is not None:
-            self._removals = self._changes.removals(self._file)
+            self._removals = self._changes.removals(self._file, missing)
         return finished
 
     @property
     def is_skipped(self) -> bool:
         """Whether there is nothing to deliver, and so nothing to note."""
-        return self._finished.is_skipped and not self._removals
+        has_waiting = self._changes is not None and self._changes.has_waiting
+        return self._finished.is_skipped and not self._removals and not has_waiting
 
     @property
     def _finished(self) -> FinishedFile:

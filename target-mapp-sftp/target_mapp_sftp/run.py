@@ -205,7 +205,8 @@ class Run:
             self._require_known_count(export, required)
             recorded = self.state.recorded(self.bookmark(export))
             is_bounded = self.settings.file.max_shrink is not None
-            export.finish(previous_delivery(recorded, export.stream, is_bounded=is_bounded))
+            previous = previous_delivery(recorded, export.stream, is_bounded=is_bounded)
+            export.finish(previous, self.marks.missing(required))
             if not export.is_skipped and not self._is_preview:
                 streams = self._settled_with(export)
                 facts = export.expected_facts()

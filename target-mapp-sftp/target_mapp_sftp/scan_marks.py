@@ -7,9 +7,10 @@ each stream is::
     {"status": "pending" | "running" | "complete", "run_id": "…", "records": 151204}
 
 `pending` for every selected stream in the first STATE of a run, before any SCHEMA; `running` before
-a stream's first record; `complete` after its last, with the number of records that were sent. A
-mark counts only within its run, because an SDK tap repeats the state of the last run, an old
-`complete` included, before it does anything. See `docs/all-or-nothing.md`.
+a stream's first record; `complete` after its last, with the number of records that were sent and,
+as `missing`, how many people the scan may lack at most, where the tap knows it. A mark counts only
+within its run, because an SDK tap repeats the state of the last run, an old `complete` included,
+before it does anything. See `docs/all-or-nothing.md`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class ScanMark:
         run_id: The run in which the stream was announced.
         status: The last status of that run.
         records: How many records the tap says it sent, once it has said so.
+        missing: How many people the scan may lack, once the tap has said so.
         received: How many had come on the wire when it was declared complete.
         splits: The share of the audience this run reads, when it is not the whole.
     """
@@ -52,6 +54,7 @@ class ScanMark:
     run_id: str
     status: str
     records: int | None = None
+    missing: int | None = None
     received: int = 0
     splits: str | None = None
 
@@ -93,7 +96,7 @@ class ScanMarks:
             if status in (PENDING, RUNNING):
                 self._announce(stream, run_id, status, scan.get("splits"))
             elif status == COMPLETE:
-                self._complete(stream, run_id, scan.get("records"))
+                self._complete(stream, run_id, scan)
 
     def _announce(self, stream: str, run_id: str, status: str, splits: object) -> None:
         if stream not in self._marks:
@@ -105,12 +108,13 @@ class ScanMarks:
         share = None if splits is None else str(splits)
         self._marks[stream] = ScanMark(run_id, status, splits=share)
 
-    def _complete(self, stream: str, run_id: str, records: object) -> None:
+    def _complete(self, stream: str, run_id: str, scan: Mapping[str, Any]) -> None:
         mark = self._marks.get(stream)
         # The state is repeated with every STATE message: only the first `complete` is news.
         if mark is not None and mark.run_id == run_id and mark.status != COMPLETE:
             mark.status = COMPLETE
-            mark.records = _whole_number(records)
+            mark.records = _whole_number(scan.get("records"))
+            mark.missing = _whole_number(scan.get("missing"))
             mark.received = self.received[stream]
 
     def required_for(self, export: str, sources: Collection[str]) -> tuple[str, ...]:
@@ -136,6 +140,16 @@ class ScanMarks:
     def unfinished_of(self, streams: Iterable[str]) -> list[str]:
         """Those of *streams* that were announced and not declared complete."""
         return [name for name in streams if self._marks[name].status != COMPLETE]
+
+    def missing(self, streams: Iterable[str]) -> int | None:
+        """How many people the scans of *streams* may lack; None where the tap does not know."""
+        total = 0
+        for name in streams:
+            missing = self._marks[name].missing
+            if missing is None or missing < 0:
+                return None
+            total += missing
+        return total
 
     def late(self, streams: Iterable[str]) -> int:
         """How many records of complete *streams* came after their marks."""

@@ -17,20 +17,25 @@ STREAM = "buyers"
 
 
 def messages(
-    people: Mapping[str, str | None], state: Mapping[str, Any] | None, run_id: str = "r1"
+    people: Mapping[str, str | None],
+    state: Mapping[str, Any] | None,
+    *,
+    missing: int | None = 0,
 ) -> list[Message]:
     """A whole scan of *people*, first names by address, as tap-lytics sends it.
 
     Args:
-        people: The audience.
+        people: Whom the scan has.
         state: What the target put out last.
-        run_id: The tap's.
+        missing: How many people it may lack; None where the tap does not say it.
     """
+    run_id = "r1"
     told = (state or {}).get("bookmarks", {}).get(STREAM, {})
     more = {name: told[name] for name in ("delivered", "deliveries") if name in told}
     count = len(people)
     complete = mark("complete", STREAM, run_id, **more)
-    complete["value"]["bookmarks"][STREAM]["scan"]["records"] = count
+    scan = complete["value"]["bookmarks"][STREAM]["scan"]
+    scan |= {"records": count} if missing is None else {"records": count, "missing": missing}
     return [
         mark("pending", STREAM, run_id, **more),
         schema(STREAM),
@@ -71,10 +76,13 @@ class Days:
             **self.settings,
         }
 
-    def run(self, people: Mapping[str, str | None], **settings: Any) -> Result:
+    def run(
+        self, people: Mapping[str, str | None], *, missing: int | None = 0, **settings: Any
+    ) -> Result:
         """A run; its new files alone stand in the result, those of removals too."""
         wanted = {**self.settings, **settings}
-        result = deliver(self.folder, messages(people, self.state), **wanted)
+        sent = messages(people, self.state, missing=missing)
+        result = deliver(self.folder, sent, **wanted)
         if result.states:
             self.state = result.states[-1]
         removals = {each.name: each.read_text() for each in self.removals.glob("*")}

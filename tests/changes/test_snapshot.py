@@ -44,6 +44,7 @@ class Run:
         people: Rows by identifier.
         told: What the state tells of the last delivery.
         rejected: Identifiers in the audience that have no row.
+        missing: How many people the scan may lack.
         terms: What differs from the usual terms.
     """
 
@@ -53,6 +54,7 @@ class Run:
         people: Mapping[str, bytes],
         told: Reference | None = None,
         rejected: Sequence[str] = (),
+        missing: int | None = 0,
         **terms: Any,
     ) -> None:
         references = [told] if told else []
@@ -61,7 +63,8 @@ class Run:
         rows = [people[each] for each in self.new]
         self.written = list(self.snapshot.rows_to_write(self.new, rows))
         for each in rejected:
-            self.snapshot.keep(each.lower())
+            self.snapshot.keep([each.lower()])
+        self.snapshot.decide_who_left(missing)
         self.left = [each for some in self.snapshot.identifiers_of_left() for each in some]
         self.full_because = self.snapshot.full_because
 
@@ -116,9 +119,10 @@ def test_a_rejected_contact_stays(tmp_path: Path) -> None:
     """Who is in the audience without a row is not removed, and is still known the day after."""
     told = deliver(tmp_path, PEOPLE)
     snapshot = Snapshot(tmp_path, TERMS, [told])
-    snapshot.keep(ANN.lower())
+    snapshot.keep([ANN.lower()])
     snapshot.add(BOB)
     snapshot.rows_to_write([BOB], [b"Bob\n"])
+    snapshot.decide_who_left(0)
     assert [*snapshot.identifiers_of_left()] == []
     with closing(snapshot):
         snapshot.prepare()
@@ -132,7 +136,7 @@ def test_a_contact_that_was_rejected_first_is_written(tmp_path: Path) -> None:
     """A bad record of a contact does not keep a good one out."""
     told = deliver(tmp_path, PEOPLE)
     with closing(Snapshot(tmp_path, TERMS, [told])) as snapshot:
-        snapshot.keep(BOB)
+        snapshot.keep([BOB])
         assert snapshot.add(BOB)
         assert list(snapshot.rows_to_write([BOB], [b"Robert\n"])) == [b"Robert\n"]
 
@@ -396,13 +400,19 @@ def test_the_index_is_a_table_of_contacts(before: list[str], now: list[str], key
         row for each, row in rows.items() if each.lower() not in known or row != b"1"
     ]
     left = known - {each.lower() for each in now}
-    assert {each for each in known if index.is_left(each)} == left
     assert (index.known, index.left) == (len(known), len(left))
+    assert {each for each in known if has_left(index, each)} == left
 
     gone = ContactIndex(key)
     gone.load(io.BytesIO(b"".join(index.gone())))
     assert gone.known == len(left)
-    assert all(gone.is_left(each) for each in left)
+    # Who is gone was missing, so nobody of them waits once more.
+    assert all(has_left(gone, each, first_waits=True) for each in left)
+
+
+def has_left(index: ContactIndex, identifier: str, *, first_waits: bool = False) -> bool:
+    """Whether the table lets a contact leave."""
+    return bool(index.is_left(identifier, first_waits=first_waits, forgets_row=False))
 
 
 def test_who_is_rejected_in_a_full_delivery_is_delivered_next(tmp_path: Path) -> None:

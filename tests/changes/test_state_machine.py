@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from audience_runs import STREAM, Days, import_into, messages
@@ -17,6 +17,9 @@ from target_runs import deliver, deliver_again, kept_deliveries
 
 from sandbox.mapp import Mapp
 from target_mapp_sftp.errors import ReplayRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ADDRESSES = st.sampled_from([f"{name}@example.org" for name in ("a", "A", "b", "c", "d", "e", "f")])
 BAD_ADDRESSES = st.sampled_from(["", "nobody", "b@example"])
@@ -48,6 +51,13 @@ class ExportsToMapp(RuleBasedStateMachine):
         # Members that Mapp may have too much: who left while nobody could know it.
         self.strays: set[str] = set()
         self.may_forget = False
+        # Who stays for now, because the last run could not tell whether it lacked them.
+        self.waiting: set[str] = set()
+        # Of the next scan: whom it lacks by chance, and how many the tap says that it may.
+        self.missed: set[str] = set()
+        self.may_lack: int | None = 0
+        # Who was in all scans since the last delivery, and in that one.
+        self.seen: set[str] = set()
 
     def teardown(self) -> None:
         """Remove the files."""
@@ -72,32 +82,67 @@ class ExportsToMapp(RuleBasedStateMachine):
         """The map may change, and so the meaning of all rows."""
         self.header = header
 
+    @rule(data=st.data(), more=st.integers(0, 2) | st.none())
+    def scan_badly(self, data: st.DataObject, more: int | None) -> None:
+        """People move while the next scan reads: it may lack some, though nobody twice in a row."""
+        members = self.members()
+        can_be_missed = sorted(
+            low for low in self.valid(self.audience) if low in self.seen or low not in members
+        )
+        if can_be_missed:
+            self.missed = data.draw(st.sets(st.sampled_from(can_be_missed), max_size=2))
+        self.may_lack = None if more is None else len(self.missed) + more
+
+    def messages(self) -> list[Any]:
+        """What the tap sends."""
+        return messages(self.scanned(), self.days.state, missing=self.may_lack)
+
+    def scanned(self) -> dict[str, str | None]:
+        """Those of the audience whom the scan has."""
+        return {each: n for each, n in self.audience.items() if each.lower() not in self.missed}
+
+    def end_scan(self, *, is_delivered: bool) -> None:
+        """The scan after this one is a good one."""
+        scanned = self.valid(self.scanned())
+        self.seen = scanned if is_delivered else self.seen & scanned
+        self.missed, self.may_lack = set(), 0
+
+    @staticmethod
+    def valid(people: Iterable[str]) -> set[str]:
+        """The addresses that are delivered, each once."""
+        return {each.lower() for each in people if each.endswith("@example.org")}
+
     # What goes wrong
 
     @rule(moment=MOMENTS, is_publishing=st.booleans())
     def be_killed(self, moment: int, is_publishing: bool) -> None:
         """A run dies; what it had put out is kept, as Meltano keeps it."""
-        sent = messages(self.audience, self.days.state)
+        sent = self.messages()
         knew = bool(self.days.delivered)
         was_killed, states = run_killed(
             self.folder, sent, self.settings(), moment, is_publishing=is_publishing
         )
         if states:
             self.days.state = states[-1]
-        import_into(self.mapp, self.folder)
+        self.import_files()
         if not was_killed:
             self.check()
-        elif not knew:
+            return
+        # Who came back in this run is missing for the first time when they leave.
+        self.waiting -= self.valid(self.scanned())
+        self.end_scan(is_delivered=False)
+        if not knew:
             # Of a first delivery that no state tells of, nobody knows.
             self.may_forget = True
 
     @rule(keep=st.integers(0, 5))
     def break_off(self, keep: int) -> None:
         """The tap dies before it has said that the audience is complete."""
-        sent = messages(self.audience, self.days.state)[:-1]
+        sent = self.messages()[:-1]
         result = deliver(self.folder, sent[: 3 + keep], **self.settings())
         assert result.error is not None
         self.import_nothing()
+        self.end_scan(is_delivered=False)
 
     @rule()
     def find_no_folder(self) -> None:
@@ -106,7 +151,7 @@ class ExportsToMapp(RuleBasedStateMachine):
         removals.mkdir(exist_ok=True)
         aside = removals.rename(self.folder / "aside")
         removals.write_text("in the way")
-        result = deliver(self.folder, messages(self.audience, self.days.state), **self.settings())
+        result = deliver(self.folder, self.messages(), **self.settings())
         removals.unlink()
         aside.rename(removals)
         if result.error is None:
@@ -114,6 +159,7 @@ class ExportsToMapp(RuleBasedStateMachine):
             self.finish(result.states)
         else:
             self.import_nothing()
+            self.end_scan(is_delivered=False)
 
     @rule(is_state=st.booleans())
     def lose_the_memory(self, is_state: bool) -> None:
@@ -151,12 +197,15 @@ class ExportsToMapp(RuleBasedStateMachine):
     @rule()
     def run_without_snapshots(self) -> None:
         """A delivery of which the snapshot does not know."""
-        sent = messages(self.audience, self.days.state)
+        sent = self.messages()
         off = {"changes": "off", "removals": "off", "snapshot_dir": None}
         result = deliver(self.folder, sent, **{**self.settings(), **off})
         assert result.error is None
         self.days.state = result.states[-1]
-        import_into(self.mapp, self.folder)
+        self.import_files()
+        # Who leaves before a snapshot knows of them stays in Mapp.
+        self.strays |= self.valid(self.scanned())
+        self.end_scan(is_delivered=False)
 
     @rule(data=st.data(), address=ADDRESSES, name=NAMES)
     def deliver_again(self, data: st.DataObject, address: str, name: str | None) -> None:
@@ -172,7 +221,7 @@ class ExportsToMapp(RuleBasedStateMachine):
         except ReplayRefusedError:
             self.import_nothing()
         else:
-            import_into(self.mapp, self.folder)
+            self.import_files()
             self.run_with({})
 
     def settings(self) -> dict[str, Any]:
@@ -182,7 +231,7 @@ class ExportsToMapp(RuleBasedStateMachine):
 
     def run_with(self, more: dict[str, Any]) -> None:
         """Run, with other settings for once."""
-        sent = messages(self.audience, self.days.state)
+        sent = self.messages()
         result = deliver(self.folder, sent, **{**self.settings(), **more})
         assert result.error is None, result.error
         self.finish(result.states)
@@ -190,8 +239,14 @@ class ExportsToMapp(RuleBasedStateMachine):
     def finish(self, states: list[dict[str, Any]]) -> None:
         """End a run that delivered."""
         self.days.state = states[-1]
-        import_into(self.mapp, self.folder)
+        self.import_files()
         self.check()
+
+    def import_files(self) -> None:
+        """Have Mapp import what is new: nobody who is in the audience is ever removed."""
+        before = self.members().keys()
+        import_into(self.mapp, self.folder)
+        assert not (before - self.members().keys()) & self.valid(self.audience)
 
     def import_nothing(self) -> None:
         """End a run that has not."""
@@ -205,18 +260,23 @@ class ExportsToMapp(RuleBasedStateMachine):
         return {each["user.Email"].lower(): each for each in found}
 
     def check(self) -> None:
-        """Mapp has everybody with the right name, and nobody else."""
+        """Mapp has everybody of the scan with the right name, and who left at most once more."""
         expected: dict[str, str] = {}
-        for address, name in self.audience.items():
+        for address, name in self.scanned().items():
             if address.endswith("@example.org"):
                 expected.setdefault(address.lower(), name or "")
         members = self.members()
         assert {each: members.get(each, {}).get(self.header) for each in expected} == expected
-        left = members.keys() - expected.keys()
+        too_many = members.keys() - expected.keys()
+        cannot_be_read = any(not each.endswith("@example.org") for each in self.audience)
+        new = too_many - self.strays
         if not self.may_forget:
-            assert left <= self.strays
-        self.strays = left
+            is_certain = self.may_lack == 0 and not cannot_be_read
+            assert not (new if is_certain else new & self.waiting)
+        self.strays = {*too_many} if self.may_forget else too_many & self.strays
+        self.waiting = too_many - self.strays
         self.may_forget = False
+        self.end_scan(is_delivered=True)
 
 
 @pytest.mark.parametrize("moment", range(16))

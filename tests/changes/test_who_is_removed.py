@@ -48,7 +48,7 @@ def test_what_is_one_identifier_in_the_file_is_one_contact(days: Days) -> None:
 def complete(stream: str, count: int, **told: Any) -> Message:
     """The mark of a complete scan, with its count."""
     found = mark("complete", stream, **told)
-    found["value"]["bookmarks"][stream]["scan"]["records"] = count
+    found["value"]["bookmarks"][stream]["scan"] |= {"records": count, "missing": 0}
     return found
 
 
@@ -110,6 +110,109 @@ def test_an_identifier_that_the_encoding_does_not_have_is_told(
     assert "`encoding`: 1 contacts of stream 'buyers' left the audience and are not" in caplog.text
 
 
+ANN_AND_BOB: Mapping[str, str | None] = {"ann@example.org": "Ann", "bob@example.org": "Bob"}
+ANN: Mapping[str, str | None] = {"ann@example.org": "Ann"}
+
+
+@pytest.mark.parametrize("missing", [1, 7500, None])
+def test_whom_a_scan_may_just_have_missed_waits(
+    days: Days, caplog: pytest.LogCaptureFixture, missing: int | None
+) -> None:
+    """Mapp has Bob all the time, and his row was delivered."""
+    days.run(ANN_AND_BOB)
+    with caplog.at_level(logging.INFO):
+        assert days.run(ANN, missing=missing).files == {}
+    lacks = "an unknown number of" if missing is None else f"{missing}"
+    assert (
+        "Stream 'buyers': 1 contacts are missing for the first time and are not removed yet, "
+        f"because the scan may lack {lacks} people; the next run removes those that it does not "
+        "have either"
+    ) in caplog.text
+    assert (days.delivered["removed"], days.delivered["waiting"]) == (0, 1)
+
+    assert days.run(ANN_AND_BOB).files == {}
+    # It is the first time again.
+    days.run(ANN, missing=missing)
+    assert removed(days) == []
+
+
+@pytest.mark.parametrize("missing", [0, 1, None])
+def test_who_is_missing_from_two_scans_has_left(days: Days, missing: int | None) -> None:
+    """So an audience that is never still is cleaned, too."""
+    days.run(ANN_AND_BOB)
+    days.run(ANN, missing=1)
+    days.run(ANN, missing=missing)
+
+    assert removed(days) == ["bob@example.org"]
+    assert days.delivered["waiting"] == 0
+    assert days.run(ANN, missing=missing).files == {}
+
+
+def test_who_waits_while_rows_change_their_form_is_delivered_anew(days: Days) -> None:
+    """The row that Mapp has is of the old map."""
+    days.run(ANN_AND_BOB)
+    other = {"field_map": {"email": "user.Email", "name": "user.LastName"}}
+    days.run(ANN, missing=1, **other)
+    back = days.run(ANN_AND_BOB, **other)
+
+    assert [*back.files.values()] == ['"user.Email","user.LastName"\n"bob@example.org","Bob"\n']
+
+
+def test_everybody_waits_and_leaves_where_an_empty_audience_is_skipped(days: Days) -> None:
+    """A run without a file remembers who was missing."""
+    days.settings["empty_audience"] = "skip"
+    days.run(ANN_AND_BOB)
+    days.run({}, missing=None)
+    assert removed(days) == []
+    days.run({}, missing=None)
+    assert removed(days) == [*ANN_AND_BOB]
+
+
+def test_who_waits_does_not_count_for_the_bound(days: Days) -> None:
+    """`max_removed` looks at those who would be removed."""
+    days.settings["max_removed"] = "40%"
+    days.run(ANN_AND_BOB)
+    assert days.run(ANN, missing=1).error is None
+    assert "`max_removed`: 1 of 2 contacts" in str(days.run(ANN, missing=1).error)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "bob @example.org",
+        " BOB@EXAMPLE.ORG x",
+        "Bob <Bob@example.org>",
+        "mailto:bob@example.org",
+        "bob@example.org; bob@example.com",
+        ["bob @example.org", "b"],
+    ],
+)
+def test_a_rejected_identifier_is_read_as_far_as_that_goes(days: Days, value: Any) -> None:
+    """Bob is in the audience under another spelling, however often."""
+    of_values(days, ["ann@example.org", "bob@example.org"])
+    for _ in range(3):
+        of_values(days, ["ann@example.org", value])
+        assert days.delivered["rejected"] == 1
+    assert removed(days) == []
+
+
+@pytest.mark.parametrize("value", ["bob at example dot org", "", None])
+def test_where_a_rejected_identifier_cannot_be_read_nobody_is_removed_at_once(
+    days: Days, caplog: pytest.LogCaptureFixture, value: str | None
+) -> None:
+    """It may be Bob's; that he has no address any more is believed the second time."""
+    of_values(days, ["ann@example.org", "bob@example.org"])
+    with caplog.at_level(logging.INFO):
+        of_values(days, ["ann@example.org", value])
+    assert removed(days) == []
+    assert (
+        "because 1 rejected records have no identifier that can be read; the next run"
+    ) in caplog.text
+
+    of_values(days, ["ann@example.org", value])
+    assert removed(days) == ["bob@example.org"]
+
+
 def renamed(people: Mapping[str, str | None], days: Days, splits: str) -> list[Message]:
     """A share of an audience, renamed by a mapper before this target."""
     sent = messages(people, days.state)
@@ -160,7 +263,7 @@ def test_a_stream_that_is_missing_for_once_has_not_left(days: Days) -> None:
         sent: list[Message] = [{"type": "STATE", "value": {"bookmarks": marks}}]
         for name in wanted:
             sent += [schema(name), record(1, name, email=both[name])]
-            done = {"status": "complete", "run_id": "r1", "records": 1}
+            done = {"status": "complete", "run_id": "r1", "records": 1, "missing": 0}
             marks = {**marks, name: {**marks[name], "scan": done}}
             sent.append({"type": "STATE", "value": {"bookmarks": marks}})
         result = deliver(days.folder, sent, **days.settings)
@@ -178,7 +281,7 @@ def two_audiences(days: Days, people: Mapping[str, Sequence[str]]) -> Result:
         bookmarks = {
             name: {
                 "delivered": told.get(name, {}).get("delivered"),
-                "scan": {**scan, "records": len(addresses)} if status == "complete" else scan,
+                "scan": {**scan, "records": len(addresses), "missing": 0},
             }
             for name, addresses in people.items()
         }

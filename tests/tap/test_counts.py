@@ -156,6 +156,49 @@ def test_a_few_who_leave_a_big_audience_cost_nothing(box: Sandbox) -> None:
     assert len([r for r in box.requests[before:] if r.is_scan]) == 30
 
 
+@pytest.mark.parametrize(
+    ("faults", "missing"),
+    [
+        (Faults(), 0),
+        (Faults(total_off=7), 7),
+        # Ten fewer than there were, and as many as have left may have been skipped.
+        (Faults(leavers=10, moves_after_pages=14), 20),
+        (Faults(joiners=10, moves_after_pages=14), 0),
+        # Where there are more than Lytics counts, the count says nothing.
+        (Faults(total_off=-7), None),
+        (Faults(without_total=True), None),
+    ],
+)
+def test_the_mark_says_how_many_may_be_missing(
+    box: Sandbox, faults: Faults, missing: int | None
+) -> None:
+    """A target that removes who left must know whether it has everybody."""
+    box.set_faults(faults)
+    mark = marks_in(messages_from(box, EVERYBODY, concurrency=1), EVERYBODY)[-1]
+
+    assert mark["status"] == "complete"
+    assert mark.get("missing") == missing
+    assert ("missing" in mark) == (missing is not None)
+
+
+def test_who_is_missing_from_two_passes_is_in_neither(box: Sandbox) -> None:
+    """The second pass of a scan has what the first may have skipped."""
+    box.set_faults(Faults(leavers=150, moves_after_pages=14))
+    mark = marks_in(messages_from(box, EVERYBODY, concurrency=1), EVERYBODY)[-1]
+
+    assert mark["missing"] == 0
+
+
+def test_of_streams_under_one_name_all_may_lack_somebody(box: Sandbox) -> None:
+    """An alias joins two audiences."""
+    box.set_faults(Faults(total_off=2))
+    maps = {name: {"__alias__": "both"} for name in ("vip", EVERYBODY)}
+    messages = messages_from(box, "vip", EVERYBODY, stream_maps=maps, concurrency=1)
+    marks = marks_in(messages, "both")
+
+    assert marks[-1]["missing"] == 4
+
+
 def test_joiners_in_mid_scan_are_read_or_missed_but_nobody_else_is(box: Sandbox) -> None:
     """A total that rises costs none of those who were there before."""
     box.set_faults(Faults(joiners=400, moves_after_pages=14))

@@ -38,6 +38,10 @@ class AudienceReader:
         context: The audience.
         buckets: The buckets to read; all of them mean the whole audience.
         expected_people: An earlier count of Lytics, to save a request.
+
+    Attributes:
+        missing: How many people may not have been read, once all pages are: 0 where everybody
+            was for certain, `None` where nobody can tell.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class AudienceReader:
         self._expected_people = expected_people
         self._partition = Partition(context, buckets, expected_people)
         self._scans: list[BucketScan] = []
+        self.missing: int | None = None
 
     @property
     def people(self) -> int:
@@ -136,12 +141,19 @@ class AudienceReader:
                 "audience."
             )
         check_count(self._label, self.people, total, sum(scan.skipped for scan in self._scans))
+        missing = [scan.missing for scan in self._scans if scan.missing is not None]
+        is_known = len(missing) == len(self._scans) and not self._is_total_doubtful
+        self.missing = sum(missing) if is_known else None
+
+    @property
+    def _is_total_doubtful(self) -> bool:
+        left = sum(scan.left for scan in self._scans)
+        return _is_doubtful(self.people, self.total, left)
 
     def _most_likely_total(self) -> int | None:
         """The total of the pages, or the last count if that is doubtful and the count is larger."""
         total = self.total
-        left = sum(scan.left for scan in self._scans)
-        if self._buckets != ALL_BUCKETS or not _is_doubtful(self.people, total, left):
+        if self._buckets != ALL_BUCKETS or not self._is_total_doubtful:
             return total
         count = self._context.last_count()
         if count is None and not self.people:

@@ -67,6 +67,17 @@ class Totals:
         self.largest = max(total, self.largest or 0)
         self.sank_by = max(self.sank_by, self.largest - total)
 
+    def missing_of(self, people: int) -> int | None:
+        """How many may be missing from a pass; `None` where the totals do not tell.
+
+        Args:
+            people: How many it has read. Of more than there ever were at a time, some have joined
+                or left meanwhile, so the totals do not tell how many there are.
+        """
+        if self.largest is None or people > self.largest:
+            return None
+        return self.largest - people + self.sank_by
+
     def are_doubtful(self, people: int, page_size: int) -> bool:
         """Whether people may have been skipped, so that another pass is worth its price.
 
@@ -250,6 +261,8 @@ class BucketScan:
         has_end: Whether Lytics said where it ends; otherwise it ended for lack of new profiles.
         left: How many people left the audience while it was read, by the totals.
         skipped: How many may have been skipped in every pass, because others left.
+        missing: How many of its people may not have been read: those that the totals have more,
+            and those that may have been skipped; `None` where the totals do not tell.
         page_bytes: The size of the page that was yielded last, as JSON.
     """
 
@@ -260,6 +273,7 @@ class BucketScan:
         self.has_end = False
         self.left = 0
         self.skipped = 0
+        self.missing: int | None = None
         self.page_bytes = 0
         self._context = context
         self._client = context.client
@@ -293,7 +307,7 @@ class BucketScan:
                 self._broken.check(error, position, scan_pass.count)
                 self._restart(error)
             else:
-                self._end_pass()
+                self._end_pass(scan_pass.count)
                 is_doubtful = self._totals.are_doubtful(scan_pass.count, self._page_size)
                 if self._passes == MAX_PASSES or not is_doubtful:
                     return
@@ -368,11 +382,15 @@ class BucketScan:
             ) from error
         self._client.wait(self.restarts, error)
 
-    def _end_pass(self) -> None:
+    def _end_pass(self, people: int) -> None:
         self._passes += 1
         sank_by = self._totals.sank_by
         self.left += sank_by
         self.skipped = sank_by if self._passes == 1 else min(self.skipped, sank_by)
+        missing = self._totals.missing_of(people)
+        if missing is not None:
+            # Who is missing at all is missing in every pass.
+            self.missing = missing if self.missing is None else min(self.missing, missing)
 
     def _log_second_pass(self, scan_pass: ScanPass) -> None:
         logger.info(

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
         def add(self, identifier: str) -> bool:
             """Take in a contact in its normal form; true when it came for the first time."""
 
-        def keep(self, identifier: str) -> None:
-            """Note a contact whose record was rejected."""
+        def keep(self, identifiers: Iterable[str]) -> None:
+            """Note a contact whose record was rejected, by the forms it may be known under."""
 
         def rows_to_write(
             self, identifiers: Sequence[str], rows: Sequence[bytes]
@@ -281,8 +281,8 @@ class ContactFile:
     def _note_rejected(self, record: Mapping[str, Any]) -> None:
         """Tell that a contact who was delivered before is still in the audience."""
         if self._known is not None:
-            for form in self._cells.possible_forms(record.get(self._cells.identifier_key)):
-                self._known.keep(form)
+            value = record.get(self._cells.identifier_key)
+            self._known.keep(self._cells.possible_forms(value))
 
     def _count_duplicate(self) -> None:
         if self._settings.duplicates == "fail":

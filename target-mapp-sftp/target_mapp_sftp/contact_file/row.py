@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_mapp_sftp.contact_file.attributes import nearest, rules_of
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']{1,200}@[^\s<>()\[\],;:\"'@]{1,253}")
 
 
 class CompiledRow(NamedTuple):
@@ -81,7 +84,8 @@ def compile_row(
 
     def possible_forms(value: Any) -> list[str]:
         value = value_at(value, first.path) if first.path else value
-        return [compared_as(text) for text in _possible_texts(value, identify)]
+        texts = _possible_texts(value, identify, first.normalize or str)
+        return list(dict.fromkeys(map(compared_as, texts)))
 
     return CompiledRow(
         identifier_key=first.key,
@@ -174,13 +178,23 @@ def _text_unchecked(value: Any) -> str:
         return ""
 
 
-def _possible_texts(value: Any, identify: Cell) -> Iterator[str]:
-    """The texts of a bad identifier: of a list, those of its items."""
+def _possible_texts(value: Any, identify: Cell, normalize: Callable[[str], str]) -> Iterator[str]:
+    """The texts under which a bad identifier may have been delivered: of a list, of its items.
+
+    A text that Mapp would not take is read as far as that goes: without its blanks, and as the
+    addresses that are in it, as in `Ann <ann@example.org>`.
+    """
     for item in value if isinstance(value, (list, tuple)) else [value]:
-        try:
+        text = clean(_text_unchecked(item)).strip()
+        if not text:
+            continue
+        with suppress(BadValueError):
             yield identify(item)
-        except BadValueError:
-            yield clean(_text_unchecked(item)).strip()
+        for reading in (text, "".join(text.split()), *_ADDRESS.findall(text)):
+            try:
+                yield normalize(reading)
+            except BadValueError:
+                yield reading
 
 
 def _counting_cell(column: ResolvedColumn, counts: Counts) -> Cell:

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 _IDENTIFIER_BYTES = 10
 _ROW_BYTES = 8
-# From the third on, the contact has a row in this run.
-_NOT_SEEN, _KEPT, _SEEN, _NEW = range(4)
+# The first two are on the disk as well: who was in the last scan, and who was missing from it. Both
+# have not come in this run. From `_SEEN` on, the contact has a row in this run.
+_EXPECTED, _MISSED, _WAITING, _KEPT, _SEEN, _NEW = range(6)
 _NEW_ROW = bytes([_NEW, *bytes(_ROW_BYTES - 1)])
+_NO_ROW = bytes(_ROW_BYTES - 1)
+# What the next run finds.
+_ON_DISK = bytes([_EXPECTED, _MISSED, _MISSED, *bytes([_EXPECTED]) * 253])
+_ARE_GONE = bytes([True, True, *bytes(254)])
 
 
 class ContactIndex:
@@ -49,8 +54,13 @@ class ContactIndex:
 
     @property
     def left(self) -> int:
-        """Contacts that were there before this run and have not come in it."""
+        """Contacts that were there before this run, have not come in it, and do not wait."""
         return self.known - self.kept
+
+    @property
+    def first_missed(self) -> int:
+        """Those of them who were in the last scan."""
+        return sum(rows[::_ROW_BYTES].count(_EXPECTED) for _, rows in self._buckets.values())
 
     def add(self, identifier: str) -> bool:
         """Take in a contact of this run, whose row is to come to `changed_rows`.
@@ -79,25 +89,50 @@ class ContactIndex:
             flag = rows[place]
             if flag >= _SEEN:
                 return False
-            self.kept += flag == _NOT_SEEN
+            self.kept += flag <= _MISSED
             rows[place] = _SEEN
         self._waiting.append((rows, place))
         return True
 
-    def keep(self, identifier: str, *, forgets_row: bool = False) -> None:
+    def keep(self, identifier: str, *, forgets_row: bool = False) -> bool:
         """Note that a contact is still in the audience, although it has no row in this run.
 
         Args:
             identifier: In the form in which two texts of one contact are the same.
             forgets_row: Whether its next row counts as changed, whatever it is.
+
+        Returns:
+            Whether there is such a contact.
         """
         found = self._row_of(identifier)
-        if found is not None and found[0][found[1]] == _NOT_SEEN:
-            rows, place = found
-            rows[place] = _KEPT
-            if forgets_row:
-                rows[place + 1 : place + _ROW_BYTES] = bytes(_ROW_BYTES - 1)
-            self.kept += 1
+        if found is not None and found[0][found[1]] <= _MISSED:
+            self._stay(*found, _KEPT, forgets_row=forgets_row)
+        return found is not None
+
+    def _stay(self, rows: bytearray, place: int, flag: int, *, forgets_row: bool) -> None:
+        rows[place] = flag
+        if forgets_row:
+            rows[place + 1 : place + _ROW_BYTES] = _NO_ROW
+        self.kept += 1
+
+    def is_left(self, identifier: str, *, first_waits: bool, forgets_row: bool) -> bool | None:
+        """Decide about a contact that was there before, once all of this run have come.
+
+        Args:
+            identifier: In the form in which two texts of one contact are the same.
+            first_waits: Whether who was in the last scan stays, and is decided about by the next.
+            forgets_row: As for `keep`, of those who stay.
+
+        Returns:
+            Whether it has left; None where it has a row in this run.
+        """
+        found = self._row_of(identifier)
+        if found is None or (flag := found[0][found[1]]) >= _SEEN:
+            return None
+        if first_waits and flag == _EXPECTED:
+            self._stay(*found, _WAITING, forgets_row=forgets_row)
+            return False
+        return flag <= _MISSED
 
     def changed_rows(self, rows: Sequence[bytes]) -> list[bytes]:
         """Those of *rows* that are new or differ from what was there before.
@@ -115,16 +150,6 @@ class ContactIndex:
                 changed.append(row)
         self._waiting.clear()
         return changed
-
-    def is_left(self, identifier: str) -> bool:
-        """Whether a contact was there before this run and has not come in it."""
-        found = self._row_of(identifier)
-        return found is not None and found[0][found[1]] == _NOT_SEEN
-
-    def is_kept(self, identifier: str) -> bool:
-        """Whether a contact was there before and is in the audience without a row."""
-        found = self._row_of(identifier)
-        return found is not None and found[0][found[1]] == _KEPT
 
     def _row_of(self, identifier: str) -> tuple[bytearray, int] | None:
         digest = self._digest(identifier)
@@ -153,26 +178,29 @@ class ContactIndex:
         self.known += sum(sizes[1::2])
 
     def present(self) -> Iterator[bytes | bytearray]:
-        """The table of those who are in the audience now, in pieces, as `load` takes it."""
-        return self._table(are_left=False)
+        """The table of those who count as delivered now, in pieces, as `load` takes it."""
+        return self._table(are_gone=False)
 
     def gone(self) -> Iterator[bytes | bytearray]:
-        """The table of those who were there before and have not come, as `load` takes it."""
-        return self._table(are_left=True)
+        """The table of those who have left, as `load` takes it."""
+        return self._table(are_gone=True)
 
-    def _table(self, *, are_left: bool) -> Iterator[bytes | bytearray]:
+    def _table(self, *, are_gone: bool) -> Iterator[bytes | bytearray]:
         sizes = array("I")
         for number, (_, rows) in self._buckets.items():
             flags = rows[::_ROW_BYTES]
-            left = flags.count(_NOT_SEEN)
-            sizes.extend((number, left if are_left else len(flags) - left))
+            gone = flags.count(_EXPECTED) + flags.count(_MISSED)
+            sizes.extend((number, gone if are_gone else len(flags) - gone))
         yield array("I", [len(self._buckets)]).tobytes() + sizes.tobytes()
         for identifiers, rows in self._buckets.values():
-            yield _chosen(identifiers, _IDENTIFIER_BYTES, rows[::_ROW_BYTES], are_left=are_left)
+            yield _chosen(identifiers, _IDENTIFIER_BYTES, rows[::_ROW_BYTES], are_gone=are_gone)
         for _, rows in self._buckets.values():
-            chosen = _chosen(rows, _ROW_BYTES, rows[::_ROW_BYTES], are_left=are_left)
-            # What was seen in this run is not seen yet in the next.
-            chosen[::_ROW_BYTES] = bytes(len(chosen) // _ROW_BYTES)
+            chosen = _chosen(rows, _ROW_BYTES, rows[::_ROW_BYTES], are_gone=are_gone)
+            flags = chosen[::_ROW_BYTES]
+            # Who is gone was missing, if that was never published and the next run begins here.
+            chosen[::_ROW_BYTES] = (
+                bytes([_MISSED]) * len(flags) if are_gone else flags.translate(_ON_DISK)
+            )
             yield chosen
 
 
@@ -184,14 +212,15 @@ def _find(identifiers: bytes | bytearray, entry: bytes) -> int:
     return place
 
 
-def _chosen(entries: bytearray, size: int, flags: bytearray, *, are_left: bool) -> bytearray:
+def _chosen(entries: bytearray, size: int, flags: bytearray, *, are_gone: bool) -> bytearray:
     """The entries of those who have left, or of all others; a copy."""
-    if _NOT_SEEN not in flags:
-        return bytearray() if are_left else bytearray(entries)
+    gone = flags.translate(_ARE_GONE)
+    if True not in gone:
+        return bytearray() if are_gone else bytearray(entries)
     return bytearray().join(
         entries[place * size : (place + 1) * size]
-        for place, flag in enumerate(flags)
-        if (flag == _NOT_SEEN) is are_left
+        for place, is_gone in enumerate(gone)
+        if is_gone == are_gone
     )
 
 

@@ -11,6 +11,10 @@ that no state names was perhaps published and perhaps not: then the run delivers
 knows of identifiers stays right in both cases, because a candidate lists who is in the audience as
 well as who was being removed, and so everybody who can be in Mapp by this line of deliveries.
 Removing somebody again, or somebody who never was there, changes nothing.
+
+Who is missing from a scan has left, if that scan lacks nobody for certain. Of another scan, who was
+in the one before still counts as delivered, and has left when the next one does not have it either:
+it takes two scans to lose the same person, and an audience that is never still is cleaned as well.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ import secrets
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.errors import SnapshotInUseError, SnapshotNotWrittenError
@@ -39,7 +45,7 @@ from target_mapp_sftp.snapshot.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 _MOST_NAME_CHARACTERS = 60
@@ -82,6 +88,8 @@ class Snapshot:
 
     Attributes:
         reference: Names this run's delivery.
+        left: Contacts that were delivered before and have left, once that is decided.
+        waiting: Contacts that were delivered before and that this run lacks, perhaps by chance.
 
     Raises:
         SnapshotInUseError: When another process works on it.
@@ -102,6 +110,9 @@ class Snapshot:
         self._adopted = folder / f"{stem}.snapshot"
         self._is_in_doubt = False
         self._is_prepared = False
+        self.left = self.waiting = 0
+        self._first_missed_waits = True
+        self._unread = 0
         self._doubt = ""
         with refusals_told(), ExitStack() as files:
             files.enter_context(_locked(folder / f"{stem}.lock", terms.name[0]))
@@ -207,14 +218,14 @@ class Snapshot:
         return self._doubt if self._base is None else "the last delivery was without removals"
 
     @property
+    def unread(self) -> int:
+        """Rejected records of which nobody can tell under what they were delivered before."""
+        return self._unread
+
+    @property
     def known(self) -> int:
         """Contacts that were delivered before."""
         return self._index.known
-
-    @property
-    def left(self) -> int:
-        """Contacts that were delivered before and have not come in this run."""
-        return self._index.left
 
     @property
     def added(self) -> int:
@@ -234,16 +245,21 @@ class Snapshot:
         """
         return self._index.add(identifier)
 
-    def keep(self, identifier: str) -> None:
-        """Note a contact who is in the audience and whose record was rejected.
+    def keep(self, identifiers: Iterable[str]) -> None:
+        """Note somebody who is in the audience and whose record was rejected.
 
         Args:
-            identifier: In the form in which two texts of one contact are the same.
+            identifiers: What the contact may have been delivered under, in the form in which two
+                texts of one contact are the same. Where it was under none of them, it may be
+                anybody.
         """
         # Without its text it could not be removed later, so it is rather taken for a new one then.
-        if self.can_name_left or not self._terms.names_left:
-            # Where no row counts, the one before may be in no file, or have had another header.
-            self._index.keep(identifier, forgets_row=bool(self._doubt))
+        if not self.can_name_left and self._terms.names_left:
+            return
+        # Where no row counts, the one before may be in no file, or have had another header.
+        forgets_row = bool(self._doubt)
+        found = [self._index.keep(each, forgets_row=forgets_row) for each in identifiers]
+        self._unread += not any(found)
 
     def rows_to_write(self, identifiers: Sequence[str], rows: Sequence[bytes]) -> Sequence[bytes]:
         """Take in the rows of the contacts that were added since the last call.
@@ -264,6 +280,18 @@ class Snapshot:
         changed = self._index.changed_rows(rows)
         return rows if self.is_full else changed
 
+    def decide_who_left(self, missing: int | None) -> None:
+        """Decide about those who have not come, once all of this run have.
+
+        Args:
+            missing: How many people the scan may lack; None where nobody knows.
+        """
+        if not self.can_name_left:
+            return
+        self._first_missed_waits = missing is None or missing + self._unread > 0
+        self.waiting = self._index.first_missed if self._first_missed_waits else 0
+        self.left = self._index.left - self.waiting
+
     def identifiers_of_left(self) -> Iterator[list[str]]:
         """The identifiers of those who left, many at a time; to be read once, and to its end.
 
@@ -272,20 +300,27 @@ class Snapshot:
         """
         if not self.can_name_left or self._base is None:
             return
-        index, normalize, found = self._index, self._terms.normalize, 0
+        normalize, found = self._terms.normalize, 0
+        is_left = partial(
+            self._index.is_left,
+            first_waits=self._first_missed_waits,
+            forgets_row=bool(self._doubt),
+        )
         with refusals_told():
             for identifiers in self._base.identifiers(with_removed=self._is_in_doubt):
-                forms = [*zip(identifiers, map(normalize, identifiers), strict=True)]
-                if kept := [text for text, form in forms if index.is_kept(form)]:
-                    self._writer.write_identifiers(kept)
-                if left := [text for text, form in forms if index.is_left(form)]:
+                decided = [is_left(normalize(each)) for each in identifiers]
+                if False in decided:
+                    staying = (each is False for each in decided)
+                    self._writer.write_identifiers([*compress(identifiers, staying)])
+                if True in decided:
+                    left = [*compress(identifiers, decided)]
                     self._writer.write_identifiers(left, are_removed=True)
                     found += len(left)
                     yield left
-        if found != index.left:
+        if found != self.left:
             raise SnapshotNotWrittenError(
-                f"`snapshot_dir`: {index.left} contacts left and the snapshot names {found} of "
-                "them. This is a fault of this target; please report it. Nothing was published."
+                f"`snapshot_dir`: {self.left} contacts left and the snapshot names {found} "
+                "of them. This is a fault of this target; please report it. Nothing was published."
             )
 
     def prepare(self) -> None:

@@ -2,8 +2,8 @@
 
     magic line
     identifiers, where removals are on                 lines of a sign and a JSON list: `+` of
-                                                       contacts in the audience, `-` of those who
-                                                       are being removed
+                                                       contacts who count as delivered, `-` of
+                                                       those who are being removed
     table of the contacts, table of those removed      see `ContactIndex`
     header                                             JSON: what the file belongs to, and offsets
     length of the header                               8 bytes
