@@ -21,7 +21,7 @@ from tap_lytics.config import VARIABLE_PREFIX
 from tap_lytics.errors import LyticsError, SettingsError
 from tap_lytics.printable import printable
 from tap_lytics.run_id import RUN_ID
-from tap_lytics.stream_maps import failed_map
+from tap_lytics.stream_maps import StreamMapFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,8 +151,8 @@ def _explained(error: Exception) -> LyticsError:
     """The error as one line for the user, without the text of unforeseen ones."""
     if isinstance(error, LyticsError):
         return error
-    if failed := failed_map(error):
-        return SettingsError(f"`stream_maps`: {failed}")
+    if isinstance(error, StreamMapFailedError):
+        return SettingsError(f"`stream_maps`: {error}")
     if isinstance(error, (OSError, JSONDecodeError)):
         return _unreadable(error)
     raised_at = traceback.extract_tb(error.__traceback__)[-1]

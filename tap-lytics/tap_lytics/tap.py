@@ -38,7 +38,7 @@ from tap_lytics.run_id import RUN_ID
 from tap_lytics.scan_marks import ScanMarks
 from tap_lytics.selection import Selection, require_unique_slugs
 from tap_lytics.settings import SETTINGS
-from tap_lytics.stream_maps import unmatched
+from tap_lytics.stream_maps import NamingMapper, unmatched
 from tap_lytics.streams import Audience, AudienceStream, StreamContext
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ class TapLytics(Tap):
         )
         selection.require()
         self._check_stream_maps()
-        super().setup_mapper()
+        self.mapper = NamingMapper(dict(self.config), self.logger)
+        self.mapper.register_raw_streams_from_catalog(self.catalog)
         for stream in self.audience_streams:
             if stream.selected and not stream.emitted_names:
                 self.logger.info("%s: left out by `stream_maps`", stream.name)

@@ -30,7 +30,7 @@ from target_mapp_sftp.errors import (
 )
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run_id import RUN_ID
-from target_mapp_sftp.stream_maps import failed_map
+from target_mapp_sftp.stream_maps import StreamMapFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,8 +81,8 @@ def _explained(error: Exception) -> TargetError:
     """The error for the user; the text of an unforeseen one may hold data, so it is left out."""
     if isinstance(error, TargetError):
         return error
-    if failed := failed_map(error):
-        return StreamMapError(f"`stream_maps`: {failed}")
+    if isinstance(error, StreamMapFailedError):
+        return StreamMapError(f"`stream_maps`: {error}")
     if isinstance(error, (InvalidInputLine, SingerSDKError)):
         return SourceError(f"The input breaks the Singer protocol ({type(error).__name__}).")
     return _unexpected(error)

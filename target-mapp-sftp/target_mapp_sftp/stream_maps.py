@@ -1,4 +1,4 @@
-"""The setting *stream_maps*: what is wrong with it, and which of its expressions failed.
+"""The setting *stream_maps*: what is wrong with it, and which of its expressions fails.
 
 The SDK takes a misspelt operator for a field, so that a filter would be off without a word, and its
 errors name neither the stream nor the field. The tap and the target each have this module; a test
@@ -8,17 +8,17 @@ holds the two equal.
 from __future__ import annotations
 
 import ast
-import traceback
 from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import MappingError
+from singer_sdk.mapper import CustomStreamMap, PluginMapper
+from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import FrameType
+    from collections.abc import Iterable, Iterator, Sequence
 
     Problem = tuple[str, str]
     """Where in the setting, and what is wrong there with what to do."""
@@ -27,7 +27,6 @@ OPERATORS = ("__filter__", "__source__", "__alias__", "__key_properties__", "__e
 """Keys of a stream's map that are no fields: https://sdk.meltano.com/en/latest/stream_maps.html."""
 
 _REMOVED = (None, "__NULL__")
-_MAPPER_MODULE = "singer_sdk.mapper"
 _LONGEST_TEXT = 200
 _NEAR = 0.7
 _VERY_NEAR = 0.8
@@ -118,33 +117,81 @@ def _source(stream: str, fields: Any) -> str:
     return source if isinstance(source, str) else stream
 
 
-def failed_map(error: Exception) -> str | None:
-    """Say which map failed, where one did: stream, field, expression, and never a value.
+class StreamMapFailedError(Exception):
+    """A stream map fails; the message says which, why and what to do, and holds no value."""
+
+
+class NamingMapper(PluginMapper):
+    """The SDK's mapper, with errors that name the stream, the field and the expression."""
+
+    @override
+    def register_raw_stream_schema(
+        self, stream_name: str, schema: dict[str, Any], key_properties: Sequence[str] | None
+    ) -> None:
+        try:
+            super().register_raw_stream_schema(stream_name, schema, key_properties)
+        except MappingError as error:
+            # Its text is made of the setting and of the names in the schema.
+            raise StreamMapFailedError(f"{_shown(str(error).rstrip('.'))}. Correct it.") from error
+        except Exception as error:
+            if not any("__alias__" in fields for fields in self._maps_of(stream_name)):
+                raise
+            raise _wrong_alias(stream_name, type(error).__name__) from error
+        for stream_map in self.stream_maps[stream_name]:
+            if not isinstance(stream_map.stream_alias, str):
+                raise _wrong_alias(stream_name, "it gives no text")
+            if isinstance(stream_map, CustomStreamMap):
+                own: Any = stream_map
+                own.expr_evaluator = _Evaluator(stream_map, self._maps_of(stream_name))
+
+    def _maps_of(self, stream: str) -> list[Mapping[str, Any]]:
+        """What the setting says about the fields of a stream; it may be copied to several."""
+        return [
+            fields
+            for name, fields in self.stream_maps_dict.items()
+            if isinstance(fields, Mapping) and fnmatch(stream, _source(name, fields))
+        ]
+
+
+class _Evaluator:
+    """Evaluates the expressions of a stream's map, in place of the SDK's evaluator.
 
     Args:
-        error: Any error; its traceback tells where it was raised.
-
-    Returns:
-        What is wrong and what to do; nothing where no stream map was at work.
+        stream_map: The map, which sets `names` for each record.
+        settings: What the setting says about the fields of the stream.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    at_work = [each for each in frames if each.f_globals.get("__name__") == _MAPPER_MODULE]
-    for frame in at_work:
-        if frame.f_code.co_name == "_eval":
-            return _failed_expression(frame, error)
-    if isinstance(error, MappingError):
-        # Its text is made of the setting and of the names in the schema.
-        return f"{_shown(str(error).rstrip('.'))}. Correct it."
-    return None
+
+    def __init__(self, stream_map: CustomStreamMap, settings: Sequence[Mapping[str, Any]]) -> None:
+        self.names: dict[str, Any] = {}
+        self._evaluator = stream_map.expr_evaluator
+        self._stream = stream_map.stream_name or ""
+        self._schema = stream_map.raw_schema
+        self._settings = settings
+
+    def eval(self, expr: str, previously_parsed: Any = None) -> Any:
+        """The value of an expression.
+
+        Raises:
+            StreamMapFailedError: When it fails on the record.
+        """
+        try:
+            self._evaluator.names = self.names
+            return self._evaluator.eval(expr, previously_parsed=previously_parsed)
+        except Exception as error:
+            fields = {name: None for each in self._settings for name in each if each[name] == expr}
+            shown = [name if name in OPERATORS else f"field '{_shown(name)}'" for name in fields]
+            reason = _reason(error, self._schema.get("properties") or {})
+            raise StreamMapFailedError(
+                f"stream '{_shown(self._stream)}', {' or '.join(shown)}: {_shown(expr)} failed on "
+                f"a record: {reason}"
+            ) from error
 
 
-def _failed_expression(frame: FrameType, error: Exception) -> str:
-    stream_map, field = frame.f_locals["self"], frame.f_locals["property_name"]
-    place = f"field '{_shown(field)}'" if field else "__filter__"
-    expression = _shown(frame.f_locals["expr"])
-    reason = _reason(error.__cause__ or error, stream_map.raw_schema.get("properties") or {})
-    stream = _shown(stream_map.stream_name)
-    return f"stream '{stream}', {place}: {expression} failed on a record: {reason}"
+def _wrong_alias(stream: str, reason: str) -> StreamMapFailedError:
+    return StreamMapFailedError(
+        f"stream '{_shown(stream)}', __alias__: {reason}. Write a name in quotes, or an expression "
+        "that gives one."
+    )
 
 
 def _reason(cause: BaseException, fields: Iterable[str]) -> str:

@@ -39,7 +39,12 @@ from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run import Run
 from target_mapp_sftp.scan_marks import StreamRoutes, kept
 from target_mapp_sftp.settings import SETTINGS
-from target_mapp_sftp.stream_maps import failed_map, problems_of, unmatched
+from target_mapp_sftp.stream_maps import (
+    NamingMapper,
+    StreamMapFailedError,
+    problems_of,
+    unmatched,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -131,7 +136,7 @@ class TargetMappSftp(Target):
     def setup_mapper(self) -> None:
         # Before the SDK's mapper takes `__else__` out of the settings.
         self._routes = StreamRoutes(self.config)
-        super().setup_mapper()
+        self.mapper = NamingMapper(dict(self.config), self.logger)
 
     @override
     @classmethod
@@ -221,13 +226,10 @@ class TargetMappSftp(Target):
         before = [export.counts.received for export in fed]
         try:
             super()._process_record_message(message_dict)
-        except Exception as error:
-            failed = failed_map(error)
-            if failed is None:
-                raise
+        except StreamMapFailedError as error:
             for export in fed:
                 if export.is_waiting:
-                    export.fail(StreamMapError(f"`stream_maps`: {failed}"))
+                    export.fail(StreamMapError(f"`stream_maps`: {error}"))
             return
         for export, received in zip(fed, before, strict=True):
             if export.counts.received == received:

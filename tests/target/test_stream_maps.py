@@ -12,6 +12,7 @@ from target_runs import FIELD_MAP, deliver, record, records, schema
 
 from target_mapp_sftp.cli import _explained
 from target_mapp_sftp.errors import SettingsError, StreamMapError
+from target_mapp_sftp.stream_maps import StreamMapFailedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,11 +162,31 @@ def test_a_map_that_fails_ends_its_own_stream_alone(tmp_path: Path) -> None:
 def test_a_map_that_does_not_fit_the_schema(tmp_path: Path) -> None:
     """What the SDK finds at the stream's schema is an error of settings too."""
     maps = {"buyers": {"__key_properties__": ["id"]}}
-    with pytest.raises(Exception) as caught:  # noqa: PT011 the SDK's own error
+    with pytest.raises(StreamMapFailedError) as caught:
         deliver(tmp_path, [schema(), *records(1)], stream_maps=maps)
     error = _explained(caught.value)
     assert isinstance(error, StreamMapError)
     assert str(error).startswith("`stream_maps`: Invalid key properties for 'buyers': [id].")
+
+
+@pytest.mark.parametrize(
+    ("alias", "reason"),
+    [("'b' + 1", "TypeError"), ("1 / 0", "ZeroDivisionError"), ("[1]", "it gives no text")],
+)
+def test_an_alias_that_fails(tmp_path: Path, alias: str, reason: str) -> None:
+    """The SDK evaluates it at the stream's schema, apart from the other expressions."""
+    with pytest.raises(StreamMapFailedError) as caught:
+        deliver(tmp_path, [schema(), *records(1)], stream_maps={"buyers": {"__alias__": alias}})
+    assert str(_explained(caught.value)) == (
+        f"`stream_maps`: stream 'buyers', __alias__: {reason}. Write a name in quotes, or an expression that gives one."
+    )
+
+
+def test_two_fields_of_one_expression_are_both_named(tmp_path: Path) -> None:
+    """Either may be meant; another stream's are not."""
+    maps = {"buyers": {"name": "int(email)", "x": "int(email)"}, "z": {"y": "int(email)"}}
+    error = deliver(tmp_path, [schema(), *records(1)], stream_maps=maps).error
+    assert "stream 'buyers', field 'name' or field 'x': int(email) failed" in str(error)
 
 
 def test_an_error_elsewhere_is_not_blamed_on_the_maps() -> None:
