@@ -99,6 +99,11 @@ class RunSettings:
         )
 
     @property
+    def folders(self) -> tuple[ServerSettings | Path, ...]:
+        """The folders of the destination: for contact files, and for those of removals if any."""
+        return tuple(filter(None, (self.destination, self.removals_destination)))
+
+    @property
     def destination_id(self) -> str:
         """What makes two destinations the same."""
         return identity_of(self.destination)

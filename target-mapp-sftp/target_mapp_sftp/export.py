@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.delivery import OutgoingFile, publish_both
+from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.errors import DataError, DeliveryError, TargetError
 from target_mapp_sftp.printable import printable
 
@@ -176,14 +176,12 @@ class Export:
     def publish(
         self,
         destination: Destination,
-        removals_destination: Destination | None,
         on_published: Callable[[], object],
     ) -> None:
         """Publish the finished files, those of removals last; all or none.
 
         Args:
-            destination: Where the contact files go.
-            removals_destination: Where those of removals go.
+            destination: Its first folder is for contact files, its second for those of removals.
             on_published: Called as soon as the files have their names.
 
         Raises:
@@ -191,13 +189,13 @@ class Export:
         """
         finished = self._finished
         self._is_publishing = True
-        names, removal_names = publish_both(
-            destination,
-            _outgoing(finished.parts),
-            removals_destination,
-            _outgoing(self._removals),
-            on_published,
-        )
+        files = [*_outgoing(finished.parts, 0), *_outgoing(self._removals, 1)]
+        names: tuple[str, ...] = ()
+        if files:
+            names = destination.publish(files, on_published)
+        else:
+            on_published()
+        names, removal_names = names[: len(finished.parts)], names[len(finished.parts) :]
         if self.counts.preview_rows is None:
             self.delivered = self._facts(names, removal_names)
         if self._changes is not None:
@@ -254,8 +252,8 @@ class Export:
                 file.discard()
 
 
-def _outgoing(parts: Sequence[FilePart]) -> list[OutgoingFile]:
-    return [OutgoingFile(part.path, part.name, part.size_bytes) for part in parts]
+def _outgoing(parts: Sequence[FilePart], folder: int) -> list[OutgoingFile]:
+    return [OutgoingFile(part.path, part.name, part.size_bytes, folder) for part in parts]
 
 
 def facts_of(finished: FinishedFile, names: Sequence[str]) -> dict[str, Any]:

@@ -40,9 +40,6 @@ class ExportFactory:
 
     Args:
         settings: Those of the run.
-
-    Attributes:
-        removals_destination: Where files of removals go, if any do.
     """
 
     def __init__(self, settings: RunSettings) -> None:
@@ -53,7 +50,6 @@ class ExportFactory:
         self._locks: dict[str, TextIO] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
-        self.removals_destination: Destination | None = None
 
     def open(  # noqa: PLR0913 - what is known of the stream, and of the run
         self,
@@ -102,7 +98,7 @@ class ExportFactory:
                 taken_names=self._taken_names,
                 known=changes.known if changes else None,
             )
-            if self.removals_destination is not None:
+            if self._settings.removals_destination is not None:
                 self._require_own_removals_name(stream, contact_file.removals_name)
         except BaseException:
             if contact_file is not None:
@@ -175,14 +171,10 @@ class ExportFactory:
                 keep_delivered_days=self._settings.keep_delivered_days,
             )
             LOGGER.info("Delivering to %s", self._settings.destination_name)
-            self._destination = self._open_destination(self._settings.destination, run_id)
-            if (place := self._settings.removals_destination) is not None:
-                self.removals_destination = self._open_destination(place, run_id)
+            is_preview = self._settings.file.preview_rows is not None
+            folders = self._settings.folders
+            self._destination = open_destination(folders, run_id, replaces=is_preview)
         return self._spool
-
-    def _open_destination(self, place: ServerSettings | Path, run_id: str) -> Destination:
-        is_preview = self._settings.file.preview_rows is not None
-        return open_destination(place, run_id, replaces=is_preview)
 
     def unlock(self, export: Export) -> None:
         """Release the lock of an export, so that other processes can deliver it."""
@@ -191,9 +183,9 @@ class ExportFactory:
 
     def close(self) -> None:
         """Remove everything spooled, give up the locks, and end the connection."""
-        for destination in filter(None, (self._destination, self.removals_destination)):
+        if self._destination is not None:
             try:
-                destination.close()
+                self._destination.close()
             except Exception as error:  # noqa: BLE001 what was delivered stays so
                 LOGGER.warning("The connection could not be ended (%s)", type(error).__name__)
         if self._spool is not None:
@@ -201,24 +193,26 @@ class ExportFactory:
 
 
 def open_destination(
-    place: ServerSettings | Path, run_id: str, *, replaces: bool = False
+    folders: Sequence[ServerSettings | Path], run_id: str, *, replaces: bool = False
 ) -> Destination:
     """Open a destination, and see that a server answers and takes the login.
 
     Args:
-        place: The server and its folder, or a local folder.
+        folders: Those on one server, or local ones.
         run_id: For the names of unfinished files.
         replaces: Whether a local file of the same name is replaced.
 
     Raises:
         DeliveryError: From the step that fails for good.
     """
-    if isinstance(place, Path):
-        return LocalDestination(place, run_id=run_id, replaces=replaces)
+    local = [each for each in folders if isinstance(each, Path)]
+    if local:
+        return LocalDestination(*local, run_id=run_id, replaces=replaces)
     from target_mapp_sftp.delivery.destination import (  # noqa: PLC0415 - loads the SSH library
         SftpDestination,
     )
 
-    destination = SftpDestination(place, run_id=run_id, keep_seconds=_KEEP_CONNECTION_SECONDS)
+    remote = [each for each in folders if not isinstance(each, Path)]
+    destination = SftpDestination(*remote, run_id=run_id, keep_seconds=_KEEP_CONNECTION_SECONDS)
     destination.preflight()
     return destination

@@ -21,7 +21,7 @@ import re
 import secrets
 import shutil
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -40,6 +40,8 @@ DELIVERY_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(\.new)?")
 _FACTS = "delivery.json"
 
 Kind = Literal["contacts", "removals"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""In the order of the folders of a destination."""
 
 
 class KeptFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,28 +10,34 @@ removed and every file has all contacts, so the next run mends whatever an older
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.changes import last_delivery
 from target_mapp_sftp.config import identity_of
-from target_mapp_sftp.delivery import OutgoingFile, publish_both
+from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.errors import UnsafeNameError
 from target_mapp_sftp.errors import ReplayRefusedError, SettingsError, TargetError
 from target_mapp_sftp.export_factory import open_destination
-from target_mapp_sftp.kept import KeptFolder, destination_digest, link_or_copy, require_whole
+from target_mapp_sftp.kept import (
+    KINDS,
+    KeptFolder,
+    destination_digest,
+    link_or_copy,
+    require_whole,
+)
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.spool import Spool, SpoolDirError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from target_mapp_sftp.config import RunSettings
     from target_mapp_sftp.delivery import Destination, ServerSettings
     from target_mapp_sftp.interruption import Interruption
-    from target_mapp_sftp.kept import KeptDelivery, KeptFile, Kind
+    from target_mapp_sftp.kept import KeptDelivery, KeptFile
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
@@ -41,7 +47,7 @@ class _Checked:
     """A delivery that may be sent: its facts, and its files in the folder of this run."""
 
     delivery: KeptDelivery
-    files: dict[Kind, list[OutgoingFile]]
+    files: list[OutgoingFile]
 
     @property
     def stream(self) -> str:
@@ -61,11 +67,7 @@ class Replay:
         self._settings = settings
         self._run_id = run_id
         self._interruption = interruption
-        places: dict[Kind, ServerSettings | Path | None] = {
-            "contacts": settings.destination,
-            "removals": settings.removals_destination,
-        }
-        self._places = {kind: place for kind, place in places.items() if place is not None}
+        self._places = dict(zip(KINDS, settings.folders, strict=False))
 
     def deliver(self, paths: Sequence[Path]) -> None:
         """Send files again: each delivery as a whole, the oldest first.
@@ -144,19 +146,17 @@ class Replay:
 
     def _checked(self, spool: Spool, folder: Path, delivery: KeptDelivery) -> _Checked:
         """Take the files into the folder of this run, where no other run removes them."""
-        files: dict[Kind, list[OutgoingFile]] = {}
         own = spool.folder / folder.name
-        for number, file in enumerate(delivery.files):
-            files.setdefault(file.kind, []).append(_taken(own, number, folder, file))
+        files = [_taken(own, n, folder, file) for n, file in enumerate(delivery.files)]
         return _Checked(delivery, files)
 
     # Sending it
 
     def _send_all(self, checked: Sequence[_Checked]) -> None:
-        with self._destinations({kind for each in checked for kind in each.files}) as places:
+        with closing(self._opened_destination()) as destination:
             for number, each in enumerate(checked):
                 try:
-                    self._send(each, places)
+                    self._send(each, destination)
                 except TargetError as error:
                     error.others += tuple(
                         f"Not delivered again: {', '.join(_names(other))}"
@@ -164,34 +164,21 @@ class Replay:
                     )
                     raise
 
-    @contextmanager
-    def _destinations(self, kinds: set[Kind]) -> Iterator[dict[Kind, Destination]]:
-        with ExitStack() as stack:
-            opened: dict[Kind, Destination] = {}
-            for kind in sorted(kinds):
-                place = self._places[kind]
-                try:
-                    opened[kind] = open_destination(_with_old_names(place), self._run_id)
-                except UnsafeNameError as error:
-                    raise _unseen_names(place) from error
-                stack.callback(opened[kind].close)
-            yield opened
-
-    def _send(self, checked: _Checked, places: dict[Kind, Destination]) -> None:
-        self._interruption.check()
-        contacts, removals = (checked.files.get(kind, []) for kind in ("contacts", "removals"))
+    def _opened_destination(self) -> Destination:
+        places = self._settings.folders
         try:
-            names, removal_names = publish_both(
-                places.get("contacts"),
-                contacts,
-                places.get("removals"),
-                removals,
-                self._interruption.hold,
-            )
+            return open_destination([*map(_with_old_names, places)], self._run_id)
+        except UnsafeNameError as error:
+            raise _unseen_names(places[0]) from error
+
+    def _send(self, checked: _Checked, destination: Destination) -> None:
+        self._interruption.check()
+        try:
+            names = destination.publish(checked.files, self._interruption.hold)
             LOGGER.info(
                 "Stream '%s': delivered %s again, first delivered %s, %d rows",
                 checked.stream,
-                ", ".join(map(printable, [*names, *removal_names])),
+                ", ".join(map(printable, names)),
                 f"{checked.delivery.at:%Y-%m-%dT%H:%M:%SZ}",
                 sum(file.rows for file in checked.delivery.files),
             )
@@ -243,7 +230,7 @@ def _taken(own: Path, number: int, folder: Path, file: KeptFile) -> OutgoingFile
             "see that it may be written to. Nothing was sent."
         ) from error
     require_whole(path, file, source)
-    return OutgoingFile(path, file.name, file.size_bytes)
+    return OutgoingFile(path, file.name, file.size_bytes, KINDS.index(file.kind))
 
 
 def _names(checked: _Checked) -> list[str]:

@@ -253,7 +253,6 @@ class Run:
             else:
                 export.publish(
                     self._factory.destination,
-                    self._factory.removals_destination,
                     self.interruption.hold,
                 )
             self._note(export)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from audience_runs import Days
+from audience_runs import STREAM, Days
 from commands import target
-from staged_server import Fault, staged_server
+from staged_server import Fault, PasswordLogin, staged_server
+from typing_extensions import override
 
+from target_mapp_sftp.delivery.errors import LoginError
 from target_mapp_sftp.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -41,11 +43,12 @@ def names(remote: Path) -> dict[str, int]:
 
 
 def test_contacts_and_removals_go_into_two_folders(days: Days, remote: Path) -> None:
-    """Over one login each."""
+    """Over one login a run: a second one could be refused when the contacts are published."""
     with staged_server(remote) as server:
         assert days.run(FIRST, **server.config()).error is None
         assert names(remote) == {"contacts": 1, "removed": 0}
         assert days.run(LATER, **server.config()).error is None
+        assert len(server.logins) == 2
 
     assert names(remote) == {"contacts": 2, "removed": 1}
     (removal,) = (remote / "removed").iterdir()
@@ -69,6 +72,43 @@ def test_a_refusal_of_the_second_takes_the_first_back(
 
         assert days.run(LATER, **server.config()).error is None
     assert names(remote) == {"contacts": 2, "removed": 1}
+    assert days.delivered["removed"] == 1
+
+
+class ThirdLoginRefused(PasswordLogin):
+    """Refuses the third login: the account was locked for a while."""
+
+    @override
+    def validate_password(self, username: str, password: str) -> bool:
+        return super().validate_password(username, password) and len(self._running.logins) != 3
+
+
+def test_a_login_that_is_refused_between_the_two_is_told_and_mended(
+    days: Days, remote: Path
+) -> None:
+    """The connection breaks when the contacts have their name, and the next login is refused."""
+    days.settings |= {"max_retries": 1}
+    hang_up = [Fault("rename", "hang up", at=3)]
+    with staged_server(remote, hang_up, login=ThirdLoginRefused) as server:
+        days.run(FIRST, **server.config())
+        before = days.delivered
+        failed = days.run(LATER, **server.config())
+        assert isinstance(failed.error, LoginError)
+        assert failed.error.exit_code == 5
+        (left,) = failed.error.left_in_folder
+        assert left.startswith("export-")
+        assert f"In folder contacts: {left} is published and could not be removed" in (
+            failed.error.details
+        )
+        (doubtful,) = failed.error.in_doubt
+        assert doubtful.startswith("remove-lytics-")
+        # What was delivered before stands, and who left is not forgotten.
+        assert days.delivered == before
+        told = days.state["bookmarks"][STREAM]["failed_delivery"]
+        assert (told["left_in_folder"], told["in_doubt"]) == ([left], [doubtful])
+
+        assert days.run(LATER, **server.config()).error is None
+    assert (days.delivered["rows"], "written" in days.delivered) == (1, False)
     assert days.delivered["removed"] == 1
 
 

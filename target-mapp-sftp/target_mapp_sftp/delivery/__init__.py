@@ -5,7 +5,7 @@ that only prints its settings starts without it.
 """
 
 from target_mapp_sftp.delivery.local import LocalDestination
-from target_mapp_sftp.delivery.outgoing import Destination, OutgoingFile, publish_both
+from target_mapp_sftp.delivery.outgoing import Destination, OutgoingFile
 from target_mapp_sftp.delivery.settings import ServerSettings, misplaced_keys
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "OutgoingFile",
     "ServerSettings",
     "misplaced_keys",
-    "publish_both",
 ]

@@ -42,7 +42,7 @@ _FATAL = (HostKeyError, LoginError)
 
 
 class SftpDestination(Destination):
-    """A folder on an SFTP server.
+    """Folders on an SFTP server, over one connection.
 
     A connection is kept for the next publication for `keep_seconds`, and no longer: hours may lie
     between two, and no server keeps an idle connection so long. When a kept one has ended, a new
@@ -50,6 +50,7 @@ class SftpDestination(Destination):
 
     Args:
         settings: Which server and folder, and how.
+        others: Further folders: the same settings with another folder and other names.
         run_id: Part of the names of unfinished files.
         first_wait_seconds: Before the first reconnect; each further wait is twice as long.
         keep_seconds: How long a connection may be idle between two publications; 0 keeps none.
@@ -59,12 +60,13 @@ class SftpDestination(Destination):
     def __init__(
         self,
         settings: ServerSettings,
-        *,
+        *others: ServerSettings,
         run_id: str,
         first_wait_seconds: float = 1,
         keep_seconds: float = 0,
     ) -> None:
         self._settings = settings
+        self._folders = (settings, *others)
         self._run_id = run_id
         self._first_wait_seconds = first_wait_seconds
         self._keep_seconds = keep_seconds
@@ -82,19 +84,23 @@ class SftpDestination(Destination):
             )
 
     def preflight(self) -> None:
-        """Resolve, connect, verify the host key, log in, and find or create the folder.
+        """Resolve, connect, verify the host key, log in, and find or create the folders.
 
         Raises:
             DeliveryError: From the step that fails for good.
         """
-        self._with_retries(self._require_safe_names, self._settings.max_retries)
+        self._with_retries(self._require_folders, self._settings.max_retries)
 
-    def _require_safe_names(self, folder: RemoteFolder) -> None:
+    def _require_folders(self, connected: RemoteFolder) -> None:
         """Ensure, before anything is read, that no earlier file can be replaced unseen."""
-        if self._settings.has_unique_names:
-            return
-        if folder.stat("target-mapp-sftp").exists is None:
-            raise UnsafeNameError.of(self._settings.address, self._settings.file_name)
+        for settings in self._folders:
+            folder = connected.at(settings)
+            if folder is not connected:
+                folder.ensure_exists()
+            if settings.has_unique_names:
+                continue
+            if folder.stat("target-mapp-sftp").exists is None:
+                raise UnsafeNameError.of(settings.address, settings.file_name)
 
     @override
     def close(self) -> None:
@@ -110,7 +116,7 @@ class SftpDestination(Destination):
     ) -> tuple[str, ...]:
         is_renamed = self._settings.publish == "rename"
         new_file = partial(RenamedFile, run_id=self._run_id) if is_renamed else InPlaceFile
-        publication = Publication(self._settings, files, new_file)
+        publication = Publication(self._folders, files, new_file)
         try:
             self._with_retries(
                 publication.advance, self._settings.max_retries, lambda: publication.progress
@@ -130,21 +136,36 @@ class SftpDestination(Destination):
         return publication.names
 
     @override
-    def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
+    def names(self) -> Collection[str]:
+        try:
+            with self._connection() as folder:
+                return folder.entries().keys()
+        except DeliveryError as error:
+            LOGGER.info("%s shows no list of the folder: %s", self._settings.address, error)
+            return ()
+
+    @override
+    def remove_old(
+        self,
+        made_at: Callable[[str], datetime | None],
+        kept: Collection[str],
+        folder: int = 0,
+    ) -> None:
         days = self._settings.remove_after_days
         limit = datetime.now(UTC) - timedelta(days=days)
         removed: list[str] = []
         refused: list[str] = []
         try:
-            with self._connection() as folder:
-                for name, seen in folder.entries().items():
+            with self._connection() as connected:
+                place = connected.at(self._folders[folder])
+                for name, seen in place.entries().items():
                     made = None if name in kept else made_at(name)
                     if made is None or made >= limit or not _is_old_file(seen, limit):
                         continue
                     # Noted before the request: if its answer is lost, the file may be gone.
                     removed.append(name)
                     try:
-                        folder.remove(name)
+                        place.remove(name)
                     except StatusError:
                         refused.append(removed.pop())
         except StatusError as error:

@@ -91,8 +91,17 @@ class RemoteFolder:
         self._settings = settings
         self._transport = transport
         self._client = client
+        self._wait_seconds = wait_seconds
         self._waits = tuple(wait_seconds * each for each in _WAITS)
         self._is_list_endless = False
+        self._others: dict[str, RemoteFolder] = {}
+
+    def at(self, settings: ServerSettings) -> RemoteFolder:
+        """The folder that settings of the same server name, over the same connection."""
+        if settings.folder == self._settings.folder:
+            return self
+        other = RemoteFolder(settings, self._transport, self._client, self._wait_seconds)
+        return self._others.setdefault(settings.folder, other)
 
     @contextmanager
     def _connection_errors(self) -> Iterator[None]:

@@ -39,16 +39,16 @@ class _LocalPart:
 
 
 class LocalDestination(Destination):
-    """A local folder, to which the same rules apply; the files get mode 0600.
+    """Local folders, to which the same rules apply; the files get mode 0600.
 
     Args:
-        output_dir: The folder; created with mode 0700 when missing.
+        folders: Each is created with mode 0700 when it is missing and a file is for it.
         run_id: Part of the names of unfinished files.
         replaces: Whether a file of the same name is replaced, as a preview replaces the last one.
     """
 
-    def __init__(self, output_dir: Path, *, run_id: str, replaces: bool = False) -> None:
-        self._folder = output_dir
+    def __init__(self, *folders: Path, run_id: str, replaces: bool = False) -> None:
+        self._folders = folders
         self._run_id = run_id
         self._replaces = replaces
 
@@ -60,10 +60,10 @@ class LocalDestination(Destination):
     ) -> tuple[str, ...]:
         parts: list[_LocalPart] = []
         try:
-            self._make_folder()
             for file in files:
+                folder = self._made_folder(file)
                 name = temporary_name(_TEMPORARY_NAME, file.name, self._run_id)
-                parts.append(_LocalPart(file, self._folder / name))
+                parts.append(_LocalPart(file, folder / name))
                 self._copy(parts[-1])
             names = tuple([self._name(part) for part in parts])
             if on_published is not None:
@@ -80,18 +80,32 @@ class LocalDestination(Destination):
         return names
 
     @override
-    def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
+    def names(self) -> Collection[str]:
+        try:
+            return os.listdir(self._folders[0])  # noqa: PTH208 - names are all that is wanted
+        except OSError:
+            return ()
+
+    @override
+    def remove_old(
+        self,
+        made_at: Callable[[str], datetime | None],
+        kept: Collection[str],
+        folder: int = 0,
+    ) -> None:
         """Nothing is removed: the folder is its user's."""
 
     @override
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _make_folder(self) -> None:
+    def _made_folder(self, file: OutgoingFile) -> Path:
+        folder = self._folders[file.folder]
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise self._refused(error) from error
+            raise _refused(folder, error) from error
+        return folder
 
     def _copy(self, part: _LocalPart) -> None:
         try:
@@ -103,13 +117,13 @@ class LocalDestination(Destination):
                 target.flush()
                 os.fsync(target.fileno())
         except OSError as error:
-            raise self._refused(error) from error
+            raise _refused(part.temporary.parent, error) from error
 
     def _name(self, part: _LocalPart) -> str:
         names = [part.file.name] if self._replaces else part.file.final_names()
         for name in names:
             # Noted before the rename: a signal may come in between.
-            final = part.final = self._folder / name
+            final = part.final = part.temporary.with_name(name)
             try:
                 if self._replaces:
                     part.temporary.replace(final)
@@ -120,18 +134,19 @@ class LocalDestination(Destination):
                 continue
             except OSError as error:
                 part.final = None
-                raise self._refused(error) from error
+                raise _refused(part.temporary.parent, error) from error
             return name
         raise LocalFolderError(
-            f"{self._folder} is full of files named like {part.file.name}; empty it, or set "
-            "file_name."
+            f"{part.temporary.parent} is full of files named like {part.file.name}; empty it, or "
+            "set file_name."
         )
 
-    def _refused(self, error: OSError) -> LocalFolderError:
-        return LocalFolderError(
-            f"{self._folder} cannot be written to ({error.strerror}). Set output_dir to a folder "
-            "you may write to, with room enough."
-        )
+
+def _refused(folder: Path, error: OSError) -> LocalFolderError:
+    return LocalFolderError(
+        f"{folder} cannot be written to ({error.strerror}). Set output_dir to a folder "
+        "you may write to, with room enough."
+    )
 
 
 def _rename_to_new(temporary: Path, final: Path) -> None:

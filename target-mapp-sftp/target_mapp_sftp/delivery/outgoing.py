@@ -30,11 +30,13 @@ class OutgoingFile:
     Attributes:
         path: Where it is on this machine.
         name: Its name in the folder, if that is not taken.
+        folder: Which of the folders of a destination it is for, by its place among them.
     """
 
     path: Path
     name: str
     size_bytes: int
+    folder: int = 0
 
     def chunks(self, offset: int, chunk_bytes: int) -> Generator[bytes]:
         """Read the file from `offset` to its end.
@@ -85,7 +87,7 @@ def temporary_name(template: str, name: str, run_id: str) -> str:
 
 
 class Destination(ABC):
-    """Where finished files go: a folder on a server, or a local one."""
+    """Where finished files go: folders on one server, or local ones."""
 
     @abstractmethod
     def publish(
@@ -109,54 +111,24 @@ class Destination(ABC):
         """
 
     @abstractmethod
-    def remove_old(self, made_at: Callable[[str], datetime | None], kept: Collection[str]) -> None:
+    def names(self) -> Collection[str]:
+        """The names that are in the first folder, as far as it shows them; a failure is none."""
+
+    @abstractmethod
+    def remove_old(
+        self,
+        made_at: Callable[[str], datetime | None],
+        kept: Collection[str],
+        folder: int = 0,
+    ) -> None:
         """Remove own files that are too old, after a delivery; a failure is a warning.
 
         Args:
             made_at: When the file of a name was made; `None` where the name is not one of ours.
             kept: Names that are not removed at any age.
+            folder: Which of the folders, by its place among them.
         """
 
     @abstractmethod
     def close(self) -> None:
         """End what is kept open between publications."""
-
-
-def publish_both(
-    first: Destination | None,
-    files: Sequence[OutgoingFile],
-    second: Destination | None,
-    second_files: Sequence[OutgoingFile],
-    on_published: Callable[[], object],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Make the files of two folders appear, those of the second one last; all or none.
-
-    Args:
-        first: Where the first go; nothing where there are none.
-        files: Those that are to appear there, or none.
-        second: Where the second go; nothing where there are none.
-        second_files: Those that are to appear there, or none.
-        on_published: Called once all have their names, as the last step that is rolled back.
-
-    Returns:
-        The final names of the first and of the second.
-
-    Raises:
-        DeliveryError: As `Destination.publish`.
-    """
-    second_names: tuple[str, ...] = ()
-
-    def publish_second() -> None:
-        nonlocal second_names
-        if second is not None and second_files:
-            second_names = second.publish(second_files, on_published)
-        else:
-            on_published()
-
-    names: tuple[str, ...] = ()
-    if first is not None and files:
-        # What fails in it takes the first files back.
-        names = first.publish(files, publish_second)
-    else:
-        publish_second()
-    return names, second_names

@@ -37,20 +37,19 @@ class Publication:
     """Files that appear together.
 
     Args:
-        settings: Which folder.
+        folders: The folders, all on one server.
         files: In the order in which they appear.
         new_file: Makes a `PublishedFile` of the settings, a file, and what the log calls it.
     """
 
     def __init__(
         self,
-        settings: ServerSettings,
+        folders: Sequence[ServerSettings],
         files: Sequence[OutgoingFile],
         new_file: Callable[[ServerSettings, OutgoingFile, str], PublishedFile],
     ) -> None:
-        self._folder = settings.folder
         labelled = zip(files, _labels(files), strict=True)
-        self._files = [new_file(settings, file, label) for file, label in labelled]
+        self._files = [new_file(folders[file.folder], file, label) for file, label in labelled]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,27 +74,33 @@ class Publication:
     def advance(self, folder: RemoteFolder) -> None:
         """Upload and publish what is missing.
 
+        Args:
+            folder: The connection; each file goes into its own folder.
+
         Raises:
             DeliveryError: When a step fails.
         """
         for file in self._files:
-            file.send(folder)
+            file.send(folder.at(file.settings))
         for file in self._files:
-            file.publish(folder)
+            file.publish(folder.at(file.settings))
 
     def roll_back(self, folder: RemoteFolder) -> None:
         """Remove its files from the server, as far as the server allows."""
         for file in reversed(self._files):
             try:
-                file.roll_back(folder)
+                file.roll_back(folder.at(file.settings))
             except StatusError as error:
                 file.cannot_be_removed = True
                 LOGGER.warning("The server refuses to remove unfinished files: %s", error.text)
 
     def leftovers(self) -> tuple[str, ...]:
         """What may be left of it on the server or was fetched, a line for each."""
-        lines = (line for file in self._files for line in file.leftovers())
-        return tuple(f"In folder {self._folder}: {line}" for line in lines)
+        return tuple(
+            f"In folder {file.settings.folder}: {line}"
+            for file in self._files
+            for line in file.leftovers()
+        )
 
     def describe_in(self, error: DeliveryError) -> None:
         """Add to the error that ends it what of it is published, fetched or in doubt."""
@@ -108,10 +113,11 @@ class Publication:
         )
 
 
-def _labels(files: Sequence[OutgoingFile]) -> list[str]:
-    if len(files) == 1:
-        return [files[0].name]
-    return [f"{file.name} (part {n} of {len(files)})" for n, file in enumerate(files, 1)]
+def _labels(files: Sequence[OutgoingFile]) -> Iterator[str]:
+    for file in files:
+        parts = [each for each in files if each.folder == file.folder]
+        part = f" (part {parts.index(file) + 1} of {len(parts)})" if len(parts) > 1 else ""
+        yield f"{file.name}{part}"
 
 
 class PublishedFile(ABC):
@@ -120,6 +126,7 @@ class PublishedFile(ABC):
     Every step continues where the last connection broke.
 
     Attributes:
+        settings: Those of its folder.
         upload: Its bytes on the server.
         final_name: Its name, while it is published.
         fetched: The name under which it was published, when it is no longer there.
@@ -130,7 +137,7 @@ class PublishedFile(ABC):
     upload: Upload
 
     def __init__(self, settings: ServerSettings, file: OutgoingFile, label: str) -> None:
-        self._settings = settings
+        self.settings = settings
         self._file = file
         self._label = label
         self._taken: set[str] = set()
@@ -200,7 +207,7 @@ class PublishedFile(ABC):
                 if name != self._file.name:
                     LOGGER.info("%s is taken; the name is %s", self._file.name, name)
                 return name
-            if self._settings.name_taken == "fail":
+            if self.settings.name_taken == "fail":
                 raise NameTakenError(
                     f"{folder.path(name)} exists already, and nothing was replaced. Set "
                     "name_taken to new_name, or put {timestamp} or {run_id} into file_name."
@@ -211,12 +218,12 @@ class PublishedFile(ABC):
         )
 
     def _require_unique_name(self, folder: RemoteFolder) -> None:
-        if not self._settings.has_unique_names:
-            raise UnsafeNameError.of(self._settings.address, folder.path(self._file.name))
+        if not self.settings.has_unique_names:
+            raise UnsafeNameError.of(self.settings.address, folder.path(self._file.name))
         if len(self._taken) >= _MAX_UNSEEN_NAMES:
             raise NameTakenError(
                 f"{self._file.name} could get none of {len(self._taken)} names, and "
-                f"{self._settings.address} does not show which are taken. Ask its administrator to "
+                f"{self.settings.address} does not show which are taken. Ask its administrator to "
                 "allow renaming, or to empty the folder; or set publish to in_place."
             )
 
@@ -234,7 +241,7 @@ class InPlaceFile(PublishedFile):
         self._perhaps_left: list[str] = []
 
     def _new_upload(self, name: str) -> Upload:
-        return Upload(self._settings, self._file, name, self._label, is_own_name=False)
+        return Upload(self.settings, self._file, name, self._label, is_own_name=False)
 
     @override
     def send(self, folder: RemoteFolder) -> None:

@@ -113,7 +113,7 @@ class RenamedFile(PublishedFile):
 
     @override
     def send(self, folder: RemoteFolder) -> None:
-        settings = self._settings
+        settings = self.settings
         must_look = settings.name_taken == "fail" or not settings.has_unique_names
         if must_look and not self.upload.is_begun:
             # Fails before anything is sent.
@@ -190,7 +190,7 @@ class RenamedFile(PublishedFile):
             answer,
             has_temporary_name=exists,
             has_final_name=final.exists,
-            is_own_size=self._settings.size_check == "off"
+            is_own_size=self.settings.size_check == "off"
             or final.size_bytes in (self._file.size_bytes, None),
             is_same_file=is_same,
         )
