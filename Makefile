@@ -22,41 +22,46 @@ export UV_SYSTEM_CERTS ?= 1
 .venv/meltano .venv/demo .venv/dev .venv/plugins .venv/site: export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 # Meltano itself answers a slip in meltano.yml with fifty lines.
 CHECK = @PYTHONPATH=orchestrate/scheduler $(BIN)/python -m export_scheduler.project_file
-UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV_INSTALL = @$(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: setup plugins check private docs site demo test test-fast lint format bench constraints clean
 
+# pip compares hashes only where every requirement has one, and uv needs nothing else.
 .venv/uv:
-	$(PYTHON) -m venv .venv
-	# pip compares hashes only where every requirement has one, and uv needs nothing else.
-	sed -n '/^uv==/,/[^\\]$$/p' constraints.txt >.venv/uv.txt
-	$(BIN)/python -m pip install --quiet --requirement .venv/uv.txt
-	touch $@
+	@echo "Creating .venv"
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt >.venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --requirement .venv/uv.txt
+	@touch $@
 
 .venv/meltano: .venv/uv constraints.txt pyproject.toml
+	@echo "Installing Meltano"
 	$(UV_INSTALL) --group demo
-	touch $@
+	@touch $@
 
 .venv/demo: .venv/meltano $(PYPROJECTS)
+	@echo "Installing the sandbox"
 	$(UV_INSTALL) --editable ./sandbox
-	touch $@
+	@touch $@
 
-# Meltano gives tap, target and scheduler an environment each.
+# Meltano gives tap, target and scheduler an environment each. The link is the scheduler itself, which
+# can report what Meltano cannot read.
 .venv/plugins: .venv/meltano constraints.txt orchestrate/scheduler/pyproject.toml
 	$(CHECK)
-	mkdir -p -m 700 .meltano
-	$(BIN)/meltano --log-level=warning install
-	# The scheduler itself, which can report what Meltano cannot read.
-	ln -sf ../../.meltano/utilities/scheduler/venv/bin/export-scheduler $(BIN)/scheduler
-	touch $@
+	@echo "Installing tap-lytics, target-mapp-sftp and the scheduler"
+	@mkdir -p -m 700 .meltano
+	@$(BIN)/meltano --log-level=warning install
+	@ln -sf ../../.meltano/utilities/scheduler/venv/bin/export-scheduler $(BIN)/scheduler
+	@touch $@
 
 .venv/dev: .venv/demo
+	@echo "Installing what the tests need"
 	$(UV_INSTALL) --group dev $(PACKAGES:%=--editable ./%)
-	touch $@
+	@touch $@
 
 .venv/site: .venv/uv constraints.txt pyproject.toml
 	$(UV_INSTALL) --group site
-	touch $@
+	@touch $@
 
 setup: .venv/demo plugins
 
@@ -70,12 +75,12 @@ check: .venv/meltano
 # Meltano writes the settings of a running plugin, secrets among them, into files that everybody may
 # read, and leaves them when it is killed: nobody else gets into its folder, and no such file stays.
 private:
-	mkdir -p -m 700 .meltano
-	chmod 700 .meltano
-	[ ! -d .meltano/run ] || find .meltano/run -name '*.config.json' -delete
+	@mkdir -p -m 700 .meltano
+	@chmod 700 .meltano
+	@[ ! -d .meltano/run ] || find .meltano/run -name '*.config.json' -delete
 
 demo: .venv/demo .venv/plugins
-	$(BIN)/python sandbox/demo.py
+	@$(BIN)/python sandbox/demo.py
 
 test: .venv/dev .venv/plugins
 	$(BIN)/pytest -n 3 --dist=worksteal

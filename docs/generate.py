@@ -273,7 +273,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "help of target-mapp-sftp": lambda: help_text(
         TargetMappSftp.get_singer_command(), "target-mapp-sftp"
     ),
-    "help of the scheduler": lambda: help_text(export_scheduler, "meltano invoke scheduler"),
+    "help of the scheduler": lambda: help_text(export_scheduler, "scheduler"),
     "help of the sandbox": lambda: help_text(sandbox, "sandbox"),
 }
 FILES = (

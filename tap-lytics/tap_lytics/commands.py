@@ -32,6 +32,9 @@ SEGMENT_COLUMNS = ("id", "slug", "name", "kind", "size")
 MAX_NAME_CHARACTERS = 64
 """What Lytics itself shows of a name."""
 
+INDENT = " " * 6
+"""Before a setting of a plugin in meltano.yml, where a suggested map is pasted."""
+
 MAPP_HEADERS: dict[str, tuple[tuple[str, ...], str]] = {
     "user.Email": (("email", "mail", "emailaddress"), ""),
     "user.MobileNumber": (("mobilenumber", "mobile", "mobilephone", "cellphone"), ""),
@@ -139,17 +142,17 @@ def suggested_map(account: Account, segments: Sequence[Segment], page_size: int)
     fields = [field for field in account.schema.fields.values() if field.name != MEMBERSHIP]
     headers = _known_headers(fields)
     people, counts, audience = _sample(account, segments, page_size)
-    yield "# Lytics field to Mapp header, for `fields` of the tap and `field_map` of the target."
+    yield "# Lytics field to Mapp header: copy the lines as they are to `fields` in meltano.yml."
     yield f"# The numbers: profiles with a value, of {people} of {audience}."
-    yield "field_map:"
+    yield f"{INDENT}field_map:"
     for field in sorted(fields, key=lambda field: headers.get(field.name) != "user.Email"):
         if field.name in headers:
-            yield _entry(field, headers[field.name], counts[field.name])
-    yield "# Attributes of your own. Remove the first `# ` of those that you want."
+            yield f"{INDENT}{_entry(field, headers[field.name], counts[field.name])}"
+    yield f"{INDENT}# Attributes of your own. Remove the first `# ` of those that you want."
     for field in fields:
         if field.name not in headers:
             header = f"user.CustomAttribute.{_camel_case(field.name)}"
-            yield f"# {_entry(field, header, counts[field.name])}"
+            yield f"{INDENT}# {_entry(field, header, counts[field.name])}"
 
 
 def _known_headers(fields: Sequence[Field]) -> dict[str, str]:

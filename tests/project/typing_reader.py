@@ -56,7 +56,8 @@ INSTEAD = {
 """Commands that cannot run here as they stand: what runs for them, and why."""
 
 FOREGROUND = {
-    ".venv/bin/meltano invoke scheduler": "Next: ",
+    ".venv/bin/scheduler": "Next: ",
+    "meltano invoke scheduler": "Next: ",
     ".venv/bin/sandbox serve --api-port 0 --sftp-port 0": "ready",
 }
 """Commands that stay until Ctrl-C, and what they say when they are at work."""

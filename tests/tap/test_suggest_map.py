@@ -62,7 +62,9 @@ def test_the_command_prints_a_map_that_can_be_pasted(
         ]
     }
     assert "of 100 of audience 'vip'" in output
-    assert "# - never_seen: user.CustomAttribute.NeverSeen" in output
+    # As deep as in meltano.yml: there they need no blank more or less.
+    assert "\n      - email: user.Email  #" in output
+    assert "\n      # - never_seen: user.CustomAttribute.NeverSeen" in output
     assert 'A field that no profile has": 0\n' in output
     assert "@" not in output
 
@@ -108,7 +110,7 @@ def test_whatever_an_account_calls_its_fields_the_map_is_yaml() -> None:
 
     assert yaml.safe_load("\n".join(lines)) == {"field_map": [{"E-Mail": "user.Email"}]}
     assert "secret" not in "".join(lines)
-    custom = [line.removeprefix("# ") for line in lines if line.startswith("# - ")]
+    custom = [line.replace("# ", "", 1) for line in lines if line.lstrip().startswith("# - ")]
     found = yaml.safe_load("\n".join(custom))
     assert [next(iter(each)) for each in found] == names[:-1]
     assert all(each.isprintable() for each in lines)
@@ -123,10 +125,10 @@ def test_a_list_or_a_second_field_of_one_meaning_is_left_to_the_user() -> None:
     ]
     lines = lines_of(fields, {"email": "x"}, {"email": "", "mail": []})
 
-    assert [line for line in lines if line.startswith("- ")] == [
+    assert [line.lstrip() for line in lines if line.lstrip().startswith("- ")] == [
         "- email: user.Email  # string: 1",
     ]
-    assert sum(line.startswith("# - ") for line in lines) == 2
+    assert sum(line.lstrip().startswith("# - ") for line in lines) == 2
 
 
 def test_an_account_without_an_audience_has_a_map_too() -> None:

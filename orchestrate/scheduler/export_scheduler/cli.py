@@ -1,4 +1,4 @@
-"""The command, usually called through `meltano invoke scheduler`."""
+"""The command, called by itself or through `meltano invoke scheduler`."""
 
 from __future__ import annotations
 

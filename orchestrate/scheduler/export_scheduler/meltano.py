@@ -37,6 +37,8 @@ _STARTING_SECONDS = 60
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # A line of Meltano's usual log: until it has read its configuration, or with the project's own.
 _USUAL = re.compile(r"\S+ \[(\w+) *\] +(\S+) +(.*)")
+_OUR_OWN = ("Force option is enabled, ignoring stale job check.",)
+"""What Meltano answers to an option that each scheduled run gives it."""
 _RUN_ID = re.compile(r"run ID '([0-9a-f-]+)'")
 
 
@@ -91,7 +93,7 @@ class LogReader:
         name = str(record.get("name") or "meltano")
         # One line per error: what follows is a copy of the plugin's lines, or Python's own frames.
         text = next(iter(str(record.get("event") or "").splitlines()), "")
-        if not text:
+        if not text or text in _OUR_OWN:
             return
         if self.run_id is None and (found := _RUN_ID.search(text)):
             self.run_id = found[1]
