@@ -283,7 +283,7 @@ def test_a_folder_that_refuses_removals_takes_the_contacts_back(days: Days) -> N
         ({"count_mismatch": "warn"}, "`count_mismatch`: `warn`"),
     ],
 )
-def test_settings_that_do_not_go_together_are_told(
+def test_settings_that_contradict_each_other_are_errors(
     days: Days, settings: Mapping[str, Any], line: str
 ) -> None:
     """Before anything is read, each with what to do."""

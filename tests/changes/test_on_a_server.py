@@ -145,7 +145,7 @@ def test_a_failure_that_left_nothing_is_followed_by_changes(days: Days, remote: 
     assert days.delivered["written"] == 1
 
 
-def test_a_missing_folder_of_removals_is_told_before_anything_is_read(
+def test_a_missing_folder_of_removals_is_an_error_before_anything_is_read(
     days: Days, remote: Path
 ) -> None:
     """At the first run too, when nobody is to be removed yet."""

@@ -95,7 +95,7 @@ def test_another_header_of_the_identifier_begins_anew(days: Days) -> None:
     assert removed(days) == ["Ann@example.org"]
 
 
-def test_an_identifier_that_the_encoding_does_not_have_is_told(
+def test_an_identifier_that_the_encoding_does_not_have_is_a_warning(
     days: Days, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was delivered in another encoding; the others are removed."""
@@ -237,7 +237,7 @@ def test_a_share_is_known_behind_a_mapper_too(days: Days) -> None:
     assert len(list(days.folder.glob("snapshots/*/*.snapshot"))) == 2
 
 
-def test_nobody_is_removed_where_the_count_is_not_told(days: Days) -> None:
+def test_nobody_is_removed_where_the_count_is_unknown(days: Days) -> None:
     """A record that was lost on the way looks like somebody who left."""
     people = {"ann@example.org": "Ann", "bob@example.org": "Bob"}
     days.run(people)

@@ -63,7 +63,7 @@ def test_only_the_zip_is_left_and_for_nobody_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_entries_tell_when_and_what(tmp_path: Path) -> None:
+def test_the_entries_have_time_and_content(tmp_path: Path) -> None:
     """Readable files of the run's time, in its zone; the same run gives the same bytes."""
     config: dict[str, Any] = {"archive": "zip", "timezone": "Europe/Berlin"}
     (one,) = write(tmp_path, PEOPLE, **config).finished.parts
@@ -126,7 +126,7 @@ def test_its_names_are_known_by_their_pattern(tmp_path: Path) -> None:
     assert file.name_pattern.made_at("export-lytics-newsletter-20261123T083000.csv") is None
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setting that helps, and nothing stays."""
     file = contact_file(tmp_path, archive="zip")
     file.add(person())

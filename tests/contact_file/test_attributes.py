@@ -179,7 +179,7 @@ def test_value_is_normalized(header: str, text: object, written: str) -> None:
     ],
 )
 @pytest.mark.parametrize("too_long", ["cut", "empty"])
-def test_value_that_only_a_guess_would_mend(header: str, value: object, too_long: str) -> None:
+def test_value_that_could_only_be_guessed(header: str, value: object, too_long: str) -> None:
     """What is not certain stays empty, whichever way long texts go."""
     for schema in ({}, {"type": ["integer", "string"]}, {"type": "string", "format": "date"}):
         options = cell_options(too_long=too_long)

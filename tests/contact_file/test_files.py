@@ -225,7 +225,7 @@ def test_files_are_private(tmp_path: Path) -> None:
     assert "newsletter" not in part.path.name
 
 
-def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up ends the export with the setting that helps."""
 
     def full(_file: int, _data: bytes) -> int:

@@ -316,7 +316,7 @@ def test_reference_example_is_reproduced(tmp_path: Path) -> None:
     ]
 
 
-def test_counts_of_the_untidy_file(tmp_path: Path) -> None:
+def test_counts_of_the_file_of_untidy_values(tmp_path: Path) -> None:
     """What could not be written is counted by column and reason."""
     options, people = CASES["untidy-lytics"]
 

@@ -233,7 +233,7 @@ def test_list_with_a_join_of_its_own() -> None:
     assert text_of(["a", "b"], join="; ") == "a; b"
 
 
-def test_default_stands_for_nothing_only() -> None:
+def test_default_replaces_missing_values_only() -> None:
     """A default is normalized as any value, and written for an empty value, not for a bad one."""
     column = Column("field", "user.ISOCountryCode", default="de")
     cell = compile_cell(resolved(column, cell_options()))

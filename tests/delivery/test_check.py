@@ -90,7 +90,7 @@ def test_a_refusal_is_quoted(folder: Path, step: str, operation: str, advice: st
     assert all(name.startswith(".target-mapp-sftp-check-renamed.run7-") for name in left)
 
 
-def test_a_size_that_is_not_told_is_said(folder: Path) -> None:
+def test_a_size_that_the_server_does_not_show_is_reported(folder: Path) -> None:
     """It is no failure."""
     faults = [Fault(name, code=PERMISSION_DENIED) for name in ("lstat", "list")]
     with staged_server(folder, faults) as server:

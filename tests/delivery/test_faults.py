@@ -68,7 +68,7 @@ class TestBrokenConnections:
 
     @pytest.mark.parametrize("operation", ["stat", "open", "close", "lstat", "rename"])
     @pytest.mark.parametrize("effect", ["hang up", "lose"])
-    def test_is_mended_at_each_step(
+    def test_is_retried_at_each_step(
         self, folder: Path, outgoing: MakeFile, operation: str, effect: Any
     ) -> None:
         """Whichever request breaks off, before it is done or after, the file appears once."""
@@ -82,7 +82,7 @@ class TestBrokenConnections:
 
     @pytest.mark.parametrize("publish", ["rename", "in_place"])
     @pytest.mark.parametrize("effect", ["hang up", "lose"])
-    def test_an_upload_goes_on_where_it_broke(
+    def test_an_upload_is_resumed_where_it_broke(
         self, folder: Path, outgoing: MakeFile, effect: Any, publish: str
     ) -> None:
         """A connection lost in the middle costs only the bytes that were not acknowledged."""

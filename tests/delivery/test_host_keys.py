@@ -93,7 +93,7 @@ class TestRealServers:
         assert HostKey.parse(server.host_key).fingerprint in str(caught.value)
         assert OTHER.fingerprint in str(caught.value)
 
-    def test_off_is_said_every_time(
+    def test_off_warns_every_time(
         self, server: RunningServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Whoever switches the check off is told what that means."""
@@ -145,7 +145,7 @@ class TestStaged:
             ),
         ],
     )
-    def test_a_server_without_a_common_algorithm_is_told_in_words(
+    def test_the_error_names_the_algorithms_of_a_server_that_has_no_common_one(
         self, folder: Path, options: dict[str, Any], kind: str, offered: str
     ) -> None:
         """Old or newer than our library: what it speaks, and what would have to be enabled."""
@@ -225,7 +225,9 @@ class TestKnownHostsFile:
         with pytest.raises(HostKeyError, match="marked as revoked"):
             settings.known_host().verify(OTHER, "sftp.example:22")
 
-    def test_a_host_certificate_is_said_not_to_be_read(self, folder: Path, tmp_path: Path) -> None:
+    def test_the_error_reports_that_host_certificates_are_not_read(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
         """A line of an authority does not make a server known, and the error says why."""
         path = known_hosts(tmp_path, f"@cert-authority *,127.0.0.1 {OTHER_LINE}")
         with (

@@ -139,7 +139,9 @@ def test_nothing_is_offered_to_a_wrong_jump_host(
     assert "set jump_host_key to 'SHA256:" in str(caught.value)
 
 
-def test_a_wrong_server_behind_it_is_told(bastion: RunningServer, openssh: RunningServer) -> None:
+def test_a_wrong_server_behind_it_is_an_error(
+    bastion: RunningServer, openssh: RunningServer
+) -> None:
     """By its own address and setting."""
     config = through(bastion, openssh, host_key=OTHER_KEY)
 
@@ -197,7 +199,7 @@ def test_nobody_listens_behind_it(bastion: RunningServer, openssh: RunningServer
     ("dead", "effect"),
     [("jump host", "cut"), ("jump host", "freeze"), ("server", "cut"), ("server", "freeze")],
 )
-def test_a_hop_that_dies_in_the_middle(
+def test_a_hop_that_ends_in_the_middle(
     two_hops: TwoHops,
     outgoing: MakeFile,
     dead: str,
@@ -228,7 +230,7 @@ def test_a_hop_that_dies_in_the_middle(
 
 @pytest.mark.parametrize("after_bytes", [10, 1500, 2600, 3300])
 @pytest.mark.parametrize("effect", ["cut", "freeze"])
-def test_a_jump_host_that_dies_is_named(
+def test_the_error_names_a_jump_host_that_ends(
     bastion: RunningServer, openssh: RunningServer, effect: Any, after_bytes: int
 ) -> None:
     """At whichever step, in the words of its hop, and never taken for a refusal."""
@@ -295,7 +297,7 @@ def test_the_servers_password_serves_both(folder: Path, openssh: RunningServer) 
     assert not steps["connect"].ok
 
 
-def test_off_is_said_of_both(
+def test_off_warns_of_both_hosts(
     bastion: RunningServer, openssh: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither key is verified then."""
@@ -307,7 +309,7 @@ def test_off_is_said_of_both(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_is_said_of_a_random_delivery_has_happened(
+def test_a_random_delivery_reports_what_has_happened(
     bastion: RunningServer, openssh: RunningServer, tmp_path: Path, seed: int
 ) -> None:
     """Over lines that are cut, frozen and held up, with a jump host or without.

@@ -71,7 +71,9 @@ def test_a_full_folder_ends(folder: Path, outgoing: MakeFile) -> None:
     assert len(list(folder.iterdir())) == 99
 
 
-def test_what_was_fetched_or_must_stay_is_said(folder: Path, outgoing: MakeFile) -> None:
+def test_the_error_names_what_was_fetched_or_cannot_be_removed(
+    folder: Path, outgoing: MakeFile
+) -> None:
     """The first part is taken by somebody before the failure: the error says so."""
     files = [outgoing("export-1.csv"), outgoing("export-2.csv")]
 

@@ -365,7 +365,7 @@ class TestStagedLogins:
 
             assert len(server.logins) == 2
 
-    def test_a_connection_lost_during_the_login_is_mended(self, folder: Path) -> None:
+    def test_a_connection_lost_during_the_login_is_retried(self, folder: Path) -> None:
         """Once is an accident."""
         with staged_server(folder, login=HangingUpOnce) as server:
             log_in(server.config())

@@ -54,7 +54,7 @@ def names(folder: Path) -> list[str]:
 class TestFetched:
     """Somebody takes files away while they are published."""
 
-    def test_what_was_fetched_before_the_failure_is_said(
+    def test_the_error_names_what_was_fetched_before_the_failure(
         self, folder: Path, outgoing: MakeFile
     ) -> None:
         """In the message, in the details and as a fact, for the first part is with Mapp."""
@@ -69,7 +69,7 @@ class TestFetched:
         assert "export-1.csv was published and is no longer in the folder" in error.details[0]
         assert names(folder) == []
 
-    def test_what_was_removed_again_is_said(
+    def test_the_log_names_what_was_removed_again(
         self, folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
     ) -> None:
         """For a moment it was there, and somebody may have seen it."""
@@ -261,7 +261,9 @@ class TestBlind:
         assert (folder / file.name).read_text() == "somebody else's"
         assert names(folder) == ["export-lytics-a.csv", "export-lytics-a_2.csv"]
 
-    def test_a_server_that_never_renames_is_told_so(self, folder: Path, outgoing: MakeFile) -> None:
+    def test_a_server_that_never_renames_is_an_error(
+        self, folder: Path, outgoing: MakeFile
+    ) -> None:
         """After a few names, not after a hundred."""
         habits = Habits(look="nothing", rename="forbidden")
         with odd_server(folder, habits) as server:
@@ -421,7 +423,7 @@ class TestHabits:
 class TestConnections:
     """Reconnects, and connections that are kept."""
 
-    def test_a_line_that_goes_on_a_little_each_time_delivers(
+    def test_a_connection_that_breaks_after_each_progress_delivers(
         self, openssh: RunningServer, folder: Path, tmp_path: Path
     ) -> None:
         """Far more reconnects than max_retries, and little is sent twice."""
@@ -493,7 +495,7 @@ class TestConnections:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_what_is_said_of_a_random_delivery_has_happened(
+def test_a_random_delivery_reports_what_has_happened(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
 ) -> None:
     """Any habits, any faults: delivered once, or not and said, and nothing of others is touched.

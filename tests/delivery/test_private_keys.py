@@ -101,14 +101,14 @@ def test_a_wrong_passphrase_is_named(kind: str, shape: str) -> None:
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "damaged|public key"),
     ],
 )
-def test_what_is_no_private_key_is_told_apart(text: str, words: str) -> None:
+def test_the_error_names_what_a_text_is_that_is_no_private_key(text: str, words: str) -> None:
     """The message says what it is instead, and how to get the right thing."""
     with pytest.raises(PrivateKeyProblem, match=words):
         load(text, None)
 
 
 @pytest.mark.parametrize(("kind", "shape"), COMBINATIONS)
-def test_a_cut_off_key_is_said_to_be(kind: str, shape: str) -> None:
+def test_the_error_calls_a_cut_off_key_so(kind: str, shape: str) -> None:
     """A key that lost lines is damaged; nothing of it is repeated."""
     lines = private_key(kind, shape).splitlines()
     text = "\n".join([lines[0], *lines[2:]])

@@ -103,7 +103,7 @@ class TestNames:
         ),
         parts=st.integers(1, 12),
     )
-    def test_every_name_that_a_run_gives_tells_when(
+    def test_every_name_that_a_run_gives_shows_its_time(
         self, audience: tuple[str, str], moment: datetime, config: dict[str, str], parts: int
     ) -> None:
         """Also with the numbers of parts and of taken names."""

@@ -77,7 +77,7 @@ def test_progress_is_logged(
     ]
 
 
-def test_progress_is_not_told_too_often(
+def test_progress_is_not_logged_too_often(
     folder: Path, outgoing: MakeFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A quick upload has one line."""

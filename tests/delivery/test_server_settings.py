@@ -170,7 +170,7 @@ def test_a_key_in_the_setting_of_its_file_is_used(
     assert not [word for word in key.split() if len(word) > 10 and word in told]
 
 
-def test_a_path_in_the_setting_of_a_key_is_told(tmp_path: Path) -> None:
+def test_a_path_in_the_setting_of_a_key_is_an_error(tmp_path: Path) -> None:
     """The other way round, with the setting that it belongs into."""
     path = str(tmp_path / "key")
 
@@ -179,7 +179,7 @@ def test_a_path_in_the_setting_of_a_key_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_host_key_in_the_setting_of_a_file_is_told() -> None:
+def test_a_host_key_in_the_setting_of_a_file_is_an_error() -> None:
     """A line of ssh-keyscan is no path."""
     (problem,) = problems(known_hosts_file=f"sftp.example.com {public_key('ed25519')}")
 
@@ -240,7 +240,7 @@ def test_an_ipv6_address_may_have_brackets(host: str, address: str) -> None:
     assert settings.address == address
 
 
-def test_a_key_of_no_jump_host_is_told() -> None:
+def test_a_host_key_without_its_jump_host_is_an_error() -> None:
     """It would be ignored without a word."""
     assert problems(jump_host_key="SHA256:" + "A" * 43)[0].startswith(
         "`jump_host_key`: is set without"

@@ -65,7 +65,7 @@ def quick(config: dict[str, Any], **others: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("effect", ["freeze", "cut"])
 @pytest.mark.parametrize("login", ["key", "password"])
-def test_a_fault_at_any_step_is_mended(openssh: RunningServer, login: str, effect: Any) -> None:
+def test_a_fault_at_any_step_is_retried(openssh: RunningServer, login: str, effect: Any) -> None:
     """Whichever byte of the handshake, the login or the start of SFTP is the last to arrive."""
     config = openssh.config()
     if login == "password":
@@ -94,7 +94,7 @@ def test_a_server_that_says_nothing(tmp_path: Path) -> None:
         each.close()
 
 
-def test_a_server_that_breaks_off_at_once_is_not_said_to_be_slow(tmp_path: Path) -> None:
+def test_the_error_does_not_call_a_server_slow_that_breaks_off_at_once(tmp_path: Path) -> None:
     """As a firewall or a full server does."""
 
     def reset(connection: socket.socket) -> None:
@@ -159,7 +159,7 @@ def test_a_slow_login_is_no_refusal(folder: Path) -> None:
     assert not isinstance(caught.value, LoginLostError)
 
 
-def test_a_login_that_is_slow_once_is_mended(folder: Path) -> None:
+def test_a_login_that_is_slow_once_is_retried(folder: Path) -> None:
     """Like any other silence."""
     with staged_server(folder, login=SlowOnce) as server:
         destination(quick(server.config())).preflight()

@@ -32,7 +32,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_said_in_one_line_and_nothing_is_sent(
+def test_it_is_one_line_of_the_log_and_nothing_is_sent(
     project: Project, box: Sandbox, case: str
 ) -> None:
     """The exit code is not 0, the first error names the setting, no traceback, no secret."""

@@ -88,7 +88,7 @@ def test_a_whole_audience_arrives_as_one_file(two_runs: TwoRuns) -> None:
     assert all("newsletter_subscribers" in row[MEMBERSHIP] for row in rows)
 
 
-def test_the_state_tells_the_next_run_what_was_delivered(two_runs: TwoRuns) -> None:
+def test_the_next_run_reads_in_the_state_what_was_delivered(two_runs: TwoRuns) -> None:
     """`delivered` passes through Meltano's state and comes back with the tap."""
     (file,) = two_runs.files[0]
     bookmark = two_runs.states[0]["bookmarks"]["newsletter_subscribers"]
@@ -145,7 +145,7 @@ def test_the_job_runs_from_any_folder(project: Project) -> None:
     assert len(project.delivered()) == 1
 
 
-def test_check_walks_the_way_once(project: Project) -> None:
+def test_check_tests_each_step_once(project: Project) -> None:
     """`meltano invoke target-mapp-sftp:check` prints a line for each step and leaves nothing."""
     ending = project.meltano("invoke", "target-mapp-sftp:check")
     assert ending.exit_code == 0, ending.log
@@ -169,7 +169,7 @@ def test_several_audiences_become_several_files(project: Project, segments: str)
         assert len(names) == 2
 
 
-def test_the_log_tells_the_story_of_a_run_on_one_screen(two_runs: TwoRuns) -> None:
+def test_the_log_of_a_run_fits_on_one_screen(two_runs: TwoRuns) -> None:
     """Who, what, last delivery, rejects by reason, file, size and seconds; the id in each line."""
     log = two_runs.endings[1].log
     said = re.findall(

@@ -87,7 +87,7 @@ def test_the_protocol_can_be_tried_by_hand(reader: Reader) -> None:
     assert len(list(reader.root.glob("tried/*.csv"))) == 1
 
 
-def test_the_map_of_the_readme_makes_the_row_that_stands_there(reader: Reader) -> None:
+def test_the_map_of_the_readme_makes_the_row_shown_there(reader: Reader) -> None:
     """The person, through the map, is the CSV."""
     shown = blocks("README.md")
     person = next(json.loads(block.text) for block in shown if block.language == "json")

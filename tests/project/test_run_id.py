@@ -33,7 +33,7 @@ def logged(
     return output.getvalue()
 
 
-def test_the_id_stands_before_the_text() -> None:
+def test_the_id_comes_before_the_text() -> None:
     """Meltano shows nothing of a line but its text."""
     assert logged(ConsoleFormatter(), RunIdLogging(), "%d %% done", 7).endswith(
         "| 01234567 7 % done\n"

@@ -155,7 +155,7 @@ def test_bars_are_as_long_as_what_they_stand_for(tab: Tab, good: Path) -> None:
     assert shares == pytest.approx([1, 140 / 180, 1, 1], abs=0.01)
 
 
-def test_a_failure_is_told_and_a_hostile_name_is_shown_as_it_is(tab: Tab, failed: Path) -> None:
+def test_a_failure_and_a_hostile_name_are_shown_as_they_are(tab: Tab, failed: Path) -> None:
     """The message stands in the section; what looks like a script is text."""
     tab.show(400)
     tab.open(failed)

@@ -32,7 +32,7 @@ def words_of(reading: Reading) -> str:
     return " ".join(reading.text.split())
 
 
-def test_a_good_run_tells_what_became_of_everybody(tmp_path: Path) -> None:
+def test_a_good_run_reports_what_happened_to_each_record(tmp_path: Path) -> None:
     """Counts, reasons, columns and files are those of the run."""
     messages = [
         mark("pending"),
@@ -126,7 +126,7 @@ def test_a_server_that_is_not_there_is_in_the_report(tmp_path: Path) -> None:
     assert "hunter2" not in report.read_text("utf-8")
 
 
-def test_a_problem_of_the_map_is_told_with_its_details(tmp_path: Path) -> None:
+def test_a_problem_of_the_map_is_reported_with_its_details(tmp_path: Path) -> None:
     """The lines below an error's first one are there too."""
     field_map = {"email": "user.Email", "frist_name": "user.FirstName"}
     ending = run(tmp_path, [mark("pending"), audience()], field_map=field_map)
@@ -148,7 +148,7 @@ def test_a_broken_input_is_the_run_s_failure(tmp_path: Path) -> None:
     assert "Line 7" not in reading.sections[0]
 
 
-def test_an_error_that_nobody_foresaw_is_told_without_its_text(tmp_path: Path) -> None:
+def test_an_unexpected_error_is_reported_without_its_text(tmp_path: Path) -> None:
     """The text of a foreign error may hold a record."""
     config = json.loads(settings(tmp_path).read_text("utf-8"))
     target = TargetMappSftp(config=config)

@@ -147,7 +147,7 @@ def test_nothing_is_ever_changed(method: str, ask: Asker) -> None:
     assert ask("/api/segment/vip/scan", method).status == 405
 
 
-def test_both_schemas_tell_the_same(ask: Asker) -> None:
+def test_both_schemas_are_read_alike(ask: Asker) -> None:
     """The two versions agree on names, types and identifiers, under keys of their own."""
     old = ask("/api/schema/user").json["data"]
     new = ask("/v2/schema/user/field", version_id="v7").json["data"]

@@ -34,7 +34,7 @@ def some(seed: int, size: int = 500) -> list[dict[str, Any]]:
         return list(box.audiences["all_contacts"].members())
 
 
-def test_a_seed_tells_everything() -> None:
+def test_a_seed_determines_everything() -> None:
     """The same seed makes the same people, another one others."""
     assert some(1) == some(1)
     assert some(1) != some(2)
@@ -87,7 +87,7 @@ def test_addresses_are_missing_or_malformed(people: list[dict[str, Any]]) -> Non
     assert 0.01 * MANY < len(bad) < 0.06 * MANY
 
 
-def test_values_are_as_untidy_as_real_ones(people: list[dict[str, Any]]) -> None:
+def test_values_are_as_irregular_as_real_ones(people: list[dict[str, Any]]) -> None:
     """Accents, quotes, line breaks, offsets, both kinds of flags, lists and maps."""
     remarks = {person.get("remarks", "") for person in people}
     assert any("\n" in remark for remark in remarks)

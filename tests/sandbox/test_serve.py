@@ -48,7 +48,7 @@ def printed(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_end(ending: signal.Signals, tmp_path: Path) -> None:
+def test_it_serves_until_a_signal_ends_it(ending: signal.Signals, tmp_path: Path) -> None:
     """The ready file and the printed lines agree, both servers answer, the end is clean."""
     ready = tmp_path / "ready.json"
     with serving(tmp_path, "--people", "100", "--ready-file", str(ready)) as process:
@@ -128,7 +128,7 @@ def test_a_bad_option_is_named(options: tuple[str, ...], words: str, tmp_path: P
     assert words in failure_of(tmp_path, *options)
 
 
-def test_a_spoilt_key_is_named(tmp_path: Path) -> None:
+def test_a_damaged_key_is_named(tmp_path: Path) -> None:
     """With what to do."""
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "host_key").write_text("no key")

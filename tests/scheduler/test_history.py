@@ -231,7 +231,7 @@ def test_json_has_the_same(machine: Machine) -> None:
     assert facts["scheduler_running"] is False
 
 
-def test_metrics_go_to_a_file_as_a_whole(machine: Machine) -> None:
+def test_metrics_are_written_to_a_file_at_once(machine: Machine) -> None:
     """Which others may read; a folder that is missing is one line."""
     machine.run_log.add([TODAY])
     file = machine.folder / "lytics_to_mapp.prom"

@@ -119,7 +119,7 @@ def test_the_state_knows_of_deliveries_that_have_no_line() -> None:
 @pytest.mark.parametrize(
     "notes", [None, "x", [None, {"at": 1, "rows": 2}, {"at": "", "rows": "2"}]]
 )
-def test_notes_of_another_shape_tell_nothing(notes: object) -> None:
+def test_notes_of_another_shape_are_ignored(notes: object) -> None:
     """A foreign state ends no run."""
     state = {"bookmarks": {"vip": {"delivered": {"at": LINE.at, "rows": 1}, "deliveries": notes}}}
     (facts,) = run_log.delivered([state], datetime(2026, 11, 24, tzinfo=UTC))

@@ -43,7 +43,9 @@ def miss_a_run(project: ScheduledProject, interval: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2026-03-28T12:00:00+01:00", "2026-03-28T11:00"])
-def test_meltano_tells_when_each_schedule_runs_next(project: ScheduledProject, moment: str) -> None:
+def test_meltano_prints_when_each_schedule_runs_next(
+    project: ScheduledProject, moment: str
+) -> None:
     """`meltano invoke scheduler next --at`: name, time with offset, zone, with tabs between."""
     project.write({DAILY: "30 6 * * *", "once-only": "@once"})
     done = subprocess.run(
@@ -108,7 +110,7 @@ def test_a_run_is_logged_sent_and_shown(project: ScheduledProject) -> None:
     assert lines[5].split()[-2:] == [file.name, "ok"]
 
 
-def test_each_line_of_the_log_stands_there_once(project: ScheduledProject) -> None:
+def test_each_line_of_the_log_is_there_once(project: ScheduledProject) -> None:
     """By `meltano invoke`: Meltano's time before the plugin's name and text, and none within."""
     done = subprocess.run(
         [BIN / "meltano", "invoke", "scheduler", "run", DAILY],
@@ -158,7 +160,7 @@ def test_a_failed_run_says_why(project: ScheduledProject, box: Sandbox) -> None:
         assert secret not in project.log
 
 
-def test_what_is_wrong_is_said_in_one_line(project: ScheduledProject) -> None:
+def test_an_error_is_one_line(project: ScheduledProject) -> None:
     """An unknown schedule, and an interval that is none: exit code 2."""
     assert project.call("next", "--at", "tomorrow")[0] == 2
     assert "'tomorrow' is not a valid time" in project.log

@@ -47,7 +47,7 @@ def test_two_of_one_name_are_an_error_with_both_ids() -> None:
         find_segments(twins, ["vip"])
 
 
-def test_all_unknown_names_are_told_at_once_with_the_nearest() -> None:
+def test_all_unknown_names_are_reported_at_once_with_the_nearest() -> None:
     """One run shows everything there is to mend."""
     with pytest.raises(AudienceChoiceError, match="'lapsed_buyer'; the nearest is") as caught:
         find_segments(SEGMENTS, ["lapsed_buyer", "all", "zzz"])
@@ -66,7 +66,7 @@ def test_audiences_of_other_tables_are_left_out() -> None:
     assert [segment.id for segment in segments] == ["1", "3"]
 
 
-def test_the_older_list_stands_in_for_one_that_is_not_there() -> None:
+def test_the_older_list_replaces_a_missing_one() -> None:
     """Where v2 is missing, v1 has the audiences, though without sizes."""
 
     def answer(asked: Asked) -> Reply:

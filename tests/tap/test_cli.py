@@ -120,7 +120,7 @@ def test_a_right_configuration_passes_the_test(box: Sandbox, run: Run) -> None:
         (Faults(auth_missing=True), ""),
     ],
 )
-def test_the_test_tells_when_the_token_expires(
+def test_the_command_test_reports_when_the_token_expires(
     box: Sandbox, run: Run, caplog: pytest.LogCaptureFixture, faults: Faults, line: str
 ) -> None:
     """As far as Lytics says so; the last days with a warning."""
@@ -148,7 +148,7 @@ def test_an_expired_token_is_called_so(box: Sandbox, run: Run) -> None:
 
 
 @pytest.mark.parametrize("token", ["'sandbox-token'", '"sandbox-token"', '"Bearer sandbox-token"'])
-def test_a_token_in_quotes_is_told(box: Sandbox, run: Run, token: str) -> None:
+def test_a_token_in_quotes_is_an_error(box: Sandbox, run: Run, token: str) -> None:
     """As `docker run --env-file` takes it from a file that a shell would read without them."""
     code, _, errors = run({**config_of(box), "api_token": token}, "--list-segments")
 
@@ -157,7 +157,7 @@ def test_a_token_in_quotes_is_told(box: Sandbox, run: Run, token: str) -> None:
     assert ("Remove `Bearer`" in " ".join(errors)) is ("Bearer" in token)
 
 
-def test_a_field_that_nobody_has_is_told_by_the_test(
+def test_the_command_test_reports_a_field_that_nobody_has(
     box: Sandbox, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As a warning, as in a run; see the tests of missing fields for what fails both."""
@@ -233,7 +233,7 @@ def test_an_unknown_setting_ends_every_command_before_anything_is_read(
         ),
     ],
 )
-def test_a_stream_map_that_fails_is_told_without_values(
+def test_a_stream_map_that_fails_is_reported_without_values(
     box: Sandbox, run: Run, expression: str, line: str
 ) -> None:
     """The expression is the user's; what it met is a person's."""
@@ -254,7 +254,7 @@ def test_a_misspelt_filter_is_an_error_of_settings(box: Sandbox, run: Run) -> No
     assert "Did you mean __filter__?" in errors[0]
 
 
-def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(box: Sandbox, run: Run) -> None:
+def test_an_api_that_ends_during_a_scan_is_a_failure_with_a_reason(box: Sandbox, run: Run) -> None:
     """Part of the audience may be out, so the exit is not 0 and the stream is never complete."""
     box.set_faults(Faults(fail_after_pages=3))
     code, output, errors = run(config_of(box, "all_contacts", concurrency=1))
@@ -274,7 +274,7 @@ def test_an_api_that_dies_in_a_scan_is_a_failure_with_a_reason(box: Sandbox, run
         pytest.param("--config", "[", "is not JSON", id="a broken configuration"),
     ],
 )
-def test_a_broken_file_is_told(
+def test_a_broken_file_is_an_error(
     run: Run, tmp_path: Path, name: str, content: str, line: str
 ) -> None:
     """No traceback for a file that somebody cut."""
@@ -341,7 +341,7 @@ def test_a_signal_ends_the_run_as_a_failure(
     assert b"Traceback" not in log
 
 
-def test_a_target_that_goes_away_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_target_that_ends_early_is_one_line_of_the_log(tmp_path: Path) -> None:
     """The tap does not spill a traceback over the target's own message."""
     with Sandbox(people=20_000, sftp=False) as box:
         process = start(tmp_path, box)

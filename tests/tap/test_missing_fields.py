@@ -199,7 +199,7 @@ def test_another_key_need_not_be_emitted(box: Sandbox) -> None:
     assert len(records_in(messages, BIG)) == 500
 
 
-def test_the_older_schema_tells_identifiers(box: Sandbox) -> None:
+def test_the_older_schema_has_identifiers(box: Sandbox) -> None:
     """It does not say what is personal, but `by_fields` are there."""
     box.set_faults(Faults(schema_v2_missing=True, hidden_fields=PERSONAL))
 
@@ -253,7 +253,7 @@ def test_what_fails_a_run(missing: set[str], people: int, fatal: list[str]) -> N
     assert asked.fatal(missing, people) == fatal
 
 
-def test_many_fields_are_told_shortly(box: Sandbox) -> None:
+def test_many_fields_are_listed_in_short(box: Sandbox) -> None:
     """The number of the rest is enough."""
     box.set_faults(Faults(hidden_fields=(*PERSONAL, "city", "country", "language")))
     line = failure_of(box, BIG, fields=[*PERSONAL, "city"])

@@ -389,7 +389,7 @@ def test_a_fault_of_tls_in_an_answer_loses_it(
     assert len(lytics.asked) == 2
 
 
-def test_a_login_page_of_the_network_is_told_at_once(
+def test_a_login_page_of_the_network_is_an_error_at_once(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And that it may be the proxy's."""

@@ -52,7 +52,7 @@ def in_thread(*steps: Any) -> threading.Thread:
     return thread
 
 
-def test_pages_come_out_in_order_and_the_end_is_told(make_queue: MakeQueue) -> None:
+def test_pages_come_out_in_order_and_then_the_end(make_queue: MakeQueue) -> None:
     """One reader's pages arrive as they were put."""
     queue = make_queue(capacity=2, readers=1)
     in_thread(*(lambda n=n: queue.put(page_of(n)) for n in range(5)), queue.finish)
@@ -111,7 +111,7 @@ def test_the_file_is_used_again_after_it_was_emptied(make_queue: MakeQueue) -> N
     assert taken == [page_of(n) for n in range(6)]
 
 
-def test_no_new_scan_begins_while_pages_lie_in_the_file(make_queue: MakeQueue) -> None:
+def test_no_new_scan_begins_while_pages_are_in_the_file(make_queue: MakeQueue) -> None:
     """A scan without a cursor can wait, so the file does not grow by it."""
     queue = make_queue(capacity=1, readers=2, spill_after_seconds=0.01)
     queue.put(page_of(0))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_lines_tell_people_share_speed_and_time_left(
+def test_lines_show_people_share_speed_and_time_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever waits can tell when to come back."""

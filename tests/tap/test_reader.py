@@ -214,7 +214,7 @@ def test_a_few_people_less_are_drift(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(("more", "level"), [(10, logging.INFO), (50, logging.WARNING)])
-def test_more_people_than_lytics_counts_are_told(
+def test_more_people_than_lytics_counts_are_a_warning(
     more: int, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """More than the drift of a living audience is a warning; nobody is left out."""

@@ -75,7 +75,7 @@ def test_reading_into_types_changes_nothing(records: list[dict[str, Any]]) -> No
     assert coerced(page_of(typed, body)) == coerced(page_of(ScanDecoder(), body))
 
 
-def test_tidy_records_need_no_second_look() -> None:
+def test_valid_records_are_checked_once() -> None:
     """The cursor and the total come along."""
     answer = TIDY.decode(body_of({"_id": "1", "visits": "12"}))
 
@@ -110,7 +110,7 @@ def test_a_field_of_another_type_leaves_the_others_theirs() -> None:
         assert page == records[-len(page) :]
 
 
-def test_a_page_that_is_no_page_is_told_as_before() -> None:
+def test_a_page_that_is_no_page_is_an_error_as_before() -> None:
     """A record that is no object has no field that could lose its type."""
     with pytest.raises(msgspec.ValidationError):
         TIDY.decode(b'{"data": [7]}')

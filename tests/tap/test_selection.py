@@ -132,7 +132,7 @@ def test_a_field_that_is_named_and_not_selected_is_an_error(box: Sandbox) -> Non
     assert "the catalog does not select city of the audience 'Lapsed buyers'" in str(error)
 
 
-def test_all_that_a_catalog_leaves_out_is_told_at_once(box: Sandbox) -> None:
+def test_all_that_a_catalog_leaves_out_is_reported_at_once(box: Sandbox) -> None:
     """One run shows everything there is to mend."""
     catalog = without(catalog_of(box, ONE, TWO, fields=["email"]), ONE)
     fields = ["email", "city"]
@@ -143,7 +143,7 @@ def test_all_that_a_catalog_leaves_out_is_told_at_once(box: Sandbox) -> None:
     assert "does not select city of the audience 'VIP'" in detail
 
 
-def test_all_audiences_are_told_by_their_number(
+def test_the_warning_of_all_audiences_has_their_number(
     box: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """`segments: []` may be a choice, and it may be an oversight."""
@@ -168,7 +168,7 @@ def test_discovery_and_named_audiences_give_no_warning(
     assert not caplog.records
 
 
-def test_what_a_catalog_of_all_audiences_lacks_is_told(
+def test_what_a_catalog_of_all_audiences_lacks_is_a_warning(
     box: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A new audience is not exported until the catalog knows it; the rest is."""
@@ -181,7 +181,7 @@ def test_what_a_catalog_of_all_audiences_lacks_is_told(
     assert marks_in(messages, "nobody")[-1]["status"] == "complete"
 
 
-def test_a_slug_that_moved_away_from_a_catalog_of_all_is_told(
+def test_a_slug_that_moved_away_from_a_catalog_of_all_is_a_warning(
     box: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The catalog has no stream for the new slug, and no audience for the old one."""

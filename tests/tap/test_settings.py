@@ -98,7 +98,7 @@ def test_a_fraction_in_a_file_is_a_number() -> None:
     assert type(config["request_timeout"]) is float
 
 
-def test_all_bad_settings_are_told_at_once() -> None:
+def test_all_bad_settings_are_reported_at_once() -> None:
     """One run shows everything there is to mend."""
     with pytest.raises(SettingsError) as caught:
         QuickTap(config={"page_size": 0, "concurrency": 0})
@@ -148,7 +148,7 @@ def test_all_bad_settings_are_told_at_once() -> None:
         ),
     ],
 )
-def test_a_name_that_no_setting_has_is_told_with_the_nearest(
+def test_a_name_that_no_setting_has_is_an_error_with_the_nearest(
     settings: dict[str, Any], line: str
 ) -> None:
     """Else its setting would stay at its default, and nobody would know."""
@@ -158,7 +158,7 @@ def test_a_name_that_no_setting_has_is_told_with_the_nearest(
     assert [str(caught.value), *caught.value.details] == [line]
 
 
-def test_unknown_names_are_told_together_with_wrong_values() -> None:
+def test_unknown_names_are_reported_together_with_wrong_values() -> None:
     """One run shows everything there is to mend, of every kind."""
     with pytest.raises(SettingsError) as caught:
         TapLytics(
@@ -200,7 +200,7 @@ def test_names_that_the_sdk_or_meltano_add_are_known() -> None:
         ("TAP_LYTIC_SEGMETS", False),
     ],
 )
-def test_a_misspelt_variable_is_told(
+def test_a_misspelt_variable_is_an_error(
     monkeypatch: pytest.MonkeyPatch, variable: str, is_misspelt: bool
 ) -> None:
     """Only what is surely meant for this tap, for the environment belongs to everybody."""

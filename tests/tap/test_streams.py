@@ -92,7 +92,7 @@ def test_the_older_schema_says_the_same(box: Sandbox, key: Any) -> None:
     assert streams_of(box, SLUG) == newer
 
 
-def test_the_older_schema_stands_in_for_one_that_is_not_allowed() -> None:
+def test_the_older_schema_replaces_one_that_is_not_allowed() -> None:
     """A role may see one and not the other."""
 
     def answer(asked: Asked) -> Reply:

@@ -24,7 +24,7 @@ def run(tmp_path: Path, server: Any, bookmark: dict[str, Any]) -> Any:
     return deliver(tmp_path, messages, file_name="buyers-{timestamp}.csv", **to_server)
 
 
-def test_a_file_in_doubt_is_noted_and_said_at_the_next_run(
+def test_a_file_in_doubt_is_recorded_and_a_warning_of_the_next_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Until a delivery succeeds; `delivered` stays what was delivered for certain."""

@@ -147,7 +147,7 @@ def _say(drawn: Input, name: str, event: str) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn=inputs(), end=st.sampled_from(ENDS))
-def test_folder_state_log_and_error_tell_the_same(
+def test_folder_state_log_and_error_agree(
     tmp_path_factory: pytest.TempPathFactory,
     caplog: pytest.LogCaptureFixture,
     drawn: Input,

@@ -140,7 +140,7 @@ def test_a_schema_that_says_nothing_makes_no_value_worse(tmp_path: Path, odd: An
 
 
 @pytest.mark.parametrize("title", [5, None, ["a"], "\ud83d"])
-def test_an_odd_title_gives_the_name_of_the_stream(tmp_path: Path, title: Any) -> None:
+def test_a_title_without_letters_gives_the_name_of_the_stream(tmp_path: Path, title: Any) -> None:
     """A file always gets a name."""
     result = deliver(tmp_path, [schema(title=title), record(1)], file_name="{audience_name}.csv")
     assert result.error is None
@@ -161,7 +161,7 @@ def test_a_state_of_any_shape_is_passed_through(tmp_path: Path, value: Any) -> N
 
 @pytest.mark.parametrize("splits", [1.5, ["0-49"], {"a": 1}, True])
 @pytest.mark.parametrize("run_id", ["r", "x" * 300, "a/../b\n\x1b[31m", ""])
-def test_odd_marks_are_marks(tmp_path: Path, splits: Any, run_id: str) -> None:
+def test_marks_in_other_forms_are_marks(tmp_path: Path, splits: Any, run_id: str) -> None:
     """A share or a run id of any form neither crashes nor leaves the folder."""
     pending = mark("pending", run_id=run_id)
     pending["value"]["bookmarks"]["buyers"]["scan"]["splits"] = splits

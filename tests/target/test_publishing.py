@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = {"file_name": "{stream_name}.csv"}
 
 
-def test_a_complete_stream_is_published_and_stands_in_the_state(tmp_path: Path) -> None:
+def test_a_complete_stream_is_published_and_recorded_in_the_state(tmp_path: Path) -> None:
     """Pending, running, records, complete: the way of a good run."""
     messages = [
         mark("pending"),

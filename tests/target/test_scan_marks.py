@@ -91,7 +91,7 @@ def test_complete_needs_an_earlier_mark_of_the_same_run(marks: list[tuple[str, s
     ("told", "missing"),
     [((0, 0), 0), ((3, 4), 7), ((3, None), None), ((0, -1), None), ((0, "few"), None)],
 )
-def test_how_many_a_scan_may_lack_is_known_where_all_marks_tell_it(
+def test_how_many_a_scan_may_lack_is_known_where_all_marks_say_it(
     told: tuple[Any, Any], missing: int | None
 ) -> None:
     """A mark without it, as of another tap, leaves it open."""

@@ -105,7 +105,7 @@ def test_a_signal_whose_exception_python_loses_still_ends_the_target(tmp_path: P
     assert list(out.glob("*")) == []
 
 
-def test_a_signal_at_any_step_leaves_folder_and_state_of_one_mind(tmp_path: Path) -> None:
+def test_after_a_signal_at_any_step_folder_and_state_agree(tmp_path: Path) -> None:
     """Three audiences, and a signal at every step that touches a file, one run for each."""
     scans = {name: {"scan": {"status": "pending", "run_id": "r"}} for name in "abc"}
     messages: list[Any] = [{"type": "STATE", "value": {"bookmarks": scans}}]

@@ -202,7 +202,7 @@ def test_a_spool_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
         Spool(str(tmp_path / "file"), rejects_days=30, keep_delivered_days=0)
 
 
-def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
     """A file's worth of room is asked for first."""
     spool = Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0)
     spool.require_free(1)

@@ -63,7 +63,7 @@ def delivery(number: int) -> dict[str, Any]:
     return {**FACTS, "rows": number}
 
 
-def test_a_delivery_stands_beside_the_tap_s_own_bookmark() -> None:
+def test_a_delivery_is_recorded_beside_the_tap_s_own_bookmark() -> None:
     """The tap's marks stay; the facts come to them."""
     latest = {"bookmarks": {"buyers": {"scan": {"status": "complete"}}}, "other": 1}
     state = state_after(latest)
@@ -94,7 +94,7 @@ def test_a_stream_that_is_not_delivered_keeps_the_bookmark_it_had_before_the_run
     assert partial == {"bookmarks": first["bookmarks"]}
 
 
-def test_a_bookmark_that_follows_its_records_does_not_tell_what_was_before() -> None:
+def test_a_bookmark_that_follows_its_records_does_not_show_what_was_before() -> None:
     """A tap that puts out no state at its start; that of a later stream still tells."""
     state = DeliveredState()
     state.read({"bookmarks": {"a": {"key": 100}, "b": {"key": 1}}}, {"a": 5})
@@ -132,7 +132,7 @@ def test_an_input_without_state_gets_none() -> None:
         {"bookmarks": {"a": ["x"]}},
     ],
 )
-def test_a_state_without_a_place_is_passed_through_and_that_is_said(
+def test_a_state_without_bookmarks_is_passed_through_with_a_warning(
     value: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, as a warning; never a crash, never another shape."""
@@ -206,7 +206,7 @@ def test_a_state_from_before_the_list_begins_it() -> None:
 
 
 @pytest.mark.parametrize("listed", [None, 3, "many", {}, [3, None, "x"]])
-def test_a_list_of_another_form_tells_nothing(listed: object) -> None:
+def test_a_list_of_another_form_is_ignored(listed: object) -> None:
     """Any state of any tap can be asked."""
     assert last_deliveries({"deliveries": listed}) == []
     assert last_with_rows({"deliveries": listed, "delivered": listed}) is None
@@ -325,7 +325,7 @@ def test_what_waits_is_written_by_itself() -> None:
     assert (delivered_in(first), delivered_in(second)) == (1, 3)
 
 
-def test_a_state_that_nobody_took_is_told_at_the_next_delivery() -> None:
+def test_a_state_that_nobody_took_fails_the_next_delivery() -> None:
     """Also where it was the timer that could not write it."""
     state = state_after({"bookmarks": {}})
     writer = StateWriter(state, burst_bytes=0, bytes_per_second=10_000)
@@ -344,7 +344,7 @@ def test_a_state_that_nobody_took_is_told_at_the_next_delivery() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
-def test_a_failed_delivery_stands_in_the_state_until_one_succeeds() -> None:
+def test_a_failed_delivery_stays_in_the_state_until_one_succeeds() -> None:
     """It is no delivery: the last one stays what the next is compared with."""
     before = {"bookmarks": {"a": {"key": 1, "delivered": FACTS, "deliveries": [COUNTS]}}}
     files = {"at": "2026-11-25T00:00:00Z", "in_doubt": ["a.csv"]}

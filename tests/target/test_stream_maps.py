@@ -89,7 +89,7 @@ def test_a_wrong_map_is_an_error_of_settings(
     assert problems(tmp_path, stream_maps) == [problem]
 
 
-def test_problems_of_maps_are_told_with_all_others(tmp_path: Path) -> None:
+def test_problems_of_maps_are_reported_with_all_others(tmp_path: Path) -> None:
     """Two maps and a number that is none."""
     maps = {"buyers": {"name": "("}, "sellers": 5}
     error = deliver(tmp_path, [], stream_maps=maps, max_file_size_mb="big").error
@@ -194,7 +194,7 @@ def test_an_error_elsewhere_is_not_blamed_on_the_maps() -> None:
     assert not isinstance(_explained(ZeroDivisionError()), StreamMapError)
 
 
-def test_a_map_that_matches_no_stream_is_said(
+def test_a_map_that_matches_no_stream_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whom it was to filter would be delivered without a word; the others are not named."""
