@@ -1,4 +1,4 @@
-"""The Lytics API of the stand-in: what each path answers."""
+"""The Lytics API of the sandbox: what each path answers."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class LyticsApi:
         """Answer one request of somebody with a good token."""
         steps = request.path.strip("/").split("/")
         if not _is_reading(request):
-            # The real API creates, changes and deletes here; the stand-in never does.
-            return failure(request, 405, "the stand-in only reads")
+            # The real API creates, changes and deletes here; the sandbox never does.
+            return failure(request, 405, "the sandbox only reads")
         try:
             match steps:
                 case ["v2", "auth"]:
@@ -157,7 +157,7 @@ class LyticsApi:
         if audience is None:
             return None
         if audience.first is not None or audience.invalid_reason:
-            raise FilterError(f"to include {name!r} is beyond this stand-in")
+            raise FilterError(f"to include {name!r} is not supported by the sandbox")
         return audience.places
 
     def _selection(self, filter_ql: str) -> Selection:
@@ -181,7 +181,7 @@ class LyticsApi:
     def _list(self, request: Request) -> Answer:
         if request.query.get("table", TABLE) != TABLE:
             return _success(request, [])
-        # What `valid` means when it is absent is not documented; the stand-in lists the valid ones.
+        # What `valid` means when it is absent is not documented; the sandbox lists the valid ones.
         valid = request.query.get("valid", "true")
         with_size = request.query.get("sizes") == "true" and request.path.startswith("/v2")
         chosen = [
@@ -212,7 +212,7 @@ class LyticsApi:
             if audience is None or refused or request.query.get("table", TABLE) != TABLE:
                 return failure(request, 404, "segment not found")
             if audience.invalid_reason:
-                # Not documented: the stand-in refuses what it could not evaluate.
+                # Not documented: the sandbox refuses what it could not evaluate.
                 return failure(request, 400, f"invalid segment: {audience.invalid_reason}")
             selection = audience.selection
         return Answer(self._scans.page(selection, self.population, request.query, self.faults))

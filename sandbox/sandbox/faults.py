@@ -1,4 +1,4 @@
-"""What the stand-in may do wrong, or otherwise, on demand."""
+"""Faults and variants of the sandbox's API, on demand."""
 
 from __future__ import annotations
 

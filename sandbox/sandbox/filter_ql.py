@@ -1,4 +1,4 @@
-"""The part of FilterQL the stand-in knows: who is in which audience, and in which bucket.
+"""The part of FilterQL that the sandbox knows: who is in which audience, and in which bucket.
 
 FILTER <condition> [FROM user] [ALIAS name]
 
@@ -29,7 +29,7 @@ class FilterError(Exception):
 
 
 def parse(text: str, places_of: Callable[[str], Places | None]) -> Places:
-    """Whom a filter selects.
+    """The profiles that a filter selects.
 
     Args:
         text: FilterQL.
@@ -72,7 +72,7 @@ class _Parser:
             return self._include()
         if word == "_split":
             return self._split()
-        raise FilterError(f"field {word!r} is beyond this stand-in")
+        raise FilterError(f"field {word!r} is not supported by the sandbox")
 
     def _list(self) -> list[Places]:
         self._expect("(")
@@ -128,5 +128,5 @@ def _tokens(text: str) -> list[str]:
         tokens.append(found[1])
         position = found.end()
     if len(tokens) > MAX_TOKENS:
-        raise FilterError(f"more than {MAX_TOKENS} words and signs are beyond this stand-in")
+        raise FilterError(f"more than {MAX_TOKENS} words are not supported by the sandbox")
     return tokens

@@ -148,7 +148,7 @@ class LyticsServer:
         return _response(answer)
 
     async def _control(self, http: web.BaseRequest) -> web.Response:
-        """The stand-in's own paths: switching faults, and counting what was asked."""
+        """The sandbox's own paths: switching faults, and counting what was asked."""
         if (http.method, http.path) == ("PUT", "/sandbox/faults"):
             try:
                 self.set_faults(read_faults(await http.read()))

@@ -1,16 +1,16 @@
-"""A Mapp that imports contact files into groups, as far as its documentation tells what it does.
+"""A Mapp that imports contact files into groups, as far as its documentation says what it does.
 
-Documented, and so done here: the header stands on line 1, and a bad one fails the whole import; the
+Documented, and so done here: the header is line 1, and a bad one fails the whole import; the
 first column identifies; columns that the file does not have stay as they are; an address that is no
 valid one is refused with its row; a zip is one import of all its files; a group takes one import at
 a time, and a second one fails with `LOCK_IMPORT_SENDOUT`; what the modes do to members, to known
 contacts and to new ones.
 
-Mapp is silent on the following, and this stand-in takes one reading of it:
+Not documented; this is what the sandbox does:
 
 - An empty value clears the stored one.
 - Of two rows of one contact in a file, the later one wins.
-- The letter case of an address, and the `+` of a mobile number, do not tell contacts apart.
+- The letter case of an address, and the `+` of a mobile number, do not distinguish contacts.
 - Several files that match a job's pattern are imported in the order of their names, each once; they
   stay where they are.
 - "Replace All" updates the contacts of the file like "Add and Update All".
@@ -244,7 +244,7 @@ def _require_header(header: list[str], job: ImportJob) -> None:
 
 
 def _key(header: str, value: str) -> str | None:
-    """What tells a contact from others; nothing where the identifier is not valid."""
+    """The key of a contact; nothing where the identifier is not valid."""
     if header == "user.Email":
         return f"{header} {value.lower()}" if _is_email(value) else None
     if header == "user.MobileNumber":

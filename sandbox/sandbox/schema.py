@@ -1,4 +1,4 @@
-"""The fields of the stand-in's account."""
+"""The fields of the sandbox's account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Field:
     """One field, as both schema endpoints answer it.
 
     Attributes:
-        name: As it stands in a profile.
+        name: Its key in a profile.
         type: Declared type.
         description: For people.
         is_identifier: Whether it identifies a profile.

@@ -61,7 +61,7 @@ class SftpServer:
 
     Args:
         inbox: The folder, which is all a user can see.
-        keys: Whom it is, and whom it trusts.
+        keys: Its host key, and the keys that may log in.
         username: The one user.
         password: Opens it as well.
     """

@@ -1,6 +1,6 @@
-"""The run's id at the head of every line of the log, whoever writes the line.
+"""The run's id at the start of every line of the log, also of lines of libraries.
 
-Meltano shows the text of a line and drops its other fields unless told otherwise, so the id stands
+Meltano shows the text of a line and drops its other fields unless configured, so the id is
 in the text. It is also the field `run_id` of the record, for logs that are kept as JSON.
 """
 

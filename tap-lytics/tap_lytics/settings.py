@@ -1,6 +1,6 @@
 """The settings of the tap, each declared once, in the order of the documentation.
 
-All else that is said about a setting is made from this table: the README, `meltano.yml`, and the
+Everything else about a setting is generated from this table: the README, `meltano.yml`, and the
 messages about wrong values (`config.py`).
 """
 

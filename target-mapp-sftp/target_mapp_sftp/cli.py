@@ -225,7 +225,7 @@ def summarized(run: Run) -> Iterator[None]:
 
 def _summary(run: Run) -> Iterator[str]:
     not_begun = run.not_begun_at_the_end
-    # Of a single stream its own line has said it.
+    # A single stream has its own line.
     if len(run.exports) + len(not_begun) <= 1:
         return
     delivered = [

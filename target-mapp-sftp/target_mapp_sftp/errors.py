@@ -7,7 +7,7 @@
     └── DeliveryError   exit 5   the folder could not be reached or written: look at the server
 
 A signal ends the run with 128 plus its number, 143 for SIGTERM and 130 for SIGINT.
-Those of the file stand here with their groups, those of the way to the server in
+Those of the file are here with their groups, those of the connection and the folder in
 `delivery/errors.py`. A message is one line: what failed, with which setting, row number or column,
 and what to do. It never holds a secret or a person's data.
 """
@@ -196,7 +196,7 @@ class DeliveryError(TargetError):
     Attributes:
         fetched: Final names that were published and are gone: most probably fetched.
         left_in_folder: Final names that are published and could not be removed.
-        in_doubt: Final names of which nobody can tell whether they were published.
+        in_doubt: Final names that may have been published.
     """
 
     exit_code = 5

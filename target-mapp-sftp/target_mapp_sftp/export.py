@@ -27,23 +27,23 @@ class Export:
     """The contact file of one stream, from its first record to its publication.
 
     A record that breaks a rule of the user's ends this export alone: *failure* keeps the error,
-    further records are ignored, and the other streams of the run go on.
+    further records are ignored, and the other streams of the run continue.
 
     Args:
         stream: Name of the stream, after any stream map of the target.
         contact_file: Takes the records.
-        audience: What people call it.
+        audience: The display name of the audience.
         changes: What was delivered before, where a snapshot is kept.
         keeper: Keeps what is delivered, where that is wanted.
 
     Attributes:
-        counts: What became of the records so far.
+        counts: What happened to the records so far.
         name_pattern: The names that its files get at any time.
         sources: The streams of the input that feed it, by their names there.
         failure: Why it was not published.
         finished: The finished file, once there is one.
-        delivered: What stands in the state as `delivered`, once it is published.
-        is_settled: Whether it is through: published, or there was nothing to publish.
+        delivered: The value of `delivered` in the state, once it is published.
+        is_settled: Whether it is finished: published, or there was nothing to publish.
         received_of: The records that had come when it was settled, by the stream's name.
         seconds: How long finishing and publishing took.
     """
@@ -81,7 +81,7 @@ class Export:
         return self._file is not None
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
-        """Go on with a changed schema."""
+        """Continue with a changed schema."""
         if self._file is not None:
             self._file.use_schema(schema)
 
@@ -111,9 +111,9 @@ class Export:
             self._file.count_filtered()
 
     def fail(self, error: TargetError) -> None:
-        """Give this export up; nothing of it will be published."""
+        """End this export; nothing of it will be published."""
         self.failure = error
-        # Of two folders, the error tells of one.
+        # Of two folders, the error reports on one.
         is_rolled_back = (
             not self._removals and isinstance(error, DeliveryError) and not error.not_rolled_back
         )
@@ -153,7 +153,7 @@ class Export:
         return self.finished
 
     def expected_facts(self) -> dict[str, Any]:
-        """What will stand in the state as `delivered`, if the files get the names they ask for."""
+        """What the state will have as `delivered`, if the files get the names they ask for."""
         names = [part.name for part in self._finished.parts]
         return self._facts(names, [part.name for part in self._removals])
 
@@ -165,7 +165,7 @@ class Export:
         return facts
 
     def prepare(self) -> None:
-        """Do the last that can fail before anything is published.
+        """Do the last step that can fail before anything is published.
 
         Raises:
             DeliveryError: When the disk refuses.

@@ -69,15 +69,15 @@ class ExportFactory:
             keys: Its key properties.
             run_id: The run's id.
             marks: Those of the announced streams that it waits for, by their names.
-            state: What the states of the input tell of deliveries.
+            state: The deliveries that the states of the input record.
 
         Raises:
             MappingError: The schema has none of a mapped field.
             ExportRunningError: Another process delivers the same export.
-            RemovalsNotPossibleError: Nobody can tell who left the audience.
+            RemovalsNotPossibleError: Who left the audience cannot be known.
             SnapshotInUseError: Another process works on the same snapshot.
             SnapshotNotWrittenError: The disk refuses the snapshot.
-            TargetError: The spool or the server stands in the way of every export.
+            TargetError: The spool or the server prevents every export.
         """
         spool = self._prepare(run_id)
         share = tuple(dict.fromkeys(mark.splits for mark in marks.values() if mark.splits))
@@ -123,7 +123,7 @@ class ExportFactory:
         return Keeper(spool.kept_folder, export, destinations)
 
     def _require_own_removals_name(self, stream: str, name: str) -> None:
-        """See that Mapp can tell by its name of which audience a file of removals is."""
+        """Check that the name of a file of removals belongs to one audience only."""
         other = self._streams_of_removals.setdefault(name.lower(), stream)
         if other != stream:
             raise RemovalsNotPossibleError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SIGNALS_FROM = 128
-"""Exit codes above it stand for a signal."""
+"""Exit codes above it mean a signal."""
 
 
 class Interruption:

@@ -63,7 +63,7 @@ class KeptFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in `delivery.json`.
+    """The content of `delivery.json`.
 
     Attributes:
         export: Stream, and share where there is one.
@@ -82,7 +82,7 @@ class KeptDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def destination_digest(identity: str) -> str:
-    """What stands for a destination: enough to compare, and no login in it."""
+    """A digest of a destination, to compare it without its login."""
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 

@@ -68,7 +68,7 @@ def remove_old_files(
         destination: Where they are.
         delivered: The files of this run, by the streams that were delivered.
         patterns: The names that files of a stream get at any time, by all streams of the run.
-        state: What the states tell of the files of other streams.
+        state: Records the files of other streams.
     """
     own = [patterns[name] for name in delivered if _has_own_names(name, patterns, state)]
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from target_mapp_sftp.scan_marks import StreamRoutes
 
 LOGGER = logging.getLogger("target-mapp-sftp")
-# One stream's own trouble: the others go on.
+# Errors of one stream; the others continue.
 _OF_ONE_STREAM = (
     MappingError,
     ExportRunningError,
@@ -110,8 +110,8 @@ class Run:
             The export; None when it cannot be begun and other streams may still be delivered.
 
         Raises:
-            TargetError: When the spool, the lock or the server stand in the way of all that is
-                left to deliver.
+            TargetError: When the spool, the lock or the server prevents all that is left to
+                deliver.
         """
         if stream in self.not_begun:
             return None
@@ -157,7 +157,7 @@ class Run:
         return self.marks.required_for(export.stream, export.sources)
 
     def bookmark(self, export: Export) -> str:
-        """The name under which the state speaks of an export: the tap's, where it is plain."""
+        """The name of an export's bookmark: the tap's, where only one stream feeds it."""
         name = self._only_source(export)
         others = [each for each in self.exports.values() if each is not export]
         is_shared = any(name in (each.stream, self._only_source(each)) for each in others)
@@ -234,7 +234,7 @@ class Run:
         )
 
     def _require_known_count(self, export: Export, required: tuple[str, ...]) -> None:
-        """Whoever was lost on the way would be removed, so the tap must tell how many there are."""
+        """Lost records would be removed from Mapp, so the tap must say how many it sent."""
         if self.settings.removals_destination is None:
             return
         if any(self.marks.announced[name].records is None for name in required):

@@ -1,6 +1,6 @@
 """The settings, each declared once, in the order of the documentation.
 
-All else that is said about a setting is made from this table: the READMEs, `meltano.yml`, the
+Everything else about a setting is generated from this table: the READMEs, `meltano.yml`, the
 messages about wrong values (`config.py`), and the objects that the packages below hold, which have
 no defaults of their own. A new setting is an entry here and a field where it is used.
 """

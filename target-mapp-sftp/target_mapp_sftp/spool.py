@@ -78,7 +78,7 @@ class Spool:
         self.rejects_folder = rejects_folder if rejects_days else None
         self.kept_folder = private_folder(self._root / "kept")
         self._export_locks: list[TextIO] = []
-        with _spool_dir_errors(self._root), _locked(self._root / "sweep.lock"):
+        with _spool_dir_errors(self._root), _locked(self._root / "cleanup.lock"):
             self._remove_leftovers()
             remove_old(rejects_folder, _REJECTS_NAME, stat.S_IFREG, "rejects_days", rejects_days)
             if keep_delivered_days is not None:

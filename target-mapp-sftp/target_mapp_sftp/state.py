@@ -7,7 +7,7 @@ hands all three back in the next run's STATE, so that this target knows its deli
 storage of its own.
 
 A state is put out after each delivery, and each one is true if it stays the last: a stream that is
-not delivered has the bookmark it had before the run, and a key that belongs to no stream goes on
+not delivered has the bookmark it had before the run, and a key that belongs to no stream advances
 only when all streams are delivered.
 """
 
@@ -97,7 +97,7 @@ class DeliveredState:
         return self._recorded.get(stream, {})
 
     def names_besides(self, stream: str) -> Iterator[str]:
-        """The names of the files delivered for other streams, as far as the states tell."""
+        """The names of the files delivered for other streams, as far as they are recorded."""
         recorded = {name: bookmark.get("delivered") for name, bookmark in self._recorded.items()}
         for name, facts in (*recorded.items(), *self._delivered.items()):
             files = facts.get("files") if isinstance(facts, dict) else None
@@ -105,7 +105,7 @@ class DeliveredState:
                 yield from (each for each in files if isinstance(each, str))
 
     def recorded_deliveries(self) -> list[Mapping[str, Any]]:
-        """What the states of the input tell of the last delivery of each stream."""
+        """The last delivery of each stream, as far as the states of the input record it."""
         return [
             each["delivered"]
             for each in self._recorded.values()
@@ -135,7 +135,7 @@ class DeliveredState:
 
         Args:
             name: The bookmark that gets them.
-            files: Final names, by what became of them.
+            files: Final names, by what happened to them.
         """
         # Else a state of little more than this would replace all that Meltano has.
         with self._lock:
@@ -228,7 +228,7 @@ def last_deliveries(bookmark: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed = bookmark.get("deliveries")
     if isinstance(listed, list):
         return [each for each in listed if isinstance(each, dict)]
-    # A state from before there was a list still tells the last one.
+    # A state from before there was a list still has the last one.
     delivered = bookmark.get("delivered")
     return [counts_of(delivered)] if isinstance(delivered, dict) and delivered else []
 
@@ -243,7 +243,7 @@ def last_with_rows(bookmark: Mapping[str, Any]) -> dict[str, Any] | None:
 def previous_delivery(
     bookmark: Mapping[str, Any], stream: str, *, is_bounded: bool
 ) -> PreviousDelivery | None:
-    """The last delivery that had rows, as far as a bookmark tells; it is logged.
+    """The last delivery that had rows, as far as a bookmark records it; it is logged.
 
     Args:
         bookmark: What the states record of deliveries.
@@ -260,7 +260,7 @@ def previous_delivery(
     if last is None:
         if is_bounded:
             LOGGER.warning(
-                "`max_shrink`: the state tells of no earlier delivery of stream '%s', so there is "
+                "`max_shrink`: the state records no earlier delivery of stream '%s', so there is "
                 "nothing to compare with",
                 printable(stream),
             )

@@ -1,4 +1,4 @@
-"""The stand-in for Mapp: what an import does to contacts and groups."""
+"""The Mapp of the sandbox: what an import does to contacts and groups."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def test_a_batch_that_cannot_be_read_is_refused(
 def test_a_link_in_the_place_of_a_lock_is_an_error_of_spool_dir(tmp_path: Path) -> None:
     """Somebody may have put it there; it is not followed."""
     Spool(str(tmp_path), rejects_days=30, keep_delivered_days=0).remove()
-    lock = tmp_path / "target-mapp-sftp" / "sweep.lock"
+    lock = tmp_path / "target-mapp-sftp" / "cleanup.lock"
     lock.unlink()
     victim = tmp_path / "victim"
     victim.write_text("untouched")

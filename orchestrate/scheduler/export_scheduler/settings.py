@@ -40,7 +40,7 @@ def _setting(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the scheduler keeps its files, and whom it alerts.
+    """Where the scheduler keeps its files, and where it sends alerts.
 
     The declaration is the only one: names, defaults and bounds are those of the plugin.
     """

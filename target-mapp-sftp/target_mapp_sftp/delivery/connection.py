@@ -145,7 +145,7 @@ def connect_ssh(
     except HostKeyError as error:
         if not known.fingerprint:
             raise
-        # A fingerprint does not tell which of the server's keys it belongs to.
+        # A fingerprint does not show which of the server's keys it belongs to.
         for kind in error.other_kinds:
             with suppress(HostKeyError):
                 return _handshake(settings, known, jump, (kind,))

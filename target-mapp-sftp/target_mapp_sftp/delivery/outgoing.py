@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-# A folder that holds this many files of one name is not being emptied; somebody must look at it.
+# A folder with this many files of one name is not being emptied, which is an error.
 _MAX_NAMES = 99
 # What file systems take.
 _MAX_NAME_BYTES = 255

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ARMOUR = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-# RFC 1421 headers of an encrypted traditional PEM key; the length of the IV tells where they end.
+# RFC 1421 headers of an encrypted traditional PEM key; the length of the IV shows where they end.
 _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"(AES-\d+-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16})"

@@ -48,7 +48,7 @@ _SECONDS_APART = (1, 60, 3600, 12 * 3600, 86_400, 31 * 86_400, 366 * 86_400)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Where to deliver to, as whom, and how.
+    """The server, the login, and how to deliver.
 
     Its fields are the settings of these names, which `settings.py` of the target declares.
 
@@ -233,7 +233,7 @@ class HostAddress(NamedTuple):
     Attributes:
         host: Name or address, without brackets.
         port: TCP port.
-        username: Whom to log in as; nothing when not said.
+        username: Login name; empty when not given.
     """
 
     host: str
@@ -299,7 +299,7 @@ def misplaced_keys(config: Mapping[str, Any]) -> dict[str, str]:
     """Find private keys in any setting of the target but those that are for them.
 
     Returns:
-        By setting, what is wrong with it, to be said before any other check repeats a value.
+        By setting, what is wrong with it, to be reported before any other check repeats a value.
     """
     return {
         name: _KEY_ELSEWHERE

@@ -168,7 +168,7 @@ class Upload:
         return self._create(folder), 0
 
     def _can_resume(self, seen: RemoteStat) -> bool:
-        """Whether the size on the server tells where to resume."""
+        """Whether the size on the server shows where to resume."""
         return self._checks_size and (seen.size_bytes or 0) <= self._sent_bytes
 
     def _resume(self, folder: RemoteFolder, seen: RemoteStat) -> tuple[RemoteFile, int]:

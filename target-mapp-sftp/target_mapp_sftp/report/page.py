@@ -50,7 +50,7 @@ class Section:
         audience: Its display name.
         status: How it ended.
         failure: Why it was not delivered.
-        counts: What became of its records, as the contact file counts them; none if none came.
+        counts: What happened to its records, as the contact file counts them; none if none came.
         is_finished: Whether its file was complete, so that the columns are counted.
         files: What was delivered: the name in the folder, and the file's rows, size and SHA-256.
         seconds: How long finishing and sending took.
