@@ -34,13 +34,7 @@ class LyticsCommand(SingerCommand):
 
     @classmethod
     def of(cls, command: click.Command, list_segments: Callback, suggest_map: Callback) -> Self:
-        """Make one of the command that the SDK has built.
-
-        Args:
-            command: The SDK's command.
-            list_segments: The callback of the option `--list-segments`.
-            suggest_map: The callback of the option `--suggest-map`.
-        """
+        """Make one of the command that the SDK has built."""
         assert isinstance(command, SingerCommand)  # noqa: S101 a fact about the SDK, not about input
         for each in command.params:
             if isinstance(each, click.Option) and each.name == "test":
@@ -102,7 +96,6 @@ def read_config(sources: tuple[str, ...], schema: dict[str, Any], given: Any) ->
 
     Args:
         sources: Paths, and `ENV` for the environment.
-        schema: Declares all settings.
         given: The SDK's object for the command, still empty.
 
     Raises:

@@ -132,9 +132,7 @@ def suggested_map(account: Account, segments: Sequence[Segment], page_size: int)
     """The lines of a `field_map` in YAML: known fields with Mapp's header, others as comments.
 
     Args:
-        account: The account.
         segments: The largest of these audiences is the sample.
-        page_size: Profiles per request.
 
     Raises:
         LyticsError: The schema or the audience cannot be read.

@@ -76,7 +76,6 @@ def check_settings(config: dict[str, Any], schema: dict[str, Any]) -> None:
 
     Args:
         config: The settings as given, changed in place.
-        schema: Declares all settings, those of the SDK included.
 
     Raises:
         SettingsError: With a line for each problem; lines name the setting, never its value.
@@ -209,10 +208,6 @@ def unknown_settings(config: Mapping[str, Any], declared: Iterable[str]) -> Iter
 
     A misspelt setting would stay at its default. Names that begin with `_` are ignored: Meltano's
     extras and YAML anchors have them.
-
-    Args:
-        config: The settings as given.
-        declared: The names that are declared, those of the SDK included.
     """
     known = {*declared, *SDK_SETTINGS}
     for name in config:
@@ -228,11 +223,6 @@ def unknown_variables(
 
     Meltano passes a misspelt variable to nobody, so a run without its setting would read another
     audience, other fields or other buckets, and succeed.
-
-    Args:
-        environment: The names of variables.
-        prefix: The prefix of the plugin's variables.
-        declared: The names that are declared.
     """
     known = {*declared, *SDK_SETTINGS}
     for variable in environment:

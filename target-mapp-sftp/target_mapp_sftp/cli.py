@@ -184,7 +184,6 @@ def check_connection(
 
     Args:
         settings: The server and its folder, or a local folder.
-        run_id: For the name of the test file.
         setting: The setting of the folder, where it is not *folder*.
 
     Raises:

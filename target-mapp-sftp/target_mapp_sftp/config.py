@@ -207,11 +207,7 @@ def _setting_of(error: ValidationError) -> str:
 
 
 def must_be(setting: Mapping[str, Any]) -> str:
-    """All that a setting must be, whatever of it a value breaks.
-
-    Args:
-        setting: Its JSON Schema.
-    """
+    """All that a setting must be, whatever of it a value breaks."""
     if words := setting.get("errorMessage"):
         return str(words)
     if choices := setting.get("enum"):

@@ -37,9 +37,6 @@ class ExportFactory:
 
     The private folder and the connection come with the first export: before its first record it is
     known whether the server answers and takes the login.
-
-    Args:
-        settings: Those of the run.
     """
 
     def __init__(self, settings: RunSettings) -> None:
@@ -65,9 +62,6 @@ class ExportFactory:
 
         Args:
             stream: The stream's name after any stream map.
-            schema: JSON Schema of its records.
-            keys: Its key properties.
-            run_id: The run's id.
             marks: Those of the announced streams that it waits for, by their names.
             state: The deliveries that the states of the input record.
 
@@ -199,7 +193,6 @@ def open_destination(
 
     Args:
         folders: Those on one server, or local ones.
-        run_id: For the names of unfinished files.
         replaces: Whether a local file of the same name is replaced.
 
     Raises:

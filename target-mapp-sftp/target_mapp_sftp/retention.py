@@ -34,7 +34,6 @@ def remove_old(folder: Path, names: re.Pattern[str], kind: int, setting: str, da
     """Remove what is older than *days*, and nothing else.
 
     Args:
-        folder: Where to look.
         names: The names of what may be removed.
         kind: What it is: `stat.S_IFREG` or `stat.S_IFDIR`.
         setting: The setting that *days* are of.

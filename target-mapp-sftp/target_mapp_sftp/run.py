@@ -103,8 +103,6 @@ class Run:
         Args:
             stream: The stream's name after any stream map.
             source: Its name before.
-            schema: JSON Schema of its records.
-            keys: Its key properties.
 
         Returns:
             The export; None when it cannot be begun and other streams may still be delivered.

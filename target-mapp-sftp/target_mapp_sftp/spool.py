@@ -180,7 +180,6 @@ def private_folder(path: Path, setting: str = "spool_dir") -> Path:
     """Make a folder that only its owner can read, or see that it is one.
 
     Args:
-        path: The folder.
         setting: The setting that it comes from, for the message.
 
     Raises:

@@ -148,8 +148,6 @@ class DeliveredState:
         """Check that a delivery can be recorded, before it is made.
 
         Args:
-            streams: As for `settle`.
-            name: As for `settle`.
             delivered: What is about to be delivered.
 
         Raises:
@@ -247,7 +245,6 @@ def previous_delivery(
 
     Args:
         bookmark: What the states record of deliveries.
-        stream: The stream's name, for the log.
         is_bounded: Whether `max_shrink` compares with it.
     """
     if failed := bookmark.get(FAILED_DELIVERY):

@@ -30,7 +30,6 @@ class StateWriter:
     stores with ease; what waits is written by a timer.
 
     Args:
-        state: What is written.
         burst_bytes: So much is written at once, each time as soon as it is asked for.
         bytes_per_second: So fast it may be written again.
     """
@@ -73,9 +72,6 @@ class StateWriter:
 
     def write(self, *, is_all: bool) -> None:
         """Write the state now, unless it is the one that was written last.
-
-        Args:
-            is_all: As for `write_soon`.
 
         Raises:
             StateNotWrittenError: When nobody takes it.

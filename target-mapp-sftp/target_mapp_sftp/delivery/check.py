@@ -54,10 +54,6 @@ class CheckStep:
 def check_server(settings: ServerSettings, *, run_id: str) -> Iterator[CheckStep]:
     """Test the connection: resolve, connect, verify the host key, log in, write, rename, delete.
 
-    Args:
-        settings: Which server and folder.
-        run_id: Part of the probe file's name.
-
     Yields:
         A step each; the first that fails is the last.
     """

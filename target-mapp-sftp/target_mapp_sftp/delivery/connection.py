@@ -131,8 +131,6 @@ def connect_ssh(
     """Connect, do the SSH handshake, and verify the host key.
 
     Args:
-        settings: Which server.
-        known: What its host key must be.
         jump: A connection to the jump host that is logged in, if there is one.
 
     Raises:

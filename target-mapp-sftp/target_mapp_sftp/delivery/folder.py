@@ -75,9 +75,6 @@ class RemoteFolder:
     connection breaks.
 
     Args:
-        settings: Which folder.
-        transport: The connection.
-        client: SFTP on it.
         wait_seconds: Unit of the waits for a server that shows its changes late.
     """
 

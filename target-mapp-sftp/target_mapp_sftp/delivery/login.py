@@ -49,7 +49,6 @@ class Login:
     """One login on one connection.
 
     Args:
-        settings: Who logs in, with what.
         transport: A connection whose host key is verified.
     """
 

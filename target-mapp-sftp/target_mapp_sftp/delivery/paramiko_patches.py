@@ -354,7 +354,6 @@ class WatchedSocket:
     """A connection that is lost when its peer takes no data; paramiko tries to send for ever.
 
     Args:
-        connection: What is watched.
         silence_seconds: How long the peer may take no data.
     """
 

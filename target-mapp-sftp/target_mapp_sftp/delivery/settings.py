@@ -88,9 +88,6 @@ class ServerSettings:
     def from_config(cls, config: Mapping[str, Any]) -> ServerSettings:
         """Take the settings of the server out of all those of the target.
 
-        Args:
-            config: Every setting in its declared form, None where one is not set.
-
         Raises:
             ServerSettingsError: With a line for each rule that they break.
         """
@@ -285,9 +282,6 @@ def with_port(host: str, port: int) -> str:
 def misplaced(values: Mapping[str, Any]) -> dict[str, str]:
     """Find texts that are in the wrong setting.
 
-    Args:
-        values: The settings of the server.
-
     Returns:
         By setting, what is wrong with it and what to do.
     """
@@ -335,7 +329,6 @@ def temporary_name_problem(template: str, file_name: str) -> str:
     """What is wrong with a template of temporary names; nothing when nothing is.
 
     Args:
-        template: The setting `temporary_name`.
         file_name: The setting `file_name`, whose ending it must not have.
     """
     if re.search(r"[/\\]|[^ -~]", template):
@@ -356,7 +349,6 @@ def never_repeats(file_name: str, timestamp_format: str) -> bool:
     """Whether two runs can never give a file the same name.
 
     Args:
-        file_name: The setting of that name.
         timestamp_format: The setting of that name; one without the seconds can repeat.
     """
     names = _PLACEHOLDER.findall(file_name)

@@ -32,7 +32,6 @@ class Upload:
 
     Args:
         settings: Whether the size on the server is checked.
-        file: The file.
         name: Its name on the server during the upload.
         label: What the log calls it, such as `export.csv (part 1 of 3)`.
         is_own_name: Whether nobody else can have that name. Where somebody can, no file is touched
