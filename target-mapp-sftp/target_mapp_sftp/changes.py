@@ -11,6 +11,7 @@ import json
 import logging
 import posixpath
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,11 @@ from target_mapp_sftp.snapshot import Reference, Snapshot, SnapshotTerms, holdin
 from target_mapp_sftp.spool import private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date
 
-    from target_mapp_sftp.contact_file import ContactFile, FilePart, FileSettings
+    from target_mapp_sftp.contact_file import ContactFile, FilePart, FileSettings, NamePattern
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 _FOLDER = "target-mapp-sftp-snapshots"
@@ -193,7 +194,30 @@ class Changes:
         folder = private_folder(settings.folder / _FOLDER, "snapshot_dir")
         own = next(iter(_references_in([told_of_stream])), None)
         self.known = Snapshot(folder, terms, _references_in(told), own)
-        if settings.only_changes and self.known.full_because:
+        self._last = told_of_stream if isinstance(told_of_stream, dict) else {}
+
+    def look_at_folder(
+        self, names: Callable[[], Collection[str]], pattern: NamePattern | None
+    ) -> None:
+        """Look for a file that was delivered later than what the state and the snapshot tell of.
+
+        Both may come from a backup, or another machine delivers as well.
+
+        Args:
+            names: Tells the names in the folder of contact files.
+            pattern: The names that files of this export, and of no other, get at any time.
+        """
+        if not self._settings.only_changes:
+            return
+        later = None
+        if pattern is not None and not self.known.is_full:
+            later = _later_file(names(), pattern, self._last)
+        if later is not None:
+            self.known.require_full(
+                f"{printable(later)} is in the folder, and the state knows of no delivery after "
+                f"{printable(str(self._last.get('at')))}"
+            )
+        if self.known.full_because:
             LOGGER.info(
                 "Stream '%s': the file will have all contacts: %s",
                 self._stream,
@@ -276,6 +300,11 @@ class Changes:
             facts |= {"waiting": self.known.waiting}
         return facts
 
+    @property
+    def needed_since(self) -> date:
+        """The day of the newest full file, without which the files since say too little."""
+        return self.known.full_on
+
     def prepare(self) -> None:
         """Put on the disk what is about to be delivered.
 
@@ -306,6 +335,18 @@ class Changes:
             self.known.discard()
         else:
             self.known.close()
+
+
+def _later_file(names: Iterable[str], pattern: NamePattern, last: Mapping[str, Any]) -> str | None:
+    """The name of a file that a run has delivered after the last delivery of a state."""
+    try:
+        at = datetime.fromisoformat(last["at"])
+        known = {*last["files"]}
+        later = (n for n in names if (made := pattern.made_at(n)) and made > at and n not in known)
+        return next(later, None)
+    except (KeyError, TypeError, ValueError):
+        # A state that was edited by hand, or that tells no moment.
+        return None
 
 
 def last_delivery(settings: ChangeSettings, name: tuple[str, ...]) -> AbstractContextManager[str]:

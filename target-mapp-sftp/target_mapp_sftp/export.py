@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.errors import DataError, DeliveryError, TargetError
 from target_mapp_sftp.printable import printable
+from target_mapp_sftp.retention import OwnFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
 
     from target_mapp_sftp.changes import Changes
     from target_mapp_sftp.contact_file import ContactFile, FilePart, FinishedFile, PreviousDelivery
@@ -60,6 +62,8 @@ class Export:
         self.audience = audience
         self.counts = contact_file.counts
         self.name_pattern = contact_file.name_pattern
+        self._removals_pattern = contact_file.removals_pattern
+        self._needed_since: date | None = None
         self.sources: dict[str, None] = {}
         self.failure: TargetError | None = None
         self.finished: FinishedFile | None = None
@@ -199,6 +203,7 @@ class Export:
         if self.counts.preview_rows is None:
             self.delivered = self._facts(names, removal_names)
         if self._changes is not None:
+            self._needed_since = self._changes.needed_since
             self._changes.adopt()
         self._keep(names, removal_names)
         self.settle()
@@ -231,6 +236,17 @@ class Export:
             snapshot=known.reference.id if known is not None else "",
             follows=known.follows if known is not None else "",
         )
+
+    def own_files(self, fact: str) -> OwnFiles:
+        """Its files in a folder, for those that are removed when they are old.
+
+        Args:
+            fact: `files` or `removal_files`.
+        """
+        names = None if self.delivered is None else self.delivered.get(fact, [])
+        if fact == "files":
+            return OwnFiles(self.name_pattern, names, self._needed_since)
+        return OwnFiles(self._removals_pattern, names)
 
     def settle(self) -> None:
         """Mark it as finished, and free the disk for the next."""

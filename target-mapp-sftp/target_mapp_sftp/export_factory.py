@@ -18,7 +18,7 @@ from target_mapp_sftp.printable import printable
 from target_mapp_sftp.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any, TextIO
 
     from target_mapp_sftp.config import RunSettings
@@ -47,6 +47,7 @@ class ExportFactory:
         self._locks: dict[str, TextIO] = {}
         self._spool: Spool | None = None
         self._destination: Destination | None = None
+        self._names_before: Collection[str] | None = None
 
     def open(  # noqa: PLR0913 - what is known of the stream, and of the run
         self,
@@ -92,6 +93,10 @@ class ExportFactory:
                 taken_names=self._taken_names,
                 known=changes.known if changes else None,
             )
+            if changes is not None:
+                # The other shares of the audience have files of the same names.
+                pattern = None if share else contact_file.name_pattern
+                changes.look_at_folder(self._names, pattern)
             if self._settings.removals_destination is not None:
                 self._require_own_removals_name(stream, contact_file.removals_name)
         except BaseException:
@@ -151,6 +156,12 @@ class ExportFactory:
         if self._destination is None:
             raise AssertionError("an export is opened before it is published")
         return self._destination
+
+    def _names(self) -> Collection[str]:
+        """The names that were in the folder before the first delivery of this run."""
+        if self._names_before is None:
+            self._names_before = self.destination.names()
+        return self._names_before
 
     def _prepare(self, run_id: str) -> Spool:
         """Create the spool and check the destination, before the first record."""

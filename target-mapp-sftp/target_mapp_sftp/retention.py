@@ -1,7 +1,7 @@
 """What is removed when it is older than a setting allows, and nothing else.
 
 `rejects_days` and `keep_delivered_days` hold in the private folder on this machine,
-`remove_after_days` in the folder on the server.
+`remove_after_days` in the folders on the server.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import time
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,12 @@ from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import date, datetime
     from pathlib import Path
 
     from target_mapp_sftp.contact_file import NamePattern
     from target_mapp_sftp.delivery import Destination
-    from target_mapp_sftp.state import DeliveredState
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 _SECONDS_PER_DAY = 86_400
@@ -55,34 +55,59 @@ def remove_old(folder: Path, names: re.Pattern[str], kind: int, setting: str, da
         LOGGER.info("Removed %d from %s, older than %d days (`%s`)", removed, folder, days, setting)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnFiles:
+    """The files of one export in a folder of the destination.
+
+    Attributes:
+        pattern: The names that they get at any time.
+        delivered: Those of this run; None where nothing was delivered.
+        needed_since: Files of this day and of later ones are kept at any age.
+    """
+
+    pattern: NamePattern
+    delivered: Sequence[str] | None
+    needed_since: date | None = None
+
+    def made_at(self, name: str) -> datetime | None:
+        """When a file of this name was made; None where it is not ours, or is kept."""
+        made = self.pattern.made_at(name)
+        is_needed = made and self.needed_since and made.date() >= self.needed_since
+        return None if is_needed else made
+
+
 def remove_old_files(
     destination: Destination,
-    delivered: Mapping[str, Sequence[str]],
-    patterns: Mapping[str, NamePattern],
-    state: DeliveredState,
+    folder: int,
+    files: Mapping[str, OwnFiles],
+    names_besides: Callable[[str], Iterable[str]],
 ) -> None:
     """Remove older files of the audiences that were delivered; a failure is a warning.
 
     Args:
         destination: Where they are.
-        delivered: The files of this run, by the streams that were delivered.
-        patterns: The names that files of a stream get at any time, by all streams of the run.
-        state: Records the files of other streams.
+        folder: In which of its folders.
+        files: The files of all streams of the run.
+        names_besides: Files of all other streams than a given one, as far as they are recorded.
     """
-    own = [patterns[name] for name in delivered if _has_own_names(name, patterns, state)]
+    delivered = [each.delivered for each in files.values() if each.delivered is not None]
+    own = [
+        each
+        for name, each in files.items()
+        if each.delivered is not None and _has_own_names(name, files, names_besides(name))
+    ]
 
     def made_at(name: str) -> datetime | None:
         return next((made for each in own if (made := each.made_at(name))), None)
 
     if delivered:
-        destination.remove_old(made_at, set(chain(*delivered.values())))
+        destination.remove_old(made_at, set(chain(*delivered)), folder)
 
 
-def _has_own_names(stream: str, patterns: Mapping[str, NamePattern], state: DeliveredState) -> bool:
+def _has_own_names(stream: str, files: Mapping[str, OwnFiles], besides: Iterable[str]) -> bool:
     """Whether no other stream has files of the names that this one's have at any time."""
-    others = (pattern.example for name, pattern in patterns.items() if name != stream)
-    names = chain(others, state.names_besides(stream))
-    shared = next(filter(patterns[stream].made_at, names), None)
+    others = (each.pattern.example for name, each in files.items() if name != stream)
+    shared = next(filter(files[stream].pattern.made_at, chain(others, besides)), None)
     if shared is not None:
         LOGGER.warning(
             "`remove_after_days`: nothing was removed for stream '%s', because another stream "

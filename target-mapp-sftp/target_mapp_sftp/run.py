@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -325,9 +326,10 @@ class Run:
         if isinstance(place, Path) or not place.remove_after_days:
             return
         exports = {self.bookmark(export): export for export in self.exports.values()}
-        patterns = {name: each.name_pattern for name, each in exports.items()}
-        delivered = {n: each.delivered["files"] for n, each in exports.items() if each.delivered}
-        remove_old_files(self._factory.destination, delivered, patterns, self.state)
+        for folder, fact in enumerate(("files", "removal_files")[: len(self.settings.folders)]):
+            files = {name: export.own_files(fact) for name, export in exports.items()}
+            besides = partial(self.state.names_besides, fact=fact)
+            remove_old_files(self._factory.destination, folder, files, besides)
 
     def _add_streams_never_begun(self) -> None:
         known = self._streams_with_exports()

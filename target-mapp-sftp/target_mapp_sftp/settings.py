@@ -368,7 +368,7 @@ DELIVERY = (
     ),
     integer(
         "remove_after_days",
-        "Days after which a delivery removes older files of the same audience from the folder on "
+        "Days after which a delivery removes older files of the same audience from the folders on "
         "the server; 0 removes none. Needs `{audience_name}` or `{stream_name}` before "
         "`{timestamp}` in `file_name`, and no `{run_id}`.",
         default=0,

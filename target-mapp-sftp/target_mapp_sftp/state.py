@@ -96,11 +96,16 @@ class DeliveredState:
         """What the states of the input record of deliveries of *stream*, as a bookmark."""
         return self._recorded.get(stream, {})
 
-    def names_besides(self, stream: str) -> Iterator[str]:
-        """The names of the files delivered for other streams, as far as they are recorded."""
+    def names_besides(self, stream: str, fact: str = "files") -> Iterator[str]:
+        """The names of the files delivered for other streams, as far as they are recorded.
+
+        Args:
+            stream: Whose files are not meant.
+            fact: `files`, or `removal_files`.
+        """
         recorded = {name: bookmark.get("delivered") for name, bookmark in self._recorded.items()}
         for name, facts in (*recorded.items(), *self._delivered.items()):
-            files = facts.get("files") if isinstance(facts, dict) else None
+            files = facts.get(fact) if isinstance(facts, dict) else None
             if name != stream and isinstance(files, list):
                 yield from (each for each in files if isinstance(each, str))
 

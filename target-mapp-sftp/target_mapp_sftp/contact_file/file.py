@@ -131,6 +131,7 @@ class ContactFile:
     Attributes:
         counts: What happened to the records so far.
         removals_name: The name that a file of removals asks for.
+        removals_pattern: The names that such files get at any time.
 
     Raises:
         MappingError: When the schema does not have a mapped field.
@@ -163,6 +164,9 @@ class ContactFile:
             for template in (settings.file_name, removals_template(settings.file_name))
         )
         self._name, self.removals_name = self._name_at(started_at), removals_name_at(started_at)
+        self.removals_pattern = NamePattern(
+            removals_name_at, settings.timestamp_format, settings.zone
+        )
         self._started_at = started_at.astimezone(settings.zone)
         self._taken_names = taken_names if taken_names is not None else set()
         self._encoder = RowEncoder(settings, self.counts)

@@ -140,7 +140,9 @@ class SftpDestination(Destination):
         try:
             with self._connection() as folder:
                 return folder.entries().keys()
-        except DeliveryError as error:
+        except _FATAL:
+            raise
+        except (DeliveryError, StatusError) as error:
             LOGGER.info("%s shows no list of the folder: %s", self._settings.address, error)
             return ()
 

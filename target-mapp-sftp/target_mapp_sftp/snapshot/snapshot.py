@@ -135,14 +135,14 @@ class Snapshot:
         """Choose what to compare with, and find out how far it is to be trusted."""
         base = self._first_whole(key, told)
         if base is None:
-            self._require_full("there is no snapshot of the last delivery")
+            self.require_full("there is no snapshot of the last delivery")
             return None
         header = base.header
         ids = {each.id for each in told if each.line == header.line}
         if not ids or header.identity != self._terms.identity:
             # Of another line of deliveries, or of identifiers that mean something else.
             base.close()
-            self._require_full(
+            self.require_full(
                 "the identifier has changed, or the streams that the audience is made of"
                 if ids
                 else "the state does not know the delivery that the snapshot is of"
@@ -150,9 +150,9 @@ class Snapshot:
             return None
         if self._is_in_doubt or ids != {header.id}:
             self._is_in_doubt = True
-            self._require_full("it is not certain which delivery was the last")
+            self.require_full("it is not certain which delivery was the last")
         if header.format != self._terms.format:
-            self._require_full("the field map or the format has changed")
+            self.require_full("the field map or the format has changed")
         self._require_full_by_date(header.full_on)
         return base
 
@@ -163,7 +163,7 @@ class Snapshot:
             except FileNotFoundError:
                 continue
             except DamagedSnapshotError:
-                self._require_full("the snapshot is damaged, or its key was changed")
+                self.require_full("the snapshot is damaged, or its key was changed")
                 self._is_in_doubt = True
                 continue
             if path is self._candidate:
@@ -181,12 +181,16 @@ class Snapshot:
         except ValueError:
             age = -1
         if age < 0:
-            self._require_full("the last full delivery lies in the future; the clock was changed")
+            self.require_full("the last full delivery lies in the future; the clock was changed")
         elif age >= self._terms.full_every_days:
-            self._require_full(f"the last full delivery is {age} days old (full_every_days)")
+            self.require_full(f"the last full delivery is {age} days old (full_every_days)")
 
-    def _require_full(self, reason: str) -> None:
-        # The first reason is the deepest.
+    def require_full(self, reason: str) -> None:
+        """Deliver every row, before the first has come.
+
+        Args:
+            reason: Why, for the log; of several, the first is the deepest.
+        """
         self._doubt = self._doubt or reason
 
     # This run
@@ -205,6 +209,13 @@ class Snapshot:
     def full_because(self) -> str:
         """Why every row is delivered; empty when only changes are."""
         return self._doubt or ("" if self._terms.only_changes else "changes is off")
+
+    @property
+    def full_on(self) -> date:
+        """The day of the last delivery with every row, this one included."""
+        if self._base is None or self.is_full:
+            return self._terms.today
+        return date.fromisoformat(self._base.header.full_on)
 
     @property
     def can_name_left(self) -> bool:
@@ -329,8 +340,7 @@ class Snapshot:
         Raises:
             SnapshotNotWrittenError: When the disk refuses.
         """
-        base, terms = self._base, self._terms
-        full_on = base.header.full_on if base and not self.is_full else f"{terms.today}"
+        terms = self._terms
         with refusals_told():
             self._writer.finish(
                 self._index,
@@ -339,7 +349,7 @@ class Snapshot:
                 id=self.reference.id,
                 identity=terms.identity,
                 format=terms.format,
-                full_on=full_on,
+                full_on=f"{self.full_on}",
                 has_identifiers=terms.names_left,
             )
             self._writer.path.replace(self._candidate)
