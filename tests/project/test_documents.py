@@ -96,12 +96,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: str(package.relative_to(ROOT)))
 def test_the_architecture_names_every_package(package: Path) -> None:
-    """docs/architecture.md lists each package, and the modules beside its subpackages."""
+    """docs/architecture.md lists each package, and of the plugins every module."""
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     subpackages = {each.parent.name for each in package.glob("*/__init__.py")}
     if subpackages:
-        modules = {module.name for module in package.glob("[a-z]*.py")}
-        folders = {f"{name}/" for name in subpackages}
-        assert not {name for name in modules | folders if name not in page}
+        modules = {module.stem for module in package.rglob("[a-z]*.py")}
+        assert not {f"{name}/" for name in subpackages if f"{name}/" not in page}
+        assert not modules - set(re.findall(r"\w+", page))
     else:
         assert package.name in page or package.parent.name in page
+
+
+def test_the_files_of_the_architecture_exist() -> None:
+    """A path in its table leads to a file of one of the two plugins."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    (table,) = re.findall(r"^\| what changes .*?\n\n", page, re.MULTILINE | re.DOTALL)
+    folders = [ROOT / "tap-lytics" / "tap_lytics", ROOT / "target-mapp-sftp" / "target_mapp_sftp"]
+    named = re.findall(r"`([\w/]+\.\w+(?:\.\w+)?)`", table)
+    assert len(named) > 20
+    assert not [name for name in named if not any((each / name).exists() for each in folders)]
