@@ -42,29 +42,11 @@ class LyticsCommand(SingerCommand):
                     "Check the token, the account, the audiences and the fields. Only one page of "
                     "each audience is read. --test=schema prints the schemas."
                 )
-        options = [
-            click.Option(
-                ["--list-segments"],
-                is_flag=False,
-                flag_value="table",
-                type=click.Choice(["table", "json"]),
-                help="List the audiences of the account as a table, or one JSON object per line.",
-                callback=list_segments,
-                expose_value=False,
-            ),
-            click.Option(
-                ["--suggest-map"],
-                is_flag=True,
-                help="Print a field map for this account, to start from.",
-                callback=suggest_map,
-                expose_value=False,
-            ),
-        ]
         return cls(
             name=command.name,
             callback=command.callback,
             context_settings=command.context_settings,
-            params=[*command.params, *options],
+            params=[*command.params, *_options(list_segments, suggest_map)],
             help=command.help,
             logger=command.logger,
         )
@@ -87,6 +69,28 @@ class LyticsCommand(SingerCommand):
                 for line in (str(explained), *explained.details):
                     self.logger.error("%s", line, extra={"final": explained.is_final})  # noqa: TRY400
                 raise SystemExit(explained.exit_code) from error
+
+
+def _options(list_segments: Callback, suggest_map: Callback) -> list[click.Option]:
+    """The options that the SDK does not have."""
+    return [
+        click.Option(
+            ["--list-segments"],
+            is_flag=False,
+            flag_value="table",
+            type=click.Choice(["table", "json"]),
+            help="List the audiences of the account as a table, or one JSON object per line.",
+            callback=list_segments,
+            expose_value=False,
+        ),
+        click.Option(
+            ["--suggest-map"],
+            is_flag=True,
+            help="Print a field map for this account, to start from.",
+            callback=suggest_map,
+            expose_value=False,
+        ),
+    ]
 
 
 def read_config(sources: tuple[str, ...], schema: dict[str, Any], given: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from singer_sdk.plugin_base import JSONSchemaValidator
 
@@ -22,10 +22,11 @@ from target_mapp_sftp.printable import printable
 from target_mapp_sftp.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
+Part = TypeVar("Part")
 SCHEMA: Mapping[str, Any] = SETTINGS.to_dict()
 _WRONG = "Some settings are wrong; nothing was read or sent."
 VARIABLE_PREFIX = "TARGET_MAPP_SFTP_"
@@ -71,19 +72,17 @@ class RunSettings:
             SettingsError: With a line for each rule that the settings break together.
         """
         problems: list[str] = []
-        file = destination = changes = None
-        try:
-            file = FileSettings.from_config(config)
-        except SettingsError as error:
-            problems += error.details
-        try:
-            destination = _path(config["output_dir"]) or ServerSettings.from_config(config)
-        except SettingsError as error:
-            problems += error.details
-        try:
-            changes = ChangeSettings.from_config(config)
-        except SettingsError as error:
-            problems += error.details
+
+        def read(part: Callable[[Mapping[str, Any]], Part]) -> Part | None:
+            try:
+                return part(config)
+            except SettingsError as error:
+                problems.extend(error.details)
+                return None
+
+        file = read(FileSettings.from_config)
+        destination = _path(config["output_dir"]) or read(ServerSettings.from_config)
+        changes = read(ChangeSettings.from_config)
         if problems or file is None or destination is None:
             raise SettingsError(_WRONG, tuple(problems))
         return cls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,9 +79,10 @@ class ExportFactory:
         share = tuple(dict.fromkeys(mark.splits for mark in marks.values() if mark.splits))
         lock = spool.lock_export(stream, *share, self._settings.destination_id)
         spool.require_free(self._settings.file.max_file_bytes)
-        changes = self._open_changes(stream, share, state, sources=tuple(marks))
-        contact_file = None
-        try:
+        with ExitStack() as undo:
+            changes = self._open_changes(stream, share, state, sources=tuple(marks))
+            if changes is not None:
+                undo.callback(changes.give_up, is_certain=True)
             contact_file = ContactFile(
                 self._settings.file,
                 stream_name=stream,
@@ -93,18 +95,14 @@ class ExportFactory:
                 taken_names=self._taken_names,
                 known=changes.known if changes else None,
             )
+            undo.callback(contact_file.discard)
             if changes is not None:
                 # The other shares of the audience have files of the same names.
                 pattern = None if share else contact_file.name_pattern
                 changes.look_at_folder(self._names, pattern)
             if self._settings.removals_destination is not None:
                 self._require_own_removals_name(stream, contact_file.removals_name)
-        except BaseException:
-            if contact_file is not None:
-                contact_file.discard()
-            if changes is not None:
-                changes.give_up(is_certain=True)
-            raise
+            undo.pop_all()
         self._locks[stream] = lock
         keeper = self._open_keeper(spool, (stream, *share))
         return Export(stream, contact_file, str(schema.get("title") or ""), changes, keeper)
