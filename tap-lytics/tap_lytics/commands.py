@@ -12,9 +12,10 @@ import msgspec
 
 from tap_lytics.api.account import NEVER, read_expiry
 from tap_lytics.api.scan import ALL_BUCKETS, AudienceQuery, read_page
+from tap_lytics.declared_types import MEMBERSHIP
 from tap_lytics.errors import MissingFieldsError
 from tap_lytics.printable import printable
-from tap_lytics.records import MEMBERSHIP, NOTHING
+from tap_lytics.records import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -14,21 +14,21 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_lytics.api.account import SYSTEM_FIELDS
-from tap_lytics.api.answers import ScanDecoder
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import AudienceQuery, ScanContext
+from tap_lytics.api.scan_decoder import ScanDecoder
 from tap_lytics.config import parse_splits
-from tap_lytics.messages import MessageWriter
-from tap_lytics.missing_fields import MissingFields, RequestedFields
-from tap_lytics.records import (
+from tap_lytics.declared_types import (
     MEMBERSHIP,
     MEMBERSHIP_TYPE,
     OTHER_MEMBERSHIP,
-    RecordConverter,
     decoded_types,
     json_schema,
 )
+from tap_lytics.messages import MessageWriter
+from tap_lytics.missing_fields import MissingFields, RequestedFields
+from tap_lytics.records import RecordConverter
 from tap_lytics.scan_marks import without_notes
 from tap_lytics.settings import DEFAULT_KEY_FIELD
 

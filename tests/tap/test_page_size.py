@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import TOKEN, Asked, Reply, ScriptedLytics, audience_query
 
-from tap_lytics.api.answers import MIN_PAGE_BYTES, page_bytes
+from tap_lytics.api.body import MIN_PAGE_BYTES, page_bytes
 from tap_lytics.api.deduplication import PersonKey
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.api.reader import AudienceReader

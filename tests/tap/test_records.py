@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tap_lytics.records import RecordConverter, json_schema
+from tap_lytics.declared_types import json_schema
+from tap_lytics.records import RecordConverter
 
 DECLARED_TYPES = [
     "string",

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.answers import MAX_TYPED_FIELDS, ScanDecoder, TypedPage
-from tap_lytics.records import RecordConverter, decoded_types
+from tap_lytics.api.scan_decoder import MAX_TYPED_FIELDS, ScanDecoder, TypedPage
+from tap_lytics.declared_types import decoded_types
+from tap_lytics.records import RecordConverter
 
 TYPES = {
     "_id": "string",

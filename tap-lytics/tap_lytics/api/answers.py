@@ -1,13 +1,11 @@
-"""Answers of Lytics: reading a body within bounds, decoding it, and what an error answer means."""
+"""Answers of Lytics: what they have in common, and what an error answer means."""
 
 from __future__ import annotations
 
 import re
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +14,6 @@ from tap_lytics.errors import (
     AnswerLostError,
     BrokenAnswerError,
     CursorRefusedError,
-    PageTooLargeError,
     RequestRefusedError,
     RightMissingError,
     UnexpectedAnswerError,
@@ -25,10 +22,6 @@ from tap_lytics.errors import (
 from tap_lytics.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    import urllib3
-
     from tap_lytics.errors import LyticsError
 
 
@@ -50,15 +43,6 @@ class Envelope(msgspec.Struct):
 
     data: Any = None
     status: Any = None
-
-
-class ScanAnswer(Envelope):
-    """A page of a scan. The cursor has one of two names, the total is any form of number."""
-
-    data: list[dict[str, Any]] | None = None
-    total: Any = None
-    underscored: Any = msgspec.field(default=None, name="_next")
-    plain: Any = msgspec.field(default=None, name="next")
 
 
 def error_of_status(
@@ -161,110 +145,6 @@ def whole_number(value: Any) -> int | None:
         return None
 
 
-_PIECE_BYTES = 1 << 18
-
-BYTES_PER_PERSON = 2 << 20
-"""Lytics: a profile has at most 1 MB; its JSON may be longer."""
-
-BYTES_BESIDE_PEOPLE = 64 << 20
-"""Maximum of a list or a schema, and of a page apart from its profiles."""
-
-
-BYTES_IN_FLIGHT = 24 << 20
-"""Maximum of all pages that are read at once, as JSON; Python objects take two to four times as
-much."""
-
-MIN_PAGE_BYTES, MAX_PAGE_BYTES = 1 << 20, 8 << 20
-"""Bounds of the limit for one page; a single profile may have 1 MB."""
-
-
-def page_bytes(scans: int) -> int:
-    """Maximum size of a page when this many scans read at once."""
-    return min(max(MIN_PAGE_BYTES, BYTES_IN_FLIGHT // scans), MAX_PAGE_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Limits of a body.
-
-    Args:
-        path: The path of the request, for messages.
-        max_bytes: Maximum size, decompressed; no answer of Lytics is larger.
-        page_limit_bytes: Maximum size of a page if a smaller one can be requested instead.
-        deadline: The moment of `time.monotonic` by which it must be complete.
-    """
-
-    path: str
-    max_bytes: int
-    page_limit_bytes: int | None
-    deadline: float
-
-    def check(self, size: int, announced: int | None) -> None:
-        """Check that a body is within bounds so far.
-
-        Args:
-            size: Bytes read.
-            announced: Bytes of the whole body, if known.
-
-        Raises:
-            PageTooLargeError: A smaller page will do.
-            UnexpectedAnswerError: It is larger than any answer.
-            AnswerLostError: It takes too long.
-        """
-        limit = self.page_limit_bytes
-        if limit is not None and max(size, announced or 0) > limit:
-            message = f"{self.path}: the page is larger than {limit >> 20} MB"
-            raise PageTooLargeError(message, announced or 4 * limit, limit)
-        if size > self.max_bytes:
-            raise UnexpectedAnswerError(
-                f"{self.path}: the answer is larger than {self.max_bytes >> 20} MB, which no "
-                "answer of Lytics is. Check `api_url`."
-            )
-        if time.monotonic() > self.deadline:
-            raise AnswerLostError(
-                f"{self.path}: the answer was not complete within ten times `request_timeout`"
-            )
-
-
-def read_body(response: urllib3.BaseHTTPResponse, bounds: Bounds) -> bytes:
-    """Read a body in pieces, decompressed.
-
-    Raises:
-        PageTooLargeError: A smaller page will do.
-        UnexpectedAnswerError: It is larger than any answer.
-        AnswerLostError: It is not whole in time.
-        urllib3.exceptions.HTTPError: The connection broke.
-    """
-    announced = _announced_bytes(response)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        bounds.check(0, announced)
-        # One read of the socket for each piece, so that a slow body meets its deadline.
-        while piece := response.read1(_PIECE_BYTES):
-            pieces.append(piece)
-            size += len(piece)
-            bounds.check(size, announced)
-    except BaseException:
-        response.close()
-        raise
-    response.release_conn()
-    return b"".join(pieces)
-
-
-def is_framed(response: urllib3.BaseHTTPResponse) -> bool:
-    """Whether the length of the body is known, so that a body that was read is complete."""
-    headers = response.headers
-    return "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
-
-
-def _announced_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
-    """The size of the body, if the header says it; for a compressed body it does not."""
-    length = response.headers.get("Content-Length", "")
-    is_plain = not response.headers.get("Content-Encoding")
-    return int(length) if is_plain and length.isascii() and length.isdigit() else None
-
-
 FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises when it cannot read an answer."""
 
@@ -339,95 +219,3 @@ def _fault(error: Exception) -> str:
         return "a number is out of range"
     # The position in bytes moves with every change of a profile before it.
     return re.sub(r" \(byte \d+\)", "", str(error))
-
-
-_FIELD_OF_RECORD = re.compile(r" - at `\$\.data\[\d+\]\.(.*)`$", re.DOTALL)
-"""Where msgspec says in an error which field of a record does not fit."""
-
-MAX_TYPED_FIELDS = 64
-"""Fields; with more of them msgspec spends too long on finding each name."""
-
-
-class TypedPage(list[dict[str, Any]]):
-    """Records whose values have the declared types, except in some fields.
-
-    Args:
-        records: The records.
-        loose_fields: The fields whose values are as they came.
-    """
-
-    def __init__(self, records: Iterable[dict[str, Any]], loose_fields: frozenset[str]) -> None:
-        super().__init__(records)
-        self.loose_fields = loose_fields
-
-
-class ScanDecoder:
-    """Decodes the pages of one audience.
-
-    A type for each field saves a later check of every value: the decoder checks and converts at
-    once, and skips fields without a type. A field with a value that does not fit loses its type, so
-    that the others keep theirs.
-
-    Args:
-        types: The type of each field for msgspec; None decodes all values without types.
-        keys: The fields that identify a profile, each of them among the types. A page with a
-            profile that has none of them is decoded without types, as it may be deduplicated by
-            its whole record.
-    """
-
-    def __init__(self, types: Mapping[str, Any] | None = None, keys: Sequence[str] = ()) -> None:
-        self._read = msgspec.json.Decoder(ScanAnswer).decode
-        self._keys = keys
-        self._types = dict(types or {})
-        has_keys = bool(keys) and self._types.keys() >= set(keys)
-        self._is_typed = has_keys and len(self._types) <= MAX_TYPED_FIELDS
-        # One tuple, so that threads always see a decoder with its own fields.
-        self._typed = (_typed_decoder(self._types), frozenset[str]())
-
-    def decode(self, body: bytes) -> ScanAnswer:
-        """Decode an answer; its data is a `TypedPage` if the decoder has types.
-
-        Raises:
-            msgspec.ValidationError: It does not have the form of an answer.
-            msgspec.DecodeError: It is not JSON.
-        """
-        while self._is_typed:
-            decoder, loose_fields = self._typed
-            try:
-                answer = decoder.decode(body)
-            except msgspec.ValidationError as error:
-                if self._loosen(error, loose_fields):
-                    continue
-                break
-            if not answer.data or not self._have_keys(answer.data):
-                break
-            answer.data = TypedPage(answer.data, loose_fields)
-            return answer
-        return self._read(body)
-
-    def _loosen(self, error: msgspec.ValidationError, loose_fields: frozenset[str]) -> bool:
-        """Take away the type of the field with a value that does not fit, if it has one."""
-        found = _FIELD_OF_RECORD.search(str(error))
-        place = found[1] if found else ""
-        for name in self._types.keys() - loose_fields:
-            if place == name or place.startswith((f"{name}[", f"{name}.")):
-                loose_fields |= {name}
-                types = {**self._types, **dict.fromkeys(loose_fields, Any)}
-                self._typed = (_typed_decoder(types), loose_fields)
-                return True
-        return False
-
-    def _have_keys(self, records: Sequence[dict[str, Any]]) -> bool:
-        first, *others = self._keys
-        lacking = [record for record in records if not record.get(first)]
-        return all(any(record.get(key) for key in others) for record in lacking)
-
-
-def _typed_decoder(types: Mapping[str, Any]) -> msgspec.json.Decoder[ScanAnswer]:
-    # The names are known at run time only.
-    person = TypedDict("person", dict(types), total=False)  # type: ignore[misc] # noqa: UP013
-    answer = msgspec.defstruct(
-        "TypedScanAnswer", [("data", list[person] | None, None)], bases=(ScanAnswer,)
-    )
-    # As values are coerced: numbers and booleans may come as strings.
-    return msgspec.json.Decoder(answer, strict=False)

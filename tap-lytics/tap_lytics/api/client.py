@@ -14,33 +14,32 @@ import msgspec
 import urllib3
 
 from tap_lytics.api.answers import (
-    BYTES_BESIDE_PEOPLE,
-    BYTES_PER_PERSON,
     FAULTS,
-    Bounds,
     BrokenAnswers,
     Envelope,
     error_of_status,
-    is_framed,
     is_web_page,
-    page_bytes,
     quoted_words,
-    read_body,
     retry_after_seconds,
     unreadable,
     whole_number,
 )
-from tap_lytics.api.connection import (
+from tap_lytics.api.body import (
+    BYTES_BESIDE_PEOPLE,
+    BYTES_PER_PERSON,
+    Bounds,
+    page_bytes,
+    read_body,
+)
+from tap_lytics.api.connection import ClientOptions, checked_url, connection_pool, target_base
+from tap_lytics.api.proxies import (
     PROXY_LOGIN_REFUSED,
-    ClientOptions,
-    checked_url,
-    connection_pool,
     environment_proxy,
     is_this_machine,
     login_refused,
-    not_answered,
 )
 from tap_lytics.api.throttle import Slot, Throttle
+from tap_lytics.api.unanswered import not_answered
 from tap_lytics.errors import (
     AnswerLostError,
     GivenUpError,
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tap_lytics.api.connection import Credentials
+    from tap_lytics.api.response import Response
 
 
 logger = logging.getLogger("tap-lytics")
@@ -66,6 +66,9 @@ ATTEMPTS_AT_NEW_HOST = 3
 """A host that never answered is more likely misspelt than down."""
 
 Answer = TypeVar("Answer", bound=Envelope)
+
+_NO_RETRIES = urllib3.Retry(total=False, redirect=False)
+"""Lytics may have processed a request, so this client decides what is sent again."""
 
 _read_envelope = msgspec.json.Decoder(Envelope).decode
 
@@ -117,6 +120,7 @@ class LyticsClient:
         self._token = credentials.token
         self._base_url, self.host = checked_url(credentials.api_url)
         self._headers = {
+            "Host": urllib3.util.parse_url(self._base_url).netloc or self.host,
             "Authorization": credentials.token,
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -125,6 +129,7 @@ class LyticsClient:
         self._answer_seconds = options.answer_seconds
         self._proxy = environment_proxy(self._base_url)
         self._pool = connection_pool(self._base_url, options, self._proxy)
+        self._target_base = target_base(self._base_url, self._proxy)
         self._has_answered = False
         self._has_sent_json = False
         self._closed = threading.Event()
@@ -133,7 +138,7 @@ class LyticsClient:
     def close(self) -> None:
         """Close all connections, and end all waits between retries."""
         self._closed.set()
-        self._pool.clear()
+        self._pool.close()
 
     def read(self, path: str, *, body: str | None = None, **params: object) -> Any:
         """The `data` of an answer without pages, such as a list; None if it is empty.
@@ -217,7 +222,7 @@ class LyticsClient:
         self._has_answered = True
         if response.status == 429:  # noqa: PLR2004 an HTTP status is the clearest name of itself
             raise self._slow_down(request, response, slot)
-        asked = retry_after_seconds(response.headers.get("Retry-After"))
+        asked = retry_after_seconds(response.headers.get("retry-after"))
         if response.status == 503 and asked:  # noqa: PLR2004 the same
             self.throttle.pause(min(asked, MAX_RETRY_AFTER_SECONDS))
         self.throttle.answered(slot, is_page=request.people is not None)
@@ -229,7 +234,7 @@ class LyticsClient:
     def _decoded(
         self,
         request: Request,
-        response: urllib3.BaseHTTPResponse,
+        response: Response,
         body: bytes,
         decode: Callable[[bytes], Answer],
     ) -> Answer:
@@ -242,7 +247,7 @@ class LyticsClient:
                     f"{self.host} answers with a web page instead of JSON, perhaps a login page. "
                     f"Check `api_url`{through}."
                 ) from error
-            raise unreadable(error, request.path, body, is_whole=is_framed(response)) from error
+            raise unreadable(error, request.path, body, is_whole=response.is_framed) from error
         self._has_sent_json = True
         return answer
 
@@ -255,10 +260,8 @@ class LyticsClient:
                 request.path, status, words, with_cursor=bool(request.cursor), wait_seconds=asked
             )
 
-    def _slow_down(
-        self, request: Request, response: urllib3.BaseHTTPResponse, slot: Slot
-    ) -> TooManyRequestsError:
-        seconds = retry_after_seconds(response.headers.get("Retry-After"))
+    def _slow_down(self, request: Request, response: Response, slot: Slot) -> TooManyRequestsError:
+        seconds = retry_after_seconds(response.headers.get("retry-after"))
         pause_seconds = min(seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
         if self.throttle.refused(slot, pause_seconds):
             logger.info(
@@ -269,20 +272,21 @@ class LyticsClient:
             f"{request.path}: Lytics answered 429, too many requests", seconds
         )
 
-    def _exchange(self, request: Request) -> tuple[urllib3.BaseHTTPResponse, bytes]:
+    def _exchange(self, request: Request) -> tuple[Response, bytes]:
         method, body, headers = "GET", None, self._headers
         if request.body is not None:
             method, body = "POST", request.body.encode()
             headers = headers | {"Content-Type": "text/plain"}
         deadline = time.monotonic() + self._answer_seconds
         try:
-            response = self._pool.request(
+            response: Any = self._pool.urlopen(
                 method,
-                self._address(request),
+                self._target(request),
                 body=body,
                 headers=headers,
-                retries=False,
+                retries=_NO_RETRIES,
                 redirect=False,
+                assert_same_host=False,
                 preload_content=False,
             )
             bounds = Bounds(
@@ -300,11 +304,11 @@ class LyticsClient:
             request.max_bytes, page_bytes(self.throttle.limit) * (4 if request.cursor else 1)
         )
 
-    def _address(self, request: Request) -> str:
+    def _target(self, request: Request) -> str:
         query = request.query()
         if self._account_id:
             query += f"&account_id={quote(self._account_id)}"
-        return f"{self._base_url}{request.path}?{query}"
+        return f"{self._target_base}{request.path}?{query}"
 
 
 def _warn_if_not_encrypted(base_url: str, host: str) -> None:

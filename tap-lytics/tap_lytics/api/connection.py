@@ -1,44 +1,28 @@
-"""Connections to Lytics: credentials, timeouts, proxies, certificates, and their errors."""
+"""Connections to Lytics: credentials, timeouts, retries, and how they are made."""
 
 from __future__ import annotations
 
-import base64
-import ipaddress
-import os
 import random
 import re
 import ssl
-import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
-from requests.utils import get_environ_proxies, select_proxy
 
-from tap_lytics.errors import (
-    AddressError,
-    AnswerLostError,
-    CertificateError,
-    NotSentError,
-    ProxyRefusedError,
-)
-from tap_lytics.printable import printable
+from tap_lytics.api.certificates import ssl_context
+from tap_lytics.api.response import LeanConnection
+from tap_lytics.errors import AddressError, ProxyRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_lytics.errors import LyticsError
+    from tap_lytics.api.proxies import Proxy
 
 
 CONNECT_TIMEOUT_SECONDS = 30.0
 
 TIMEOUTS_PER_ANSWER = 10
 """A whole answer may take this many times `request_timeout`."""
-
-_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d+)")
-"""How Python's http.client says that a proxy refused; only the text has the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +108,10 @@ _NO_ADDRESS = (
 )
 
 
-def connection_pool(url: str, options: ClientOptions, proxy: Proxy | None) -> urllib3.PoolManager:
-    """A connection pool, through *proxy* if there is one.
+def connection_pool(
+    url: str, options: ClientOptions, proxy: Proxy | None
+) -> urllib3.HTTPConnectionPool:
+    """A connection pool to the host of *url*, through *proxy* if there is one.
 
     Raises:
         CertificateError: The environment names authorities that cannot be read.
@@ -142,11 +128,28 @@ def connection_pool(url: str, options: ClientOptions, proxy: Proxy | None) -> ur
         arguments["ssl_context"] = ssl_context()
     manager = _manager(proxy, arguments)
     # A public attribute, for own classes of connections (urllib3: customizing pools).
-    https: Any = manager.pool_classes_by_scheme["https"]
-    connection = type("Connection", (_HandshakeErrors, https.ConnectionCls), {})
-    pool = type("Pool", (https,), {"ConnectionCls": connection})
-    manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pool}
-    return manager
+    manager.pool_classes_by_scheme = {
+        scheme: _with_lean_connections(pool)
+        for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+    return manager.connection_from_url(url)
+
+
+def target_base(url: str, proxy: Proxy | None) -> str:
+    """What the target of each request begins with: a path, or an address for a proxy.
+
+    Without TLS a proxy of HTTP is told the whole address; in all other cases we are connected to
+    the host itself.
+    """
+    is_forwarded = proxy is not None and not proxy.is_socks and url.startswith("http:")
+    return url if is_forwarded else urlsplit(url).path
+
+
+def _with_lean_connections(pool: Any) -> Any:
+    bases: tuple[type, ...] = (LeanConnection, pool.ConnectionCls)
+    if issubclass(pool.ConnectionCls, urllib3.connection.HTTPSConnection):
+        bases = (_HandshakeErrors, *bases)
+    return type("Pool", (pool,), {"ConnectionCls": type("Connection", bases, {})})
 
 
 def _manager(proxy: Proxy | None, arguments: dict[str, Any]) -> urllib3.PoolManager:
@@ -164,6 +167,10 @@ def _manager(proxy: Proxy | None, arguments: dict[str, Any]) -> urllib3.PoolMana
             "tap-lytics[socks]."
         ) from None
     return SOCKSProxyManager(proxy.url, **arguments)
+
+
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d+)")
+"""How Python's http.client says that a proxy refused; only the text has the status."""
 
 
 class TunnelRefusedError(urllib3.exceptions.HTTPError):
@@ -199,238 +206,3 @@ class _HandshakeErrors(urllib3.connection.HTTPSConnection):
             if found is None:
                 raise
             raise TunnelRefusedError(int(found[1])) from error
-
-
-SOCKS_SCHEMES = ("socks4", "socks4a", "socks5", "socks5h")
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A proxy to be used.
-
-    Args:
-        variable: Where it is named, such as `HTTPS_PROXY`.
-        address: Host and port, for messages.
-        url: As the connections are made to it. It holds the login for SOCKS, which has no headers.
-        headers: The login, for the other kinds.
-    """
-
-    variable: str
-    address: str
-    url: str = field(repr=False)
-    headers: dict[str, str] = field(repr=False)
-
-    @property
-    def is_socks(self) -> bool:
-        """Whether it is a SOCKS proxy."""
-        return self.url.startswith(SOCKS_SCHEMES)
-
-
-def environment_proxy(url: str) -> Proxy | None:
-    """The proxy for *url*; None where it is to be asked directly.
-
-    Read as `requests` reads it: HTTPS_PROXY or HTTP_PROXY by scheme, else ALL_PROXY, in either
-    case; NO_PROXY with names, suffixes, ports, IPv4 addresses and networks such as 10.0.0.0/8.
-    This machine is asked directly in any case, for a proxy has another one.
-
-    Raises:
-        ProxyRefusedError: The variable does not hold the address of a proxy.
-    """
-    parts = urlsplit(url)
-    if is_this_machine(parts.hostname or "") or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    address = select_proxy(url, get_environ_proxies(url))
-    return _proxy(address, _variable(parts.scheme)) if address else None
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether a host is the loopback address, or a name for it."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def _proxy(address: str, variable: str) -> Proxy:
-    url = address.strip() if "://" in address else f"http://{address.strip()}"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or parts.scheme not in ("http", "https", *SOCKS_SCHEMES) or parts.path.strip("/"):
-        raise ProxyRefusedError(
-            f"{variable}: is not a valid address of a proxy. Write it as http://host:port or "
-            "http://name:password@host:port, with @, :, / and # in the password as %40, %3A, %2F "
-            "and %23."
-        )
-    shown = f"[{host}]" if ":" in host else host
-    place = shown if port is None else f"{shown}:{port}"
-    login = _login(parts.username, parts.password)
-    if parts.scheme in SOCKS_SCHEMES:
-        return Proxy(variable, printable(place), url, {})
-    return Proxy(variable, printable(place), f"{parts.scheme}://{place}", login)
-
-
-def _login(username: str | None, password: str | None) -> dict[str, str]:
-    """The header of the Basic scheme (RFC 7617), by whose lead it is UTF-8."""
-    if username is None and password is None:
-        return {}
-    login = f"{unquote(username or '')}:{unquote(password or '')}"
-    return {"proxy-authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
-
-
-def _variable(scheme: str) -> str:
-    """The variable that names the proxy; systems with settings of their own have none."""
-    for name in (f"{scheme}_proxy", "all_proxy"):
-        for variable in (name, name.upper()):
-            if os.environ.get(variable):
-                return variable
-    return "the proxy in the settings of this system"
-
-
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""They replace all authorities, as in `requests`: a file, or a folder hashed by OpenSSL."""
-
-AUTHORITIES_VARIABLES = "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
-
-
-def ssl_context() -> ssl.SSLContext:
-    """What every HTTPS connection is checked with.
-
-    REQUESTS_CA_BUNDLE or else CURL_CA_BUNDLE replaces all authorities, SSL_CERT_FILE and
-    SSL_CERT_DIR (OpenSSL's own) those of the system. Without any of them certifi's are added, for
-    images that come without.
-
-    Raises:
-        CertificateError: A variable names what is not there, or holds no certificate.
-    """
-    for variable in BUNDLES:
-        if path := os.environ.get(variable):
-            return _context_of(variable, path)
-    is_named = [_check_named(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")]
-    context = ssl.create_default_context()
-    if not any(is_named):
-        import certifi  # noqa: PLC0415 needed with https only
-
-        context.load_verify_locations(certifi.where())
-    return context
-
-
-def _check_named(variable: str) -> bool:
-    """Whether the variable is set; OpenSSL says nothing about a file that is not there."""
-    path = os.environ.get(variable)
-    if not path:
-        return False
-    if variable == "SSL_CERT_FILE":
-        _context_of(variable, path)
-    elif not any(Path(each).is_dir() for each in path.split(os.pathsep)):
-        raise _unusable(variable, path, "is not a folder")
-    return True
-
-
-def _context_of(variable: str, path: str) -> ssl.SSLContext:
-    if not Path(path).exists():
-        raise _unusable(variable, path, "does not exist")
-    try:
-        if Path(path).is_dir():
-            return ssl.create_default_context(capath=path)
-        return ssl.create_default_context(cafile=path)
-    except ssl.SSLError as error:
-        raise _unusable(variable, path, "holds no certificate in PEM format") from error
-    except OSError as error:
-        raise _unusable(variable, path, f"cannot be read ({error.strerror})") from error
-
-
-def _unusable(variable: str, path: str, why: str) -> CertificateError:
-    return CertificateError(
-        f"{variable}: {printable(path)} {why}. Set it to the certificates of the trusted "
-        "authorities, or remove it."
-    )
-
-
-PROXY_LOGIN_REFUSED = 407
-_RETRYABLE_REFUSALS = (408, 429)
-
-
-def not_answered(
-    error: urllib3.exceptions.HTTPError, path: str, host: str, proxy: Proxy | None
-) -> LyticsError:
-    """The error for a request that got no answer, by what the user can do.
-
-    Args:
-        error: What urllib3 says.
-        path: The path of the request.
-        host: Lytics.
-        proxy: The proxy on the way, if there is one.
-    """
-    exceptions = urllib3.exceptions
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _untrusted(cause, host)
-    if proxy and (reason := _refused_by_proxy(error, host, proxy)):
-        return reason
-    if isinstance(error, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)):
-        through = f" through the proxy {proxy.address} ({proxy.variable})" if proxy else ""
-        return NotSentError(f"{host} cannot be reached{through} (check `api_url` and the network)")
-    if isinstance(error, exceptions.TimeoutError):
-        return AnswerLostError(f"{path}: no answer within `request_timeout`")
-    return AnswerLostError(f"{path}: the connection broke before the answer was whole")
-
-
-def _refused_by_proxy(
-    error: urllib3.exceptions.HTTPError, host: str, proxy: Proxy
-) -> LyticsError | None:
-    if isinstance(error, TunnelRefusedError):
-        return tunnel_refused(error.status, host, proxy)
-    # The library for SOCKS is an extra, so its class cannot be named otherwise.
-    if any(type(cause).__name__ == "SOCKS5AuthError" for cause in _causes(error)):
-        return login_refused(proxy)
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        return NotSentError(
-            f"the proxy {proxy.address} cannot be reached (check {proxy.variable} and the network)"
-        )
-    return None
-
-
-def tunnel_refused(status: int, host: str, proxy: Proxy) -> LyticsError:
-    """The error for a proxy that refuses to connect."""
-    if status == PROXY_LOGIN_REFUSED:
-        return login_refused(proxy)
-    if 400 <= status < 500 and status not in _RETRYABLE_REFUSALS:  # noqa: PLR2004 HTTP statuses
-        return ProxyRefusedError(
-            f"{proxy.variable}: the proxy {proxy.address} refuses to connect to {host} ({status}). "
-            "Ask its administrator to allow it, or set NO_PROXY if no proxy is needed."
-        )
-    return NotSentError(f"the proxy {proxy.address} could not connect to {host} ({status})")
-
-
-def login_refused(proxy: Proxy) -> ProxyRefusedError:
-    """The error for a proxy that requires a login, or another one."""
-    return ProxyRefusedError(
-        f"{proxy.variable}: the proxy {proxy.address} requires a login, or refused it "
-        f"({PROXY_LOGIN_REFUSED}). Write it as http://name:password@{proxy.address}."
-    )
-
-
-def _untrusted(error: ssl.SSLCertVerificationError, host: str) -> CertificateError:
-    return CertificateError(
-        f"{host}: this machine does not trust its certificate ({printable(error.verify_message)}). "
-        f"If a proxy inspects TLS, set {AUTHORITIES_VARIABLES} to the file with its authority; "
-        "otherwise check `api_url`."
-    )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, also where a library only kept it as an argument."""
-    todo, seen = [error], set[int]()
-    while todo:
-        each = todo.pop()
-        if id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            further = (each.__cause__, each.__context__, *each.args)
-            todo += [one for one in further if isinstance(one, BaseException)]

@@ -10,9 +10,10 @@ from urllib.parse import quote
 import msgspec
 
 from tap_lytics.api.account import last_count
-from tap_lytics.api.answers import BrokenAnswers, ScanAnswer, TypedPage, whole_number
+from tap_lytics.api.answers import BrokenAnswers, whole_number
 from tap_lytics.api.client import Request
 from tap_lytics.api.deduplication import EmittedKeys, ScanPass
+from tap_lytics.api.scan_decoder import ScanAnswer, TypedPage
 from tap_lytics.errors import IncompleteScanError, PageTooLargeError, RetryableError
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ class BucketScan:
             new, has_new_people = scan_pass.deduplicate(page.people, page.total)
             if new:
                 people = page.people
-                yield TypedPage(new, people.loose_fields) if isinstance(people, TypedPage) else new
+                yield people.of(new) if isinstance(people, TypedPage) else new
             pages_without_new = 0 if has_new_people else pages_without_new + 1
             if self._is_over(page, scan_pass, pages_without_new):
                 return
