@@ -51,6 +51,9 @@ def dates_of_form(texts: list[str], length: int) -> list[str] | None:
             convert(texts, _TIMES_WITHOUT_OFFSET)
             return [f"{text[:10]}T{text[11:]}+00:00" for text in texts]
         convert(texts, _TIMES)
+        # It takes +0200 as well, which has no third colon and is not RFC 3339.
+        if joined.count(":") + joined.upper().count("Z") < 3 * len(texts):
+            return None
     except ValidationError:
         return None
     return [text.replace(" ", "T") for text in texts] if " " in joined else texts
