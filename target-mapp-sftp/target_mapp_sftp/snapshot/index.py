@@ -1,12 +1,12 @@
 """Who was delivered last with which row, and who is in the audience now: one table for both.
 
-A contact is kept as 10 bytes of a keyed BLAKE2b digest of its identifier, in one of 65,536 buckets
+A contact is kept as 8 bytes of a keyed BLAKE2b digest of its identifier, in one of 65,536 buckets
 that 16 more bits of the digest choose, and as 8 bytes about its row: a flag and 7 bytes of a keyed
-digest. Two identifiers are taken for one only when 96 bits agree, and a changed row for an
-unchanged one only when 56 bits do. The key is secret and goes before the hashed bytes, which makes
+digest. Two identifiers are taken for one only when 80 bits agree: among ten million people once in
+10^10 runs. A changed row is taken for an unchanged one only when 56 bits agree. The key is secret and goes before the hashed bytes, which makes
 BLAKE2b a message authentication code and costs no block of its own.
 
-Memory is 18 bytes a contact, an eighth of that as room to grow, and 20 MB at the start. The same
+Memory is 16 bytes a contact, an eighth of that as room to grow, and some MB of buckets. The same
 table says who came twice in a run, so no set of identifiers is needed beside it.
 """
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-_IDENTIFIER_BYTES = 10
+    _Bucket = tuple[bytearray, bytearray]
+    """Identifiers and rows, in the same order."""
+
+_IDENTIFIER_BYTES = 8
 _ROW_BYTES = 8
 # The first two are on the disk as well: who was in the last scan, and who was missing from it. Both
 # have not come in this run. From `_SEEN` on, the contact has a row in this run.
@@ -48,8 +51,8 @@ class ContactIndex:
     def __init__(self, key: bytes) -> None:
         self.known = self.kept = self.added = self.changed = 0
         self._key = key
-        # Identifiers and rows, in the same order.
-        self._buckets: dict[int, tuple[bytearray, bytearray]] = {}
+        # In groups that come with need: most of hundreds of audiences are small.
+        self._groups: list[list[_Bucket | None] | None] = [None] * 256
         self._waiting: list[tuple[bytearray, int]] = []
 
     @property
@@ -60,7 +63,7 @@ class ContactIndex:
     @property
     def first_missed(self) -> int:
         """Those of them who were in the last scan."""
-        return sum(rows[::_ROW_BYTES].count(_EXPECTED) for _, rows in self._buckets.values())
+        return sum(rows[::_ROW_BYTES].count(_EXPECTED) for _, (_, rows) in self._buckets())
 
     def add(self, identifier: str) -> bool:
         """Take in a contact of this run, whose row is to come to `changed_rows`.
@@ -72,11 +75,9 @@ class ContactIndex:
             Whether it came for the first time; its row is expected only then.
         """
         digest = self._digest(identifier)
-        number = digest[0] << 8 | digest[1]
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            bucket = self._buckets[number] = bytearray(), bytearray()
-        identifiers, rows = bucket
+        group = self._groups[digest[0]]
+        bucket = group[digest[1]] if group is not None else None
+        identifiers, rows = bucket or self._new_bucket(digest[0], digest[1])
         entry = digest[2:]
         place = _find(identifiers, entry)
         if place < 0:
@@ -153,9 +154,32 @@ class ContactIndex:
 
     def _row_of(self, identifier: str) -> tuple[bytearray, int] | None:
         digest = self._digest(identifier)
-        identifiers, rows = self._buckets.get(digest[0] << 8 | digest[1], (b"", bytearray()))
+        group = self._groups[digest[0]]
+        bucket = group[digest[1]] if group is not None else None
+        if bucket is None:
+            return None
+        identifiers, rows = bucket
         place = _find(identifiers, digest[2:])
         return None if place < 0 else (rows, place // _IDENTIFIER_BYTES * _ROW_BYTES)
+
+    def _bucket(self, number: int) -> _Bucket:
+        first, second = divmod(number, 256)
+        group = self._groups[first]
+        return (group and group[second]) or self._new_bucket(first, second)
+
+    def _new_bucket(self, first: int, second: int) -> _Bucket:
+        group = self._groups[first]
+        if group is None:
+            group = self._groups[first] = [None] * 256
+        bucket = group[second] = bytearray(), bytearray()
+        return bucket
+
+    def _buckets(self) -> Iterator[tuple[int, _Bucket]]:
+        """The buckets by their numbers."""
+        for first, group in enumerate(self._groups):
+            for second, bucket in enumerate(group or ()):
+                if bucket is not None:
+                    yield first << 8 | second, bucket
 
     def _digest(self, identifier: str) -> bytes:
         data = identifier.encode("utf-8", "surrogatepass")
@@ -168,7 +192,7 @@ class ContactIndex:
         (count,) = _numbers(file, 1)
         sizes = _numbers(file, 2 * count)
         parts = [
-            (self._buckets.setdefault(number, (bytearray(), bytearray())), size)
+            (self._bucket(number), size)
             for number, size in zip(sizes[::2], sizes[1::2], strict=True)
         ]
         for (identifiers, _), size in parts:
@@ -187,14 +211,14 @@ class ContactIndex:
 
     def _table(self, *, are_gone: bool) -> Iterator[bytes | bytearray]:
         sizes = array("I")
-        for number, (_, rows) in self._buckets.items():
+        for number, (_, rows) in self._buckets():
             flags = rows[::_ROW_BYTES]
             gone = flags.count(_EXPECTED) + flags.count(_MISSED)
             sizes.extend((number, gone if are_gone else len(flags) - gone))
-        yield array("I", [len(self._buckets)]).tobytes() + sizes.tobytes()
-        for identifiers, rows in self._buckets.values():
+        yield array("I", [len(sizes) // 2]).tobytes() + sizes.tobytes()
+        for _, (identifiers, rows) in self._buckets():
             yield _chosen(identifiers, _IDENTIFIER_BYTES, rows[::_ROW_BYTES], are_gone=are_gone)
-        for _, rows in self._buckets.values():
+        for _, (_, rows) in self._buckets():
             chosen = _chosen(rows, _ROW_BYTES, rows[::_ROW_BYTES], are_gone=are_gone)
             flags = chosen[::_ROW_BYTES]
             # Who is gone was missing, if that was never published and the next run begins here.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from target_mapp_sftp.snapshot.index import ContactIndex
 
-_MAGIC = b"target-mapp-sftp snapshot 1\n"
+_MAGIC = b"target-mapp-sftp snapshot 2\n"
 _KEY_BYTES = 32
 _CODE_BYTES = 32
 _LENGTH_BYTES = 8
@@ -76,7 +76,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
         has_identifiers: Whether the identifiers are in it, and not only their digests.
         has_removed: Whether there is a table of those who are being removed.
         identifiers_end: Where the identifiers end and the first table begins.
-        contacts_end: Where the first table ends and the second begins.
+        table_end: Where the first table ends and the second begins.
     """
 
     line: str
@@ -87,7 +87,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
     has_identifiers: bool
     has_removed: bool
     identifiers_end: int
-    contacts_end: int
+    table_end: int
 
 
 def read_or_make_key(path: Path) -> bytes:
@@ -156,14 +156,14 @@ class SnapshotWriter:
         identifiers_end = self._size
         for piece in index.present():
             self._write(piece)
-        contacts_end = self._size
+        table_end = self._size
         for piece in index.gone() if with_removed else ():
             self._write(piece)
         header = msgspec.json.encode(
             Header(
                 has_removed=with_removed,
                 identifiers_end=identifiers_end,
-                contacts_end=contacts_end,
+                table_end=table_end,
                 **facts,
             )
         )
@@ -216,6 +216,10 @@ class SnapshotReader:
         if end < len(_MAGIC) + _LENGTH_BYTES:
             raise DamagedSnapshotError
         self._file.seek(0)
+        if self._file.read(len(_MAGIC)) != _MAGIC:
+            # Another version of this target has written it.
+            raise DamagedSnapshotError
+        self._file.seek(0)
         code = blake2b(key=key, digest_size=_CODE_BYTES)
         left = end
         while left and (data := self._file.read(min(left, _CHUNK_BYTES))):
@@ -229,7 +233,6 @@ class SnapshotReader:
         try:
             return msgspec.json.decode(self._file.read(size), type=Header)
         except msgspec.MsgspecError as error:
-            # Another version of this target has written it.
             raise DamagedSnapshotError from error
 
     def load(self, index: ContactIndex, *, with_removed: bool) -> None:
@@ -237,7 +240,7 @@ class SnapshotReader:
         self._file.seek(self.header.identifiers_end)
         index.load(self._file)
         if with_removed and self.header.has_removed:
-            self._file.seek(self.header.contacts_end)
+            self._file.seek(self.header.table_end)
             index.load(self._file)
 
     def identifiers(self, *, with_removed: bool) -> Iterator[list[str]]:
