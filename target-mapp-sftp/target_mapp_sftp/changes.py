@@ -146,6 +146,27 @@ def _digest(config: Mapping[str, Any], names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeCounts:
+    """What a run found against the last delivery, for the report.
+
+    Attributes:
+        full_because: Why the file has all contacts; empty where it has only changes.
+        added: Contacts that are new.
+        changed: Contacts whose row is another one.
+        unchanged: Contacts that the file leaves out.
+        removed: Contacts in the files of removals; None where `removals` is off.
+        waiting: Contacts that are missing for the first time, and are not removed yet.
+    """
+
+    full_because: str
+    added: int
+    changed: int
+    unchanged: int
+    removed: int | None
+    waiting: int
+
+
 class Changes:
     """The snapshot of one export, from its first record to the note in the state.
 
@@ -277,6 +298,23 @@ class Changes:
             self._stream,
             known.waiting,
             " and ".join(may_lack),
+        )
+
+    def counts(self, rows: int, removed: int) -> ChangeCounts:
+        """What this run found, once the files are finished.
+
+        Args:
+            rows: The rows that it received.
+            removed: The rows in the files of removals.
+        """
+        known = self.known
+        return ChangeCounts(
+            full_because=known.full_because,
+            added=known.added,
+            changed=known.changed,
+            unchanged=0 if known.is_full else rows - known.added - known.changed,
+            removed=removed if self._settings.removals_folder is not None else None,
+            waiting=known.waiting,
         )
 
     @property

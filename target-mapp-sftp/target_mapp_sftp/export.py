@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
-    from target_mapp_sftp.changes import Changes
+    from target_mapp_sftp.changes import ChangeCounts, Changes
     from target_mapp_sftp.contact_file import ContactFile, FilePart, FinishedFile, PreviousDelivery
     from target_mapp_sftp.delivery import Destination
     from target_mapp_sftp.kept import Keeper, Kind
@@ -44,6 +44,8 @@ class Export:
         sources: The streams of the input that feed it, by their names there.
         failure: Why it was not published.
         finished: The finished file, once there is one.
+        removals: The files of removals, once they are finished.
+        change_counts: What was found against the last delivery, where a snapshot is kept.
         delivered: The value of `delivered` in the state, once it is published.
         is_settled: Whether it is finished: published, or there was nothing to publish.
         received_of: The records that had come when it was settled, by the stream's name.
@@ -76,7 +78,8 @@ class Export:
         self._file: ContactFile | None = contact_file
         self._changes = changes
         self._keeper = keeper
-        self._removals: tuple[FilePart, ...] = ()
+        self.removals: tuple[FilePart, ...] = ()
+        self.change_counts: ChangeCounts | None = None
         self._is_publishing = False
 
     @property
@@ -119,7 +122,7 @@ class Export:
         self.failure = error
         # Of two folders, the error reports on one.
         is_rolled_back = (
-            not self._removals and isinstance(error, DeliveryError) and not error.not_rolled_back
+            not self.removals and isinstance(error, DeliveryError) and not error.not_rolled_back
         )
         self._discard(is_certain=not self._is_publishing or is_rolled_back)
 
@@ -141,14 +144,15 @@ class Export:
         for warning in finished.warnings:
             LOGGER.warning("Stream '%s': %s", printable(self.stream), warning)
         if self._changes is not None:
-            self._removals = self._changes.removals(self._file, missing)
+            self.removals = self._changes.removals(self._file, missing)
+            self.change_counts = self._changes.counts(self.counts.rows, _rows(self.removals))
         return finished
 
     @property
     def is_skipped(self) -> bool:
         """Whether there is nothing to deliver, and so nothing to note."""
         has_waiting = self._changes is not None and self._changes.has_waiting
-        return self._finished.is_skipped and not self._removals and not has_waiting
+        return self._finished.is_skipped and not self.removals and not has_waiting
 
     @property
     def _finished(self) -> FinishedFile:
@@ -159,12 +163,12 @@ class Export:
     def expected_facts(self) -> dict[str, Any]:
         """What the state will have as `delivered`, if the files get the names they ask for."""
         names = [part.name for part in self._finished.parts]
-        return self._facts(names, [part.name for part in self._removals])
+        return self._facts(names, [part.name for part in self.removals])
 
     def _facts(self, names: Sequence[str], removal_names: Sequence[str]) -> dict[str, Any]:
         facts = facts_of(self._finished, names)
         if self._changes is not None:
-            removed = sum(part.rows for part in self._removals)
+            removed = _rows(self.removals)
             facts |= self._changes.facts(self._finished.written, removed, removal_names)
         return facts
 
@@ -193,7 +197,7 @@ class Export:
         """
         finished = self._finished
         self._is_publishing = True
-        files = [*_outgoing(finished.parts, 0), *_outgoing(self._removals, 1)]
+        files = [*_outgoing(finished.parts, 0), *_outgoing(self.removals, 1)]
         names: tuple[str, ...] = ()
         if files:
             names = destination.publish(files, on_published)
@@ -208,12 +212,12 @@ class Export:
         self._keep(names, removal_names)
         self.settle()
         self.seconds = time.monotonic() - self._finished_at
-        parts = (*finished.parts, *self._removals)
+        parts = (*finished.parts, *self.removals)
         LOGGER.info(
             "Stream '%s': delivered %s, %d rows, %.1f MB, in %.1f s since its first message",
             printable(self.stream),
             ", ".join(map(printable, [*names, *removal_names])) or "no file",
-            sum(part.rows for part in parts),
+            _rows(parts),
             sum(part.size_bytes for part in parts) / 1_000_000,
             time.monotonic() - self._opened_at,
         )
@@ -224,7 +228,7 @@ class Export:
             return
         of_kinds: list[tuple[Kind, Sequence[FilePart], Sequence[str]]] = [
             ("contacts", self._finished.parts, names),
-            ("removals", self._removals, removal_names),
+            ("removals", self.removals, removal_names),
         ]
         known = self._changes.known if self._changes is not None else None
         self._keeper.keep(
@@ -266,6 +270,10 @@ class Export:
         with suppress(OSError):
             if file is not None:
                 file.discard()
+
+
+def _rows(parts: Sequence[FilePart]) -> int:
+    return sum(part.rows for part in parts)
 
 
 def _outgoing(parts: Sequence[FilePart], folder: int) -> list[OutgoingFile]:

@@ -16,9 +16,10 @@ from target_mapp_sftp.report.page import Failure, Report, Section, Status, page,
 from target_mapp_sftp.state import counts_of, last_deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from target_mapp_sftp.contact_file import FilePart
     from target_mapp_sftp.export import Export
     from target_mapp_sftp.run import Run
 
@@ -94,10 +95,20 @@ def _begun(run: Run, export: Export, left: Status) -> Section:
         failure=_as_failure(export.failure),
         counts=export.counts,
         is_finished=finished is not None,
-        files=() if delivered is None else [*zip(delivered["files"], parts, strict=True)],
+        files=_named(delivered, "files", parts),
+        removals=_named(delivered, "removal_files", export.removals),
+        changes=export.change_counts if finished else None,
         seconds=export.seconds,
         deliveries=_deliveries(run, run.bookmark(export), delivered),
     )
+
+
+def _named(
+    delivered: Mapping[str, Any] | None, fact: str, parts: Sequence[FilePart]
+) -> Sequence[tuple[str, FilePart]]:
+    """The files that were delivered, with the names that they got."""
+    names = [] if delivered is None else delivered.get(fact, [])
+    return [*zip(names, parts, strict=True)] if names else []
 
 
 def _never_begun(run: Run, name: str, error: TargetError | None, left: Status) -> Section:

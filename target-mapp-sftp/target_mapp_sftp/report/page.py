@@ -53,6 +53,8 @@ class Section:
         counts: What happened to its records, as the contact file counts them; none if none came.
         is_finished: Whether its file was complete, so that the columns are counted.
         files: What was delivered: the name in the folder, and the file's rows, size and SHA-256.
+        removals: The same of the files of removals.
+        changes: What was found against the last delivery; none where nothing was compared.
         seconds: How long finishing and sending took.
         deliveries: The last ones as the state has them, oldest first, this run's included.
     """
@@ -64,6 +66,8 @@ class Section:
     counts: Any = None
     is_finished: bool = False
     files: Sequence[tuple[str, Any]] = ()
+    removals: Sequence[tuple[str, Any]] = ()
+    changes: Any = None
     seconds: float | None = None
     deliveries: Sequence[Mapping[str, Any]] = ()
 
