@@ -3,8 +3,9 @@
 A contact is kept as 8 bytes of a keyed BLAKE2b digest of its identifier, in one of 65,536 buckets
 that 16 more bits of the digest choose, and as 8 bytes about its row: a flag and 7 bytes of a keyed
 digest. Two identifiers are taken for one only when 80 bits agree: among ten million people once in
-10^10 runs. A changed row is taken for an unchanged one only when 56 bits agree. The key is secret and goes before the hashed bytes, which makes
-BLAKE2b a message authentication code and costs no block of its own.
+10^10 runs. A changed row is taken for an unchanged one only when 56 bits agree. The key is secret
+and goes before the hashed bytes, which makes BLAKE2b a message authentication code and costs no
+block of its own.
 
 Memory is 16 bytes a contact, an eighth of that as room to grow, and some MB of buckets. The same
 table says who came twice in a run, so no set of identifiers is needed beside it.
