@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from target_mapp_sftp.contact_file.parts import safe_name
+from target_mapp_sftp.contact_file.file_names import safe_name
 from target_mapp_sftp.errors import TargetError
 from target_mapp_sftp.interruption import SIGNALS_FROM
 from target_mapp_sftp.report.page import Failure, Report, Section, Status, page, write_page

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from complete_settings import file_settings
 
 from target_mapp_sftp.contact_file import ContactFile, PreviousDelivery
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import CellOptions
+from target_mapp_sftp.contact_file.fast_path import column_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from target_mapp_sftp.contact_file import FileSettings, FinishedFile
+    from target_mapp_sftp.contact_file.cells import Cell
+    from target_mapp_sftp.contact_file.columns import ResolvedColumn
 
 FIELD_MAP = {"email": "user.Email", "name": "user.FirstName"}
 STARTED_AT = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
@@ -34,6 +38,12 @@ def cell_options(**changes: Any) -> CellOptions:
     return CellOptions(
         **{"list_separator": ",", "too_long": "cut", "default_country": None, **changes}
     )
+
+
+def fast_cell(column: ResolvedColumn, whole: Cell | None = None) -> Cell:
+    """A column for a single value, by its fast path where there is one."""
+    texts_of = column_texts(column, whole or compile_cell(column))
+    return lambda value: texts_of([value])[0]
 
 
 def contact_file(folder: Path, **options: Any) -> ContactFile:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from contact_writing import cell_options, settings_of
+from contact_writing import cell_options, fast_cell, settings_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from target_mapp_sftp.contact_file.attributes import (
     standard_attributes,
     validators_of,
 )
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import field_type, resolved
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.values import BadValueError
@@ -206,7 +206,7 @@ def test_attribute_of_several_rules() -> None:
     }  # fmt: skip
     column = replace(resolved(Column("field", "user.Shop"), EMPTY), rules=rules)
     whole = compile_cell(column)
-    short = with_fast_path(column, whole)
+    short = fast_cell(column, whole)
 
     assert [whole(" ABC "), short(" ABC "), short("abc")] == ["abc"] * 3
     for cell in (whole, short):

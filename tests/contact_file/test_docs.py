@@ -10,10 +10,10 @@ import msgspec
 import pytest
 import yaml
 from complete_settings import file_settings
-from contact_writing import cell_options
+from contact_writing import cell_options, fast_cell
 
 from target_mapp_sftp.contact_file.attributes import standard_attributes
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import LONG_FORM_KEYS, Column
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
@@ -30,7 +30,7 @@ decode = msgspec.json.Decoder(float_hook=Decimal).decode
 def test_conversion_of_the_page(name: str, value: str, text: str) -> None:
     """Every line of the table of types is true."""
     column = resolved(Column("field", "user.CustomAttribute.X", type=name), cell_options())
-    cell = with_fast_path(column, compile_cell(column))
+    cell = fast_cell(column)
 
     assert cell(decode(value)) == text
 
@@ -76,7 +76,7 @@ def test_mobile_number_of_the_page(text: str, written: str) -> None:
     """Every line of the table of mobile numbers is true."""
     options = cell_options(default_country="DE")
     column = resolved(Column("field", "user.MobileNumber"), options)
-    cell = with_fast_path(column, compile_cell(column))
+    cell = fast_cell(column)
 
     if written:
         assert cell(text) == written

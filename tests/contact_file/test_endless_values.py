@@ -11,11 +11,11 @@ import pytest
 from contact_writing import cell_options
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import resolved
+from target_mapp_sftp.contact_file.fast_path import column_texts
 from target_mapp_sftp.contact_file.field_map import Column
 from target_mapp_sftp.contact_file.normalization import _ascii_domain
-from target_mapp_sftp.contact_file.row import column_texts
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
 
 LENGTH = 100_000
@@ -52,8 +52,7 @@ def test_value_is_written_or_refused_at_once(value: Any) -> None:
     """A megabyte of the worst kind takes a fraction of a second, whatever column it comes to."""
     for header, name in [*((each, None) for each in HEADERS), *((HEADERS[-1], t) for t in TYPES)]:
         column = resolved(Column("field", header, type=name), cell_options())
-        cell = with_fast_path(column, compile_cell(column))
-        texts_of = column_texts(cell, column.text_limit)
+        texts_of = column_texts(column, compile_cell(column))
         started = time.process_time()
         with suppress(BadValueError):
             texts_of([value])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from contact_writing import cell_options
@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_mapp_sftp.contact_file.attributes import FREE_PREFIXES, standard_attributes
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import CellOptions, ResolvedColumn, resolve
+from target_mapp_sftp.contact_file.fast_path import column_texts
 from target_mapp_sftp.contact_file.field_map import Column
-from target_mapp_sftp.contact_file.row import column_texts
 from target_mapp_sftp.contact_file.values import TYPES, BadValueError
+
+if TYPE_CHECKING:
+    from target_mapp_sftp.contact_file.cells import Cell
 
 HEADERS = (*standard_attributes(), *(f"{prefix}X" for prefix in FREE_PREFIXES), "user.Company")
 MOMENT = {"type": "string", "format": "date-time"}
@@ -101,7 +104,7 @@ def differences(column: ResolvedColumn, values: Any) -> list[str]:
     """Where the two ways disagree."""
     notes: list[str] = []
     whole = compile_cell(column, notes.append)
-    texts_of = column_texts(with_fast_path(column, whole), column.text_limit)
+    texts_of = column_texts(column, whole)
 
     def said(cell: Any, value: Any) -> str:
         notes.clear()
@@ -152,6 +155,46 @@ JSON = st.recursive(
 )
 
 
+def column_differences(column: ResolvedColumn, values: list[Any]) -> list[tuple[str, str]]:
+    """Where the two ways disagree about a column of values, and how often each reason is noted."""
+
+    def found(notes: list[str]) -> Cell:
+        whole = compile_cell(column, notes.append)
+
+        def cell(value: Any) -> str:
+            try:
+                return whole(value)
+            except BadValueError as error:
+                notes.append(error.reason)
+                return ""
+
+        return cell
+
+    noted: list[str] = []
+    noted_at_once: list[str] = []
+    by_stages = [*map(found(noted), values), *noted]
+    at_once = [*column_texts(column, found(noted_at_once))(values), *noted_at_once]
+    return [pair for pair in zip(by_stages, at_once, strict=True) if pair[0] != pair[1]]
+
+
+LIKELY = {
+    "date-time": ("2026-11-23T08:30:00.123Z", "2026-11-23T08:30:00Z", "2026-11-23T08:30:00+02:00"),
+    "date": ("2026-11-23", "1988-02-29T00:00:00Z", "2026-W48-1"),
+}
+
+
+@pytest.mark.parametrize("name", LIKELY)
+@given(data=st.data())
+def test_both_ways_agree_on_columns_of_dates(name: str, data: st.DataObject) -> None:
+    """Most of a column is regular, and any value may be among it."""
+    column = resolve(Column("field", f"{FREE_PREFIXES[0]}X", type=name), {}, cell_options())
+    likely = st.sampled_from(LIKELY[name])
+    values = data.draw(st.lists(likely, max_size=6))
+    values += data.draw(st.lists(st.sampled_from(VALUES) | likely, max_size=2))
+
+    assert column_differences(column, data.draw(st.permutations(values))) == []
+
+
 @given(
     values=st.lists(JSON, min_size=5, max_size=30),
     header=st.sampled_from(HEADERS),
@@ -162,3 +205,4 @@ def test_both_ways_agree_on_any_value(values: list[Any], header: str, number: in
     column = columns_of(header, cell_options())[number]
 
     assert differences(column, values) == []
+    assert column_differences(column, values) == []

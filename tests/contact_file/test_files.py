@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from contact_writing import contact_file, person, read_csv, write
 
-from target_mapp_sftp.contact_file.parts import PartsWriter, part_names, safe_name
+from target_mapp_sftp.contact_file.file_names import part_names, safe_name
+from target_mapp_sftp.contact_file.parts import PartsWriter
 from target_mapp_sftp.errors import RowTooLongError, SpoolFullError
 
 if TYPE_CHECKING:

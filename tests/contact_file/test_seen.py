@@ -7,7 +7,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file.file import SeenIdentifiers
+from target_mapp_sftp.contact_file.seen import SeenIdentifiers
 
 
 @given(st.lists(st.text(max_size=3), max_size=50))

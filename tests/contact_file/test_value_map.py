@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from contact_writing import cell_options, person, settings_of, write
+from contact_writing import cell_options, fast_cell, person, settings_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
 from target_mapp_sftp.contact_file.columns import FieldType, resolved
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
 from target_mapp_sftp.errors import MappingError
@@ -35,7 +34,7 @@ def written(
 ) -> str:
     """What becomes of a value, by the short path where there is one."""
     column = resolved(column_of(values, header, **long_form), cell_options(), kind or FieldType())
-    return with_fast_path(column, compile_cell(column))(value)
+    return fast_cell(column)(value)
 
 
 TIERS = {"gold": 1, "Silver": "2", True: "yes", 3: "three", 4.5: "4,5"}

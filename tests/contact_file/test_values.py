@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from contact_writing import cell_options
+from contact_writing import cell_options, fast_cell
 
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import (
     FieldType,
     field_type,
@@ -36,7 +36,7 @@ def text_of(
         cell_options(too_long="empty"),
         kind or FieldType(),
     )
-    return with_fast_path(column, compile_cell(column))(value)
+    return fast_cell(column)(value)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from staged_server import PERMISSION_DENIED, Fault, staged_server
 from target_runs import mark, records, schema
 
 from target_mapp_sftp.contact_file import ContactFile, NamePattern
-from target_mapp_sftp.contact_file.parts import reserve_names
+from target_mapp_sftp.contact_file.file_names import reserve_names
 from target_mapp_sftp.delivery import OutgoingFile
 from target_mapp_sftp.delivery.destination import SftpDestination
 from target_mapp_sftp.errors import IncompleteStreamError, SettingsError

@@ -148,13 +148,22 @@ def _violated_limits(
         yield from _shrunk(settings, counts, previous)
 
 
-def too_many_rejected(settings: FileSettings, counts: Counts) -> TooManyRejectedError | None:
-    """Check the number of rejects against `max_rejected`."""
+def too_many_rejected(
+    settings: FileSettings, counts: Counts, received: int | None = None
+) -> TooManyRejectedError | None:
+    """Check the number of rejects against `max_rejected`.
+
+    Args:
+        settings: With the bound.
+        counts: With the rejects.
+        received: The records among which they are, where more have come already.
+    """
     bound = settings.max_rejected
-    if bound is None or not bound.is_passed(counts.rejected, counts.received):
+    received = counts.received if received is None else received
+    if bound is None or not bound.is_passed(counts.rejected, received):
         return None
     return TooManyRejectedError(
-        f"`max_rejected`: {counts.rejected} of {counts.received} records were rejected, more than "
+        f"`max_rejected`: {counts.rejected} of {received} records were rejected, more than "
         f"{bound}. The reasons are listed in {_list_of(counts.rejects_path)}."
     )
 

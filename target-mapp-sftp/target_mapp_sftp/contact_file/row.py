@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from target_mapp_sftp.contact_file.attributes import nearest, rules_of
-from target_mapp_sftp.contact_file.cells import compile_cell, with_fast_path
+from target_mapp_sftp.contact_file.cells import compile_cell
 from target_mapp_sftp.contact_file.columns import CellOptions, resolve, value_at
+from target_mapp_sftp.contact_file.fast_path import column_texts
 from target_mapp_sftp.contact_file.normalization import COMPARED_AS, fold_into
 from target_mapp_sftp.contact_file.values import (
     BadValueError,
@@ -23,44 +24,42 @@ from target_mapp_sftp.errors import MappingError
 from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from target_mapp_sftp.contact_file.cells import Cell
     from target_mapp_sftp.contact_file.columns import ResolvedColumn
+    from target_mapp_sftp.contact_file.fast_path import ColumnTexts
     from target_mapp_sftp.contact_file.field_map import Column
     from target_mapp_sftp.contact_file.guards import Counts
     from target_mapp_sftp.contact_file.settings import FileSettings
 
-    ColumnTexts = Callable[[Iterable[Any]], list[str]]
-    """The texts of a column, of the values of many records."""
+    Identifiers = Callable[[Sequence[Any]], list[str | BadValueError]]
+    """The identifiers of many records, or why a record has none."""
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']{1,200}@[^\s<>()\[\],;:\"'@]{1,253}")
+_Text = TypeVar("_Text")
 
 
 class CompiledRow(NamedTuple):
     """The compiled columns.
 
     Attributes:
-        identifier_key: The record's key of the identifier.
-        identify: Converts the value under it to the identifier's text, or raises BadValueError.
-        compared_as: Converts that text to the form in which duplicates are equal.
-        identifier_unchecked: Converts the value to text whatever it is; never raises.
+        keys: The record's keys of the columns, in order, that of the identifier first.
+        identify: Converts values of the first to identifiers; never raises.
+        compared_as: Converts an identifier to the form in which duplicates are equal.
+        identifier_unchecked: Converts one value to text whatever it is; never raises.
         possible_forms: The forms under which a rejected record may have been delivered before, of
             the value under its key; never raises.
-        keys: The record's keys of the other columns, in order.
-        paths: Index among them and path of those within a map.
-        columns: Convert many values of each of them; never raise.
+        columns: Convert many values of each of the other columns; never raise.
     """
 
-    identifier_key: str
-    identify: Cell
+    keys: tuple[str, ...]
+    identify: Identifiers
     compared_as: Callable[[str], str]
     identifier_unchecked: Cell
     possible_forms: Callable[[Any], list[str]]
-    keys: tuple[str, ...]
-    paths: tuple[tuple[int, str], ...]
     columns: tuple[ColumnTexts, ...]
 
 
@@ -78,25 +77,29 @@ def compile_row(
     Raises:
         MappingError: When the schema lists its fields and a mapped one is not among them.
     """
-    first, *others = _resolved(settings, schema, printable(stream_name))
+    found = _resolved(settings, schema, printable(stream_name))
+    first, *others = found
     identify = _identifier_cell(first, settings.encoding)
     compared_as = normal_form(first.column.header)
+    path = first.path
+
+    def identifier_unchecked(value: Any) -> str:
+        return _text_unchecked(value_at(value, path) if path else value)
 
     def possible_forms(value: Any) -> list[str]:
-        value = value_at(value, first.path) if first.path else value
+        value = value_at(value, path) if path else value
         texts = _possible_texts(value, identify, first.normalize or str)
         return list(dict.fromkeys(map(compared_as, texts)))
 
     return CompiledRow(
-        identifier_key=first.key,
-        identify=_at_path(first, identify),
+        keys=tuple(column.key for column in found),
+        identify=_at_path(first, _identifiers(first, identify)),
         compared_as=compared_as,
-        identifier_unchecked=_at_path(first, _text_unchecked),
+        identifier_unchecked=identifier_unchecked,
         possible_forms=possible_forms,
-        keys=tuple(column.key for column in others),
-        paths=tuple((place, column.path) for place, column in enumerate(others) if column.path),
         columns=tuple(
-            column_texts(_counting_cell(column, counts), column.text_limit) for column in others
+            _at_path(column, column_texts(column, _counting_cell(column, counts)))
+            for column in others
         ),
     )
 
@@ -148,27 +151,14 @@ def _missing_field(column: Column, schema: Mapping[str, Any]) -> str:
     return f"{column.entry}: the stream has no field '{column.field}'. {advice}"
 
 
-def column_texts(cell: Cell, text_limit: int) -> ColumnTexts:
-    """Convert a column's values many at a time, which takes half of the time.
-
-    Args:
-        cell: Converts one of them.
-        text_limit: The length up to which a text is written as it is, without the cell.
-    """
-
-    def texts(values: Iterable[Any]) -> list[str]:
-        return [
-            value if value.__class__ is str and 0 < len(value) <= text_limit else cell(value)
-            for value in values
-        ]
-
-    return texts if text_limit else lambda values: [cell(value) for value in values]
-
-
-def _at_path(column: ResolvedColumn, cell: Cell) -> Cell:
-    """The cell for the value under the record's key with which a field's path begins."""
+def _at_path(
+    column: ResolvedColumn, texts_of: Callable[[Sequence[Any]], list[_Text]]
+) -> Callable[[Sequence[Any]], list[_Text]]:
+    """The same for the values under the record's key with which a field's path begins."""
     path = column.path
-    return (lambda value: cell(value_at(value, path))) if path else cell
+    if not path:
+        return texts_of
+    return lambda values: texts_of([value_at(value, path) for value in values])
 
 
 def _text_unchecked(value: Any) -> str:
@@ -213,7 +203,7 @@ def _counting_cell(column: ResolvedColumn, counts: Counts) -> Cell:
             emptied[header, error.reason] += 1
             return ""
 
-    return with_fast_path(column, counting)
+    return counting
 
 
 def _identifier_cell(column: ResolvedColumn, encoding: str) -> Cell:
@@ -229,8 +219,22 @@ def _identifier_cell(column: ResolvedColumn, encoding: str) -> Cell:
             raise BadValueError(f"has a character that {encoding} does not have")
         return text
 
-    # What matches a pattern is not empty, and every encoding can hold it.
-    return with_fast_path(column, identify) if "pattern" in column.rules else identify
+    return identify
+
+
+def _identifiers(column: ResolvedColumn, identify: Cell) -> Identifiers:
+    """The identifiers of many values; why a value is none, in its place."""
+
+    def found(value: Any) -> Any:
+        try:
+            return identify(value)
+        except BadValueError as error:
+            return error
+
+    if "pattern" in column.rules:
+        # What matches a pattern is not empty, and every encoding can hold it.
+        return column_texts(column, found)  # type: ignore[return-value]  # or what is found
+    return lambda values: [*map(found, values)]
 
 
 class RowEncoder:
@@ -260,15 +264,23 @@ class RowEncoder:
         Args:
             columns: The texts of each column.
         """
-        end, encoding = self._end, self._encoding
         lines = list(map(self._between.join, zip(*columns, strict=True)))
         text = "".join(lines)
         if text.isprintable() and text.count('"') == self._quotes * len(lines):
             try:
-                return [f'"{line}{end}'.encode(encoding) for line in lines]
+                return self._encoded(lines)
             except UnicodeEncodeError:
                 pass
         return [self._row(cells) for cells in zip(*columns, strict=True)]
+
+    def _encoded(self, lines: list[str]) -> list[bytes]:
+        """Rows of which no text has to be changed."""
+        end = self._end
+        if self._encoding != "utf-8":
+            return [f'"{line}{end}'.encode(self._encoding) for line in lines]
+        # What is printable has no line break, so there are no others than those between rows.
+        text = f'{end}"'.join(lines)
+        return f'"{text}{end}'.encode().splitlines(keepends=True)
 
     def _row(self, cells: Sequence[str]) -> bytes:
         try:

@@ -13,6 +13,12 @@ from zoneinfo import ZoneInfo
 
 from target_mapp_sftp.contact_file.attributes import attribute_of, nearest, time_zones
 from target_mapp_sftp.contact_file.field_map import Column, read_field_map
+from target_mapp_sftp.contact_file.file_names import (
+    PLACEHOLDERS,
+    packed_suffix,
+    placeholders_of,
+    removal_problem,
+)
 from target_mapp_sftp.contact_file.lint import (
     MEMBERSHIP_HEADER,
     column_problems,
@@ -22,12 +28,6 @@ from target_mapp_sftp.contact_file.lint import (
     warnings_of,
 )
 from target_mapp_sftp.contact_file.normalization import EXTRA, countries, is_installed
-from target_mapp_sftp.contact_file.parts import (
-    PLACEHOLDERS,
-    packed_suffix,
-    placeholders_of,
-    removal_problem,
-)
 from target_mapp_sftp.contact_file.values import can_encode
 from target_mapp_sftp.errors import MappingError
 
