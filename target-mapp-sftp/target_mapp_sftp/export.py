@@ -87,29 +87,41 @@ class Export:
         """Whether it may still be published."""
         return self._file is not None
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The keys of a record that are read; none where it will not be published."""
+        return self._file.fields if self._file is not None else ()
+
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Continue with a changed schema."""
+        self.write_pending()
         if self._file is not None:
             self._file.use_schema(schema)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one record."""
-        file = self._file
-        if file is None:
-            return
-        try:
-            file.add(record)
-        except (DataError, DeliveryError) as error:
-            # A full disk too: what the export has written is removed, and the next may fit.
-            self.fail(error)
+        if self._file is not None:
+            self._unless_it_fails(self._file.add, record)
+
+    def add_many(self, records: Sequence[Sequence[Any]]) -> None:
+        """Take many records at once.
+
+        Args:
+            records: Of each the values of `fields`, None for what it does not have.
+        """
+        if self._file is not None:
+            self._unless_it_fails(self._file.add_many, records)
 
     def write_pending(self) -> None:
-        """Write the rows that wait to be written together."""
-        if self._file is None:
-            return
+        """Write the records that wait to be written together."""
+        if self._file is not None:
+            self._unless_it_fails(self._file.write_pending)
+
+    def _unless_it_fails(self, step: Callable[..., object], *arguments: Any) -> None:
         try:
-            self._file.write_pending()
-        except DeliveryError as error:
+            step(*arguments)
+        except (DataError, DeliveryError) as error:
+            # A full disk too: what the export has written is removed, and the next may fit.
             self.fail(error)
 
     def count_filtered(self) -> None:

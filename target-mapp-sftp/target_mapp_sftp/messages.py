@@ -1,6 +1,7 @@
 """Reads Singer messages as bytes, fast, and without ever repeating a value in a log or an error.
 
-The shape of a message is looked at before anything else relies on it.
+The shape of a message is looked at before anything else relies on it. Of a stream that is read
+directly, most RECORD lines never become a message, see `record_lines`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import logging
 import re
 import sys
 from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
+from operator import length_hint
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -19,13 +22,23 @@ from typing_extensions import override
 
 from target_mapp_sftp.errors import SourceError
 from target_mapp_sftp.printable import printable
+from target_mapp_sftp.record_lines import RecordLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+
+    from target_mapp_sftp.record_lines import Take
+
+    Callbacks = dict[str, Callable[[dict[str, Any]], None]]
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 # A row takes some times the bytes of its line; contact_file/file.py keeps up to 128 of them.
 _LONG_LINE_BYTES = 100_000
+_BLOCK_BYTES = 1 << 16
+# Enough for steps over columns, and few enough to stay in the processor's cache.
+_RECORDS_AT_A_TIME = 128
+# The lines of all streams whose records wait, where those of several come in turns.
+_MOST_WAITING_BYTES = 1 << 18
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NAME_OF_A_TYPE = re.compile(r"[A-Za-z_]{1,40}").fullmatch
 
@@ -46,13 +59,18 @@ class MessageReader(GenericSingerReader[bytes]):
 
     Attributes:
         broken: The error to raise at the end, once a line was broken.
-        on_long_line: Called after a line so long that no more like it should be kept in memory.
+        write_pending: Called before any message but a RECORD, at the end, and after a line so long
+            that no more like it should be kept in memory.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.broken: BrokenInputError | None = None
-        self.on_long_line: Callable[[], object] = lambda: None
+        self.write_pending: Callable[[], object] = lambda: None
+        self._counter: Counter[str] = Counter()
+        self._direct: dict[str, RecordLines] = {}
+        self._latest: RecordLines | None = None
+        self._waiting_bytes = 0
         # Decimal keeps a number as it was written; a float would turn 0.1 into what it is not.
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -81,52 +99,120 @@ class MessageReader(GenericSingerReader[bytes]):
             raise MessageError("it is not a JSON object")
         return message
 
+    def read_directly(self, stream: str, fields: Sequence[str], take: Take) -> None:
+        """Read the records of a stream without making a message of each.
+
+        Args:
+            stream: The name of the stream in the input.
+            fields: The keys of a record that are read.
+            take: Takes the values of many records, before the next message of another type or of a
+                stream that is not read directly is processed.
+        """
+        self.read_as_messages(stream)
+        # A stream with a name that no struct can have takes the long way.
+        with suppress(ValueError):
+            self._direct[stream] = RecordLines(stream, fields, take)
+
+    def read_as_messages(self, stream: str) -> None:
+        """Make messages of the records of a stream, as of any that is not read directly."""
+        self._direct.pop(stream, None)
+        self._latest = None
+
     @override
-    def process_lines(
-        self,
-        file_input: IO[bytes] | None,
-        callbacks: dict[str, Callable[[dict[str, Any]], None]],
-    ) -> Counter[str]:
-        counter: Counter[str] = Counter()
-        lines = file_input or self.default_input
-        # --input opens its file as text; the bytes below it are what the decoder reads best.
-        for number, line in enumerate(getattr(lines, "buffer", lines), start=1):
+    def process_lines(self, file_input: IO[bytes] | None, callbacks: Callbacks) -> Counter[str]:
+        number = 0
+        for block in _blocks(file_input or self.default_input):
+            end = b"\n" if block.endswith(b"\n") else b""
+            lines = block.removesuffix(end).split(b"\n")
+            number += len(lines)
+            left, is_utf8 = iter(lines), _is_utf8(block)
             try:
-                kind = self._process(line, number, callbacks)
+                while (line := self._next_message(left, is_utf8=is_utf8)) is not None:
+                    self._process(line + end, callbacks)
             except MessageError as error:
                 self.broken = BrokenInputError(
-                    f"Line {number} of the input is not a valid Singer message: {error}. Look at "
-                    "the tap's log, then run again."
+                    f"Line {number - length_hint(left)} of the input is not a valid Singer "
+                    f"message: {error}. Look at the tap's log, then run again."
                 )
                 break
-            if kind:
-                counter[kind] += 1
-            if len(line) > _LONG_LINE_BYTES:
-                self.on_long_line()
-        return counter
+            self._pass_on_enough(len(block))
+        self._pass_on()
+        self.write_pending()
+        return self._counter
 
-    def _process(
-        self,
-        line: bytes,
-        number: int,
-        callbacks: dict[str, Callable[[dict[str, Any]], None]],
-    ) -> str:
-        """Process one line; return its type, nothing for a blank line."""
+    def _next_message(self, lines: Iterator[bytes], *, is_utf8: bool) -> bytes | None:
+        """The next line that has to become a message; the records before it are decoded."""
+        if self._latest is None or not is_utf8:
+            return next(lines, None)
+        return self._latest.read(lines)
+
+    def _process(self, line: bytes, callbacks: Callbacks) -> None:
+        """Process one line; nothing is done for a blank one."""
         if line.isspace():
-            return ""
-        message = self.deserialize_json(line if number > 1 else _without_mark(line))
+            return
+        message = self.deserialize_json(line)
         kind = message.get("type")
         handle = callbacks.get(kind) if isinstance(kind, str) else None
         if handle is None or not isinstance(kind, str):
             raise MessageError(_unknown_type(kind))
         require_shape(kind, message)
-        handle(message)
-        return kind
+        direct = self._direct.get(message["stream"]) if kind == "RECORD" else None
+        if direct is not None:
+            self._latest = direct
+            direct.add(message["record"])
+        else:
+            self._pass_on()
+            if kind != "RECORD":
+                self.write_pending()
+            handle(message)
+            self._counter[kind] += 1
+        if len(line) > _LONG_LINE_BYTES:
+            self.write_pending()
+
+    def _pass_on_enough(self, size: int) -> None:
+        """Pass on the records that wait, if they are many or take much memory.
+
+        Args:
+            size: The bytes that were read since the last time.
+        """
+        self._waiting_bytes += size
+        if self._waiting_bytes >= _MOST_WAITING_BYTES:
+            self._pass_on()
+        elif self._latest is not None and len(self._latest.waiting) >= _RECORDS_AT_A_TIME:
+            self._counter["RECORD"] += self._latest.pass_on()
+
+    def _pass_on(self) -> None:
+        """Pass on all records that wait."""
+        self._waiting_bytes = 0
+        for direct in self._direct.values():
+            self._counter["RECORD"] += direct.pass_on()
 
 
-def _without_mark(line: bytes | str) -> bytes | str:
-    """The first line without the byte order mark that some editors and shells put there."""
-    return line.lstrip("\ufeff") if isinstance(line, str) else line.removeprefix(_BYTE_ORDER_MARK)
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Pieces of whole lines, as soon as they have come; only the last may have no line feed."""
+    # --input opens its file as text; the bytes below it are what the decoder reads best.
+    read: Callable[[int], bytes] = getattr(file, "buffer", file).read1  # type: ignore[union-attr]
+    begun: list[bytes] = []
+    mark = _BYTE_ORDER_MARK
+    while piece := read(_BLOCK_BYTES):
+        whole, feed, rest = piece.rpartition(b"\n")
+        if feed:
+            yield b"".join((*begun, whole, feed)).removeprefix(mark)
+            begun, mark = [], b""
+        if rest:
+            begun.append(rest)
+    if begun:
+        yield b"".join(begun).removeprefix(mark)
+
+
+def _is_utf8(block: bytes) -> bool:
+    if block.isascii():
+        return True
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _repaired(line: bytes) -> Any:

@@ -147,7 +147,7 @@ class Run:
                 self._publish_all([export], may_wait=True)
 
     def write_pending_rows(self) -> None:
-        """Write the rows that are kept in memory, because they are large."""
+        """Write the records that wait to be written together."""
         for export in self._waiting():
             export.write_pending()
 

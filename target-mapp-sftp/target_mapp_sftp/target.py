@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -47,7 +48,7 @@ from target_mapp_sftp.stream_maps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -126,10 +127,10 @@ class TargetMappSftp(Target):
         super().__init__(**kwargs)
         self.max_parallelism = 1
         self.run = Run(RunSettings.from_config(self.config), self._routes)
-        self.message_reader.on_long_line = self.run.write_pending_rows
+        self.message_reader.write_pending = self.run.write_pending_rows
         self.unopened_sinks: list[ContactSink] = []
         self._source = ""
-        self._add: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+        self._unchanged: dict[str, Export | None] = {}
         self._fed: dict[str, list[Export]] = {}
 
     @override
@@ -193,25 +194,36 @@ class TargetMappSftp(Target):
             fed.sources[source] = None
         unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
         if unchanged and not maps[0].flattening_enabled:
-            export = self.run.exports.get(names[0])
-            self._add[source] = _ignore if export is None else export.add
+            self._unchanged[source] = export = self.run.exports.get(names[0])
+            fields = () if export is None else export.fields
+            self.message_reader.read_directly(source, fields, partial(self._take, source))
         else:
-            self._add.pop(source, None)
+            self._unchanged.pop(source, None)
+            self.message_reader.read_as_messages(source)
+
+    def _take(self, source: str, records: Sequence[Sequence[Any]]) -> None:
+        """Take the records of a stream that no stream map changes.
+
+        The contact file checks every value it writes, so they need nothing of what the SDK does
+        with a record: it copies, validates and parses each.
+        """
+        self.run.marks.received[source] += len(records)
+        if (export := self._unchanged[source]) is not None:
+            export.add_many(records)
 
     @override
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
-        """Private hook: the SDK copies, validates and parses each record before a sink sees it.
+        """Private hook: a record that no stream map changes goes to the contact file, see `_take`.
 
-        The contact file checks every value it writes, so a record that no stream map changes goes
-        to it directly.
+        Most of these are read without a message; here come those of BATCH files.
         """
         source = message_dict["stream"]
-        add = self._add.get(source)
-        if add is None:
+        if source not in self._unchanged:
             self._map_record(source, message_dict)
             return
         self.run.marks.received[source] += 1
-        add(message_dict["record"])
+        if (export := self._unchanged[source]) is not None:
+            export.add(message_dict["record"])
 
     def _map_record(self, source: str, message_dict: dict[str, Any]) -> None:
         """Apply the stream maps to a record, and count it where they filter it out.
@@ -424,10 +436,6 @@ def _end_input() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-
-
-def _ignore(_record: Mapping[str, Any]) -> None:
-    """Ignore a record of a stream that cannot be delivered; its error is raised at the end."""
 
 
 def _raise_first(failures: list[TargetError]) -> None:

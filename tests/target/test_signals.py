@@ -27,9 +27,9 @@ class Passing:
         os.kill(os.getpid(), signal.SIGTERM)
 
 class Struck(TargetMappSftp):
-    def _process_record_message(self, message_dict):
+    def _process_schema_message(self, message_dict):
+        super()._process_schema_message(message_dict)
         Passing()
-        super()._process_record_message(message_dict)
 
 Struck.cli()
 """
