@@ -1,10 +1,11 @@
 """`--deliver`: kept files sent again, by the same publishing, without a scan.
 
-A replay changes neither the snapshot nor the state. So where a snapshot is kept, only the last
-delivery of an audience is sent again: after it Mapp holds what the snapshot says, and the next run
-goes on from there. An older one could bring back old values and people who have left since, or
-remove people who have come back, and the next run would not know. Without a snapshot nobody is ever
-removed and every file has all contacts, so the next run mends whatever an older one has set.
+A replay changes neither the snapshot nor the state: none comes in, and that of the last run is what
+the next one should compare with. So where a snapshot is kept, only the last delivery of an audience
+is sent again: after it Mapp holds what the snapshot says, and the next run goes on from there. An
+older one could bring back old values and people who have left since, or remove people who have come
+back, and the next run would not know. Without a snapshot nobody is ever removed and every file has
+all contacts, so the next run mends whatever an older one has set.
 """
 
 from __future__ import annotations
@@ -42,16 +43,19 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("target-mapp-sftp")
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A delivery that may be sent: its facts, and its files in the folder of this run."""
+@dataclass(slots=True)
+class SentAgain:
+    """A delivery that may be sent: its facts, and its files in the folder of this run.
+
+    Attributes:
+        names: The names that its files got, once it is sent.
+        failure: Why it was not.
+    """
 
     delivery: KeptDelivery
     files: list[OutgoingFile]
-
-    @property
-    def stream(self) -> str:
-        return printable(self.delivery.export[0])
+    names: tuple[str, ...] = ()
+    failure: TargetError | None = None
 
 
 class Replay:
@@ -61,11 +65,15 @@ class Replay:
         settings: Those of the run that made them.
         run_id: For the names of unfinished files.
         interruption: Ends it on a signal.
+
+    Attributes:
+        deliveries: What may be sent and is, once all of it has been checked.
     """
 
     def __init__(self, settings: RunSettings, run_id: str, interruption: Interruption) -> None:
-        self._settings = settings
-        self._run_id = run_id
+        self.settings = settings
+        self.run_id = run_id
+        self.deliveries: list[SentAgain] = []
         self._interruption = interruption
         self._places = dict(zip(KINDS, settings.folders, strict=False))
 
@@ -80,13 +88,13 @@ class Replay:
         Raises:
             TargetError: When one may not be sent, or could not be delivered.
         """
-        if self._settings.file.preview_rows is not None:
+        if self.settings.file.preview_rows is not None:
             raise SettingsError("`preview_rows`: a preview delivers nothing again. Remove it.")
         with ExitStack() as stack:
             # What is asked for is not removed for its age.
             spool = Spool(
-                self._settings.spool_dir,
-                rejects_days=self._settings.rejects_days,
+                self.settings.spool_dir,
+                rejects_days=self.settings.rejects_days,
                 keep_delivered_days=None,
             )
             stack.callback(spool.remove)
@@ -95,10 +103,10 @@ class Replay:
             for delivery in found.values():
                 self._require_same_destination(delivery)
             for export in {each.export for each in found.values()}:
-                spool.lock_export(*export, self._settings.destination_id)
+                spool.lock_export(*export, self.settings.destination_id)
                 self._require_right(export, [*found.values()], kept.all(), stack)
-            checked = [self._checked(spool, *each) for each in found.items()]
-            self._send_all(checked)
+            self.deliveries = [self._checked(spool, *each) for each in found.items()]
+            self._send_all()
 
     # Whether it may be sent
 
@@ -129,9 +137,9 @@ class Replay:
         """
         to_send = [each for each in named if each.export == export]
         of_export = [each for each in kept if each.export == export]
-        if self._settings.changes is not None:
-            name = (*export, self._settings.destination_id)
-            last = stack.enter_context(last_delivery(self._settings.changes, name))
+        if self.settings.changes is not None:
+            name = (*export, self.settings.destination_id)
+            last = stack.enter_context(last_delivery(self.settings.changes, name))
             for delivery in to_send:
                 if not _is_last(delivery, last, of_export):
                     raise _not_last(delivery)
@@ -144,43 +152,45 @@ class Replay:
         else:
             _warn_of_later(to_send, of_export)
 
-    def _checked(self, spool: Spool, folder: Path, delivery: KeptDelivery) -> _Checked:
+    def _checked(self, spool: Spool, folder: Path, delivery: KeptDelivery) -> SentAgain:
         """Take the files into the folder of this run, where no other run removes them."""
         own = spool.folder / folder.name
         files = [_taken(own, n, folder, file) for n, file in enumerate(delivery.files)]
-        return _Checked(delivery, files)
+        return SentAgain(delivery, files)
 
     # Sending it
 
-    def _send_all(self, checked: Sequence[_Checked]) -> None:
+    def _send_all(self) -> None:
         with closing(self._opened_destination()) as destination:
-            for number, each in enumerate(checked):
+            for number, each in enumerate(self.deliveries):
                 try:
                     self._send(each, destination)
                 except TargetError as error:
+                    each.failure = error
                     error.others += tuple(
                         f"Not delivered again: {', '.join(_names(other))}"
-                        for other in checked[number + 1 :]
+                        for other in self.deliveries[number + 1 :]
                     )
                     raise
 
     def _opened_destination(self) -> Destination:
-        places = self._settings.folders
+        places = self.settings.folders
         try:
-            return open_destination([*map(_with_old_names, places)], self._run_id)
+            return open_destination([*map(_with_old_names, places)], self.run_id)
         except UnsafeNameError as error:
             raise _unseen_names(places[0]) from error
 
-    def _send(self, checked: _Checked, destination: Destination) -> None:
+    def _send(self, sent: SentAgain, destination: Destination) -> None:
         self._interruption.check()
+        delivery = sent.delivery
         try:
-            names = destination.publish(checked.files, self._interruption.hold)
+            sent.names = destination.publish(sent.files, self._interruption.hold)
             LOGGER.info(
                 "Stream '%s': delivered %s again, first delivered %s, %d rows",
-                checked.stream,
-                ", ".join(map(printable, names)),
-                f"{checked.delivery.at:%Y-%m-%dT%H:%M:%SZ}",
-                sum(file.rows for file in checked.delivery.files),
+                printable(delivery.export[0]),
+                ", ".join(map(printable, sent.names)),
+                f"{delivery.at:%Y-%m-%dT%H:%M:%SZ}",
+                sum(file.rows for file in delivery.files),
             )
         finally:
             self._interruption.release()
@@ -233,8 +243,8 @@ def _taken(own: Path, number: int, folder: Path, file: KeptFile) -> OutgoingFile
     return OutgoingFile(path, file.name, file.size_bytes, KINDS.index(file.kind))
 
 
-def _names(checked: _Checked) -> list[str]:
-    return [printable(file.name) for file in checked.delivery.files]
+def _names(sent: SentAgain) -> list[str]:
+    return [printable(file.name) for file in sent.delivery.files]
 
 
 def _with_old_names(place: ServerSettings | Path) -> ServerSettings | Path:

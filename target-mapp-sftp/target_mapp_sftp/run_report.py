@@ -16,28 +16,73 @@ from target_mapp_sftp.report.page import Failure, Report, Section, Status, page,
 from target_mapp_sftp.state import counts_of, last_deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from target_mapp_sftp.config import RunSettings
     from target_mapp_sftp.contact_file import FilePart
     from target_mapp_sftp.export import Export
+    from target_mapp_sftp.replay import Replay, SentAgain
     from target_mapp_sftp.run import Run
+
+    _Facts = tuple[str, list[Section], Failure | None]
+    """The run's id, its audiences, and why it ended early where none of them says it."""
 
 LOGGER = logging.getLogger("target-mapp-sftp")
 
 
-@contextmanager
-def reported(run: Run, folder: Path) -> Iterator[None]:
+def reported(run: Run, folder: Path) -> AbstractContextManager[None]:
     """Write the report on what happens within, however it ends, to the setting *report_dir*.
 
     A report is never worth a delivery: its own failure is a warning.
     """
-    started_at, began_at = datetime.now(UTC).astimezone(run.settings.file.zone), time.monotonic()
+
+    def facts(ended_by: BaseException | None, left: Status) -> _Facts:
+        sections = [_begun(run, export, left) for export in run.exports.values()]
+        never = run.not_begun_at_the_end.items()
+        sections += [_never_begun(run, name, error, left) for name, error in never]
+        failure = _failure_of_the_run([*run.failures.values()], ended_by, sections)
+        # Only now, because the tap tells its id after the beginning.
+        return run.id, sections, failure
+
+    return _written(run.settings, folder, facts)
+
+
+def replay_reported(replay: Replay, folder: Path) -> AbstractContextManager[None]:
+    """The same for deliveries that are sent again."""
+
+    def facts(ended_by: BaseException | None, left: Status) -> _Facts:
+        sections = [_sent_again(each, left) for each in replay.deliveries]
+        failures = [each.failure for each in replay.deliveries if each.failure]
+        return replay.run_id, sections, _failure_of_the_run(failures, ended_by, sections)
+
+    return _written(replay.settings, folder, facts)
+
+
+@contextmanager
+def _written(
+    settings: RunSettings,
+    folder: Path,
+    facts: Callable[[BaseException | None, Status], _Facts],
+) -> Iterator[None]:
+    started_at, began_at = datetime.now(UTC).astimezone(settings.file.zone), time.monotonic()
 
     def write(ended_by: BaseException | None) -> None:
-        name = f"report-{started_at:%Y%m%dT%H%M%S}-{safe_name(run.id)[:64]}.html"
+        was_stopped = isinstance(ended_by, KeyboardInterrupt | SystemExit)
         try:
-            report = _report(run, ended_by, started_at, time.monotonic() - began_at)
+            left = Status.STOPPED if was_stopped else Status.FAILED
+            run_id, sections, failure = facts(ended_by, left)
+            name = f"report-{started_at:%Y%m%dT%H%M%S}-{safe_name(run_id)[:64]}.html"
+            report = Report(
+                run_id=run_id,
+                started_at=started_at,
+                seconds=time.monotonic() - began_at,
+                destination=settings.destination_name,
+                sections=sections,
+                failure=failure,
+                was_stopped=was_stopped,
+            )
             path = write_page(folder.absolute(), name, page(report))
         except Exception as error:  # noqa: BLE001 a report is never worth a delivery
             # Not the error's own text, which may hold a cell.
@@ -57,26 +102,6 @@ def reported(run: Run, folder: Path) -> Iterator[None]:
         write(error)
         raise
     write(None)
-
-
-def _report(
-    run: Run, ended_by: BaseException | None, started_at: datetime, seconds: float
-) -> Report:
-    was_stopped = isinstance(ended_by, KeyboardInterrupt | SystemExit)
-    left = Status.STOPPED if was_stopped else Status.FAILED
-    sections = [_begun(run, export, left) for export in run.exports.values()]
-    sections += [
-        _never_begun(run, name, error, left) for name, error in run.not_begun_at_the_end.items()
-    ]
-    return Report(
-        run_id=run.id,
-        started_at=started_at,
-        seconds=seconds,
-        destination=run.settings.destination_name,
-        sections=sections,
-        failure=_failure_of_the_run(run, ended_by, sections),
-        was_stopped=was_stopped,
-    )
 
 
 def _begun(run: Run, export: Export, left: Status) -> Section:
@@ -111,6 +136,20 @@ def _named(
     return [*zip(names, parts, strict=True)] if names else []
 
 
+def _sent_again(sent: SentAgain, left: Status) -> Section:
+    delivery = sent.delivery
+    found = [*zip(sent.names, delivery.files, strict=True)] if sent.names else []
+    return Section(
+        name=delivery.export[0],
+        audience=delivery.export[0],
+        status=Status.DELIVERED if sent.names else left,
+        failure=_as_failure(sent.failure),
+        note=f"First delivered {delivery.at:%Y-%m-%d %H:%M} UTC, and sent again by --deliver.",
+        files=[each for each in found if each[1].kind == "contacts"],
+        removals=[each for each in found if each[1].kind == "removals"],
+    )
+
+
 def _never_begun(run: Run, name: str, error: TargetError | None, left: Status) -> Section:
     return Section(
         name=name,
@@ -140,15 +179,15 @@ def _as_failure(error: TargetError | None) -> Failure | None:
 
 
 def _failure_of_the_run(
-    run: Run, ended_by: BaseException | None, sections: list[Section]
+    failures: Sequence[BaseException], ended_by: BaseException | None, sections: list[Section]
 ) -> Failure | None:
     """What ended the run, unless the section of a stream says it."""
-    if ended_by is None or ended_by in run.failures.values():
+    if ended_by is None or ended_by in failures:
         return None
     if not isinstance(ended_by, TargetError):
         return Failure(_ending(ended_by))
-    failures = [each.failure for each in sections if each.failure]
-    said = {line for each in failures for line in (each.message, *each.details)}
+    shown = [each.failure for each in sections if each.failure]
+    said = {line for each in shown for line in (each.message, *each.details)}
     details = (*ended_by.details, *ended_by.others)
     return Failure(str(ended_by), [each for each in details if each not in said])
 

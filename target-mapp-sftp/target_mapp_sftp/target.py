@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from target_mapp_sftp.export import Export
+    from target_mapp_sftp.replay import Replay
 
 
 class ContactSink(Sink):
@@ -363,7 +364,9 @@ class TargetMappSftp(Target):
             from target_mapp_sftp.replay import Replay  # noqa: PLC0415 - a run has no use for it
 
             run = target.run
-            Replay(run.settings, run.id, run.interruption).deliver([*map(Path, files)])
+            replay = Replay(run.settings, run.id, run.interruption)
+            with _replay_reported(replay):
+                replay.deliver([*map(Path, files)])
             return
         with closing(target.run), _reported(target.run), summarized(target.run):
             target.listen(file_input)
@@ -425,6 +428,15 @@ def _reported(run: Run) -> AbstractContextManager[None]:
     from target_mapp_sftp.run_report import reported  # noqa: PLC0415 - loads the template engine
 
     return reported(run, folder)
+
+
+def _replay_reported(replay: Replay) -> AbstractContextManager[None]:
+    folder = replay.settings.report_dir
+    if folder is None:
+        return nullcontext()
+    from target_mapp_sftp.run_report import replay_reported  # noqa: PLC0415 - as for a run
+
+    return replay_reported(replay, folder)
 
 
 def _end_input() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
+
+from target_runs import deliver_again
 
 from target_mapp_sftp.errors import TargetError
 from target_mapp_sftp.target import TargetMappSftp
@@ -53,6 +56,53 @@ def run_killed(
     assert process.exitcode in {0, KILLED}
     states = [json.loads(line) for line in sink.read_text("utf-8").splitlines()]
     return process.exitcode == KILLED, states
+
+
+def deliver_again_killed(
+    folder: Path, files: Sequence[Path], settings: Mapping[str, Any], packet: int
+) -> bool:
+    """Run `--deliver` to a server, and kill it just before it sends a packet.
+
+    Args:
+        folder: Where the settings go for a moment.
+        files: What is sent again.
+        settings: Its settings.
+        packet: Which one, counted from where it connects.
+
+    Returns:
+        Whether it died before its end.
+    """
+    process = _FORKS.Process(target=_deliver_again, args=(folder, files, dict(settings), packet))
+    process.start()
+    process.join()
+    assert process.exitcode in {0, KILLED}
+    return process.exitcode == KILLED
+
+
+def _deliver_again(
+    folder: Path, files: Sequence[Path], settings: dict[str, Any], packet: int
+) -> None:
+    left, counts = packet, False
+    send = socket.socket.send
+
+    def counted(self: socket.socket, *args: Any) -> int:
+        nonlocal left
+        left -= counts
+        if left < 0:
+            os._exit(KILLED)
+        return send(self, *args)
+
+    def begin(event: str, _: tuple[Any, ...]) -> None:
+        nonlocal counts
+        counts = counts or event == "socket.connect"
+
+    socket.socket.send = counted  # type: ignore[assignment,method-assign]
+    sys.addaudithook(begin)
+    try:
+        deliver_again(folder, files, **settings)
+    except TargetError:
+        os._exit(1)
+    os._exit(0)
 
 
 def _run(

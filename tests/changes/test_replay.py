@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from audience_runs import Days
 from commands import target
+from reported_runs import read, reports
 from target_runs import FIELD_MAP, kept_deliveries
 
 if TYPE_CHECKING:
@@ -54,6 +55,29 @@ def test_the_last_delivery_is_sent_again_with_its_removals(days: Days) -> None:
     again = days.run(LATER)
     assert sorted(again.files.values()) == sorted(last.files.values())
     assert days.delivered["written"] == 0
+
+
+def test_a_report_tells_what_was_sent_again(days: Days) -> None:
+    """Its files under their names, or why it was refused."""
+    days.run(PEOPLE)
+    days.run(LATER)
+    first, second = kept_deliveries(days.folder)
+    folder = {"report_dir": str(days.folder / "reports")}
+
+    ending = replay(days, second, **folder)
+    assert ending.exit_code == 0, ending.log
+    (page,) = reports(days.folder)
+    text = " ".join(read(page).text.split())
+    assert text.startswith("Delivered, ")
+    assert "UTC, and sent again by --deliver. Files Name Rows Size SHA-256 begins" in text
+    assert "Files of removals Name Rows" in text
+    page.unlink()
+
+    assert replay(days, first, **folder).exit_code == 2
+    (page,) = reports(days.folder)
+    text = " ".join(read(page).text.split())
+    assert text.startswith("Not delivered, ")
+    assert "is not what was last delivered of stream 'buyers'" in text
 
 
 def test_an_older_delivery_is_refused(days: Days) -> None:

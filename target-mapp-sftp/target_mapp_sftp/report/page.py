@@ -50,6 +50,7 @@ class Section:
         audience: Its display name.
         status: How it ended.
         failure: Why it was not delivered.
+        note: What else there is to say of it.
         counts: What happened to its records, as the contact file counts them; none if none came.
         is_finished: Whether its file was complete, so that the columns are counted.
         files: What was delivered: the name in the folder, and the file's rows, size and SHA-256.
@@ -63,6 +64,7 @@ class Section:
     audience: str
     status: Status
     failure: Failure | None = None
+    note: str = ""
     counts: Any = None
     is_finished: bool = False
     files: Sequence[tuple[str, Any]] = ()
