@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +121,7 @@ class ContactFile:
     Attributes:
         counts: What happened to the records so far.
         fields: The keys of a record that are read.
-        removals_name: The name that a file of removals asks for.
-        removals_pattern: The names that such files get at any time.
+        removals_pattern: The names that files of removals get at any time.
 
     Raises:
         MappingError: When the schema does not have a mapped field.
@@ -162,10 +161,9 @@ class ContactFile:
         )
         self._name_at = partial(names.fill, settings.file_name)
         self._name = self._name_at(started_at)
-        removals_name_at = partial(names.fill, removals_template(settings.file_name))
-        self.removals_name = removals_name_at(started_at)
+        self._removals_name_at = partial(names.fill, removals_template(settings.file_name))
         self.removals_pattern = NamePattern(
-            removals_name_at, settings.timestamp_format, settings.zone
+            self._removals_name_at, settings.timestamp_format, settings.zone
         )
         self._started_at = started_at.astimezone(settings.zone)
         self._taken_names = taken_names if taken_names is not None else set()
@@ -177,6 +175,11 @@ class ContactFile:
         self._known = known
         self._seen = known or (None if settings.duplicates == "keep" else SeenIdentifiers())
         self._rows_left = settings.preview_rows
+
+    @cached_property
+    def removals_name(self) -> str:
+        """The name that a file of removals asks for."""
+        return self._removals_name_at(self._started_at)
 
     @property
     def name_pattern(self) -> NamePattern:
