@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from singer_sdk.plugin_base import JSONSchemaValidator
 
-from target_mapp_sftp.changes import ChangeSettings
+from target_mapp_sftp.change_settings import ChangeSettings
 from target_mapp_sftp.contact_file import FileSettings, removals_template
 from target_mapp_sftp.contact_file.attributes import nearest
 from target_mapp_sftp.delivery import ServerSettings, misplaced_keys

@@ -4,7 +4,8 @@ No Singer, no SSH and no values in here: a contact is the digest of an identifie
 a row; the identifier itself is kept only where removals are on.
 """
 
-from target_mapp_sftp.snapshot.snapshot import Snapshot, SnapshotTerms, holding_last_delivery
+from target_mapp_sftp.snapshot.files import holding_last_delivery
+from target_mapp_sftp.snapshot.snapshot import Snapshot, SnapshotTerms
 from target_mapp_sftp.snapshot.store import Reference
 
 __all__ = [

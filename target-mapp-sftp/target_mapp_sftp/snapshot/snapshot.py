@@ -19,21 +19,16 @@ it takes two scans to lose the same person, and an audience that is never still 
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
-import os
-import re
 import secrets
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from target_mapp_sftp.errors import SnapshotInUseError, SnapshotNotWrittenError
-from target_mapp_sftp.printable import printable
+from target_mapp_sftp.errors import SnapshotNotWrittenError
+from target_mapp_sftp.snapshot.files import locked, refusals_told, stem_of
 from target_mapp_sftp.snapshot.index import ContactIndex
 from target_mapp_sftp.snapshot.store import (
     DamagedSnapshotError,
@@ -47,9 +42,6 @@ from target_mapp_sftp.snapshot.store import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
-
-_MOST_NAME_CHARACTERS = 60
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +97,7 @@ class Snapshot:
     ) -> None:
         self._terms = terms
         self._folder = folder
-        stem = _stem(terms.name)
+        stem = stem_of(terms.name)
         self._candidate = folder / f"{stem}.candidate"
         self._adopted = folder / f"{stem}.snapshot"
         self._is_in_doubt = False
@@ -115,7 +107,7 @@ class Snapshot:
         self._unread = 0
         self._doubt = ""
         with refusals_told(), ExitStack() as files:
-            files.enter_context(_locked(folder / f"{stem}.lock", terms.name[0]))
+            files.enter_context(locked(folder / f"{stem}.lock", terms.name[0]))
             key = read_or_make_key(folder / "key")
             self._index = ContactIndex(key)
             self._base = self._chosen_base(key, told)
@@ -376,71 +368,3 @@ class Snapshot:
     def close(self) -> None:
         """Remove what has not become a candidate, and give up the lock; safe to call twice."""
         self._files.close()
-
-
-@contextmanager
-def holding_last_delivery(folder: Path, name: tuple[str, ...]) -> Iterator[str]:
-    """Hold a snapshot, so that no run goes on from it meanwhile, and tell what it is of.
-
-    Args:
-        folder: Of the snapshots.
-        name: See `SnapshotTerms`.
-
-    Yields:
-        The id of the last delivery, whether its snapshot is adopted or still a candidate; empty
-        when there is none, or it is damaged.
-
-    Raises:
-        SnapshotInUseError: When another process works on it.
-        SnapshotNotWrittenError: When the disk refuses.
-    """
-    stem = _stem(name)
-    with ExitStack() as files:
-        with refusals_told():
-            files.enter_context(_locked(folder / f"{stem}.lock", name[0]))
-            paths = (folder / f"{stem}.candidate", folder / f"{stem}.snapshot")
-            path = next((each for each in paths if each.exists()), None)
-            found = _id_in(path, folder / "key")
-        yield found
-
-
-def _id_in(path: Path | None, key: Path) -> str:
-    """The id of the delivery that a snapshot is of; empty where that cannot be told."""
-    if path is None or not key.exists():
-        return ""
-    try:
-        with SnapshotReader(path, read_or_make_key(key)) as reader:
-            return reader.header.id
-    except (DamagedSnapshotError, FileNotFoundError):
-        return ""
-
-
-def _stem(name: tuple[str, ...]) -> str:
-    """A file name for a snapshot that people recognize and that no two exports share."""
-    digest = hashlib.sha256(json.dumps(name).encode()).hexdigest()[:16]
-    return f"{_UNSAFE.sub('_', name[0])[:_MOST_NAME_CHARACTERS]}-{digest}"
-
-
-@contextmanager
-def _locked(path: Path, stream: str) -> Iterator[None]:
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SnapshotInUseError(
-                f"`snapshot_dir`: another process is exporting stream '{printable(stream)}' with "
-                "the same snapshot. Wait for that run to end, or stop it. Nothing was sent."
-            ) from error
-        yield
-
-
-@contextmanager
-def refusals_told() -> Iterator[None]:
-    """Say which setting is at fault when the system refuses something."""
-    try:
-        yield
-    except OSError as error:
-        raise SnapshotNotWrittenError(
-            f"`snapshot_dir`: a snapshot cannot be read or written ({error.strerror}). Free some "
-            "space, or set `snapshot_dir` to a folder you may write to. Nothing was published."
-        ) from error
