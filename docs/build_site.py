@@ -23,6 +23,10 @@ BADGES = re.compile(r"^\[!\[.*\n", re.MULTILINE)
 """They are drawn by other servers, of which the pages ask nothing."""
 
 
+WIDE = "---\nhide:\n  - navigation\n---\n\n"
+"""The first page has no neighbours to list beside it: its commands take the room."""
+
+
 def documents() -> list[Path]:
     """The Markdown files that become pages."""
     found = (path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md")))
@@ -50,6 +54,8 @@ def write_source(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for document in documents():
         text = BADGES.sub("", document.read_text("utf-8"))
+        if document == ROOT / "README.md":
+            text = WIDE + text
         _place(document, folder).write_text(text, "utf-8")
         for link in LINK.findall(text):
             linked = (document.parent / link).resolve()

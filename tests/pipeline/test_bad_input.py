@@ -1,7 +1,7 @@
 """An error in a `meltano run` is one line that names the setting, and nothing is sent.
 
-One case for each stage: discovery, the fields, the map, the login, the folder. Every other error is
-provoked in tests/errors, by the commands of the plugins.
+One case for each stage: discovery, the map, the server. Every error class of both plugins is
+provoked in tests/errors, by their own commands.
 """
 
 from __future__ import annotations
@@ -18,16 +18,11 @@ if TYPE_CHECKING:
 
 CASES = {
     "a refused token": ({"TAP_LYTICS_API_TOKEN": "wrong-token"}, "api_token"),
-    "a field that does not exist": (
-        {"TAP_LYTICS_FIELDS": '{"frist_name": "user.Title"}'},
-        "first_name",
-    ),
     "an unknown Mapp attribute": (
         {"TARGET_MAPP_SFTP_FIELD_MAP": '{"zip": "user.Zipcod"}'},
         "user.ZipCode",
     ),
     "a wrong password": ({"TARGET_MAPP_SFTP_PASSWORD": "wrong-password"}, "password"),
-    "a missing folder": ({"TARGET_MAPP_SFTP_FOLDER": "not/there"}, "create_folder"),
 }
 
 

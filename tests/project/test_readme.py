@@ -45,13 +45,17 @@ def test_the_demo_prints_what_the_readme_shows(reader: Reader) -> None:
 
 
 def test_the_readme_leads_from_a_token_to_a_delivery(reader: Reader) -> None:
-    """Every command ends well: ten contacts in the preview's file, one file at the server."""
+    """Every command ends well: ten contacts in a private preview, one file at the server."""
     reader.edit_meltano_yml()
     # These are typed by a test of their own, and by that of the schedules.
     reader.said |= dict.fromkeys(["make demo", *commands("docs/schedules.md")], "")
     reader.follow("README.md")
     (preview,) = (reader.root / "output" / "preview").iterdir()
     assert len(preview.read_text("utf-8").splitlines()) == 11
+    assert preview.stat().st_mode & 0o777 == 0o600
+    checked = reader.said[".venv/bin/meltano --environment=prod invoke target-mapp-sftp:check"]
+    for step in ("resolve", "connect", "host key", "login", "folder", "write", "rename", "delete"):
+        assert re.search(rf"^ok +{step}", checked, re.MULTILINE), checked
     assert len(list(reader.box.inbox.iterdir())) == 1
 
 

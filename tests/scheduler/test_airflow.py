@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from project import ROOT, Project
 from published import published
+from test_straight_path import addresses
 
 from sandbox import Sandbox
 
@@ -92,17 +93,14 @@ def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
     airflow: Airflow, project: Project, box: Sandbox, tmp_path: Path
 ) -> None:
     """One DAG run: a file for each audience, two for the big one, no one missing."""
-    listed = airflow.call("dags", "list-import-errors", "--local")
-    assert listed.returncode == 0, listed.stdout
     done = airflow.call("dags", "test", "daily-lytics-to-mapp")
     assert done.returncode == 0, done.stdout
     assert box.api_token not in done.stdout
-    first, second, whole, small = (
+    first, second, small = (
         project.inbox / name
         for name in (
             "newsletter_subscribers-share-1-of-2.csv",
             "newsletter_subscribers-share-2-of-2.csv",
-            "newsletter_subscribers.csv",
             "lucky_thirteen.csv",
         )
     )
@@ -112,8 +110,7 @@ def test_a_schedule_is_a_dag_whose_shares_add_up_to_the_audience(
     counted = {line["files"][0]: line["rows"] for line in lines}
     assert counted == {path.name: len(_emails(path)) for path in (first, second, small)}
     assert f"'rows': {counted[first.name]}" in done.stdout
-    ending = project.run(TARGET_MAPP_SFTP_FILE_NAME="{stream_name}.csv")
-    assert ending.exit_code == 0, ending.log
     # Addresses that two people have may stand in both shares.
-    assert set(_emails(first)) | set(_emails(second)) == set(_emails(whole))
-    assert min(len(_emails(first)), len(_emails(second))) > len(_emails(whole)) // 4
+    delivered = {email.lower() for email in (*_emails(first), *_emails(second))}
+    assert addresses(list(box.audiences[AUDIENCES[0]].members())) <= delivered
+    assert min(len(_emails(first)), len(_emails(second))) > len(delivered) // 4

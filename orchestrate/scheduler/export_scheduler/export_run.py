@@ -1,4 +1,4 @@
-"""One run of one schedule: `meltano schedule run NAME`, and its result."""
+"""One run of one schedule: what `meltano schedule run NAME` runs, and its result."""
 
 from __future__ import annotations
 
@@ -116,10 +116,11 @@ def _delivered(found: list[dict[str, Any]]) -> str:
 def _export(meltano: Meltano, schedule: Schedule, lock: int, folder: Path) -> _End:
     # Meltano's record of a run that a power failure cut off would refuse this one for minutes. The
     # lock, and the target's own, see to it that nothing runs twice.
-    command = ["schedule", "run", schedule.name, "--force"]
+    command = ["run", schedule.job] if schedule.job else ["schedule", "run", schedule.name]
+    env = {**os.environ, **schedule.env}
     reader = LogReader()
     stopped_by = None
-    with meltano.start(command, folder, {**os.environ, **schedule.env}, (lock,)) as process:
+    with meltano.start([*command, "--force"], folder, env, (lock,)) as process:
         try:
             follow(process, reader)
         except StoppedError as stopped:
@@ -194,7 +195,7 @@ def _states_of(meltano: Meltano, schedule: Schedule) -> list[dict[str, Any]]:
 
 def _state_ids(schedule: Schedule, root: Path) -> Iterator[str]:
     """The id of the state of each pair of tap and target."""
-    if not schedule.has_job:
+    if schedule.job is None:
         yield schedule.name
         return
     variable = project_file.ENVIRONMENT_VARIABLE

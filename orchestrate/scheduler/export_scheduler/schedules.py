@@ -35,7 +35,7 @@ class Schedule:
         timezone: IANA name of the zone the expression is read in.
         env: Variables it sets for its runs.
         tasks: What its job runs, such as `tap-lytics target-mapp-sftp`.
-        has_job: False for one that names extractor and loader instead.
+        job: Its job; None for one that names extractor and loader instead.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Schedule:
     timezone: str = "UTC"
     env: Mapping[str, str] = field(default_factory=dict, compare=False)
     tasks: tuple[str, ...] = field(default=(), compare=False)
-    has_job: bool = field(default=True, compare=False)
+    job: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for problem in project_file.timezone_problems(self.timezone):
@@ -166,7 +166,7 @@ def _schedule(name: str, entry: Entry, jobs: Jobs, *, is_unique: bool) -> Schedu
         timezone=project_file.timezone_of(entry),
         env=project_file.variables_of(entry),
         tasks=project_file.tasks_of(entry, jobs),
-        has_job="job" in entry,
+        job=entry.get("job"),
     )
 
 
