@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -128,6 +129,7 @@ class Plugin(NamedTuple):
             "plugin_type": self.kind,
             "name": self.name,
             "namespace": self.namespace,
+            **({"repo": repository()} if repository() else {}),
             "pip_url": f"{PLACE}/{self.name}",
             **self.facts,
         }
@@ -264,6 +266,31 @@ def measured_ratios() -> str:
     return "\n".join(["| measured | median (range) |", "|---|---|", *rows])
 
 
+def repository() -> str:
+    """The address of the repository; empty while it has none."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    address: str = project["tool"]["lytics-to-mapp"]["repository"]
+    return address.rstrip("/")
+
+
+def package_addresses(address: str) -> str:
+    """The lines of `project.urls` that an index shows with a package."""
+    pages = {
+        "Homepage": "",
+        "Source": "",
+        "Documentation": "#readme",
+        "Changelog": "/blob/main/CHANGELOG.md",
+        "Issues": "/issues",
+    }
+    lines = [f'"{name}" = "{address}{path}"' for name, path in pages.items()]
+    return "\n".join(lines) if address else ""
+
+
+def pages_address(address: str) -> str:
+    """The line by which each page shows where the source is."""
+    return f'repo_url = "{address}"' if address else ""
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "measured ratios": measured_ratios,
     "settings of tap-lytics": lambda: settings_table(TapLytics),
@@ -275,14 +302,21 @@ PARTS: Mapping[str, Callable[[], str]] = {
     ),
     "help of the scheduler": lambda: help_text(export_scheduler, "scheduler"),
     "help of the sandbox": lambda: help_text(sandbox, "sandbox"),
+    "address of the package": lambda: package_addresses(repository()),
+    "address of the pages": lambda: pages_address(repository()),
 }
 FILES = (
+    "orchestrate/scheduler/pyproject.toml",
     "README.md",
     "docs/field-to-value.md",
     "docs/schedules.md",
     "sandbox/README.md",
+    "sandbox/pyproject.toml",
     "tap-lytics/README.md",
+    "tap-lytics/pyproject.toml",
     "target-mapp-sftp/README.md",
+    "target-mapp-sftp/pyproject.toml",
+    "zensical.toml",
 )
 CHECK = "--config ENV --check"
 
@@ -361,14 +395,19 @@ WRITTEN: Mapping[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """*text* with every generated part written anew.
 
-    A part stands between `<!-- made from: NAME -->` and `<!-- end -->`.
+    A part stands between `<!-- made from: NAME -->` and `<!-- end -->`, in TOML between comments.
     """
     for name, make in PARTS.items():
-        start, end = f"<!-- made from: {name} -->\n", "<!-- end -->\n"
-        before, found, rest = text.partition(start)
-        if found:
-            _, found_end, after = rest.partition(end)
-            text = f"{before}{start}{make()}\n{found_end}{after}"
+        for start, end in (
+            (f"<!-- made from: {name} -->\n", "<!-- end -->\n"),
+            (f"# made from: {name}\n", "# end\n"),
+        ):
+            before, found, rest = text.partition(start)
+            if found:
+                _, found_end, after = rest.partition(end)
+                made = make()
+                part = f"{made}\n" if made else ""
+                text = f"{before}{start}{part}{found_end}{after}"
     return text
 
 

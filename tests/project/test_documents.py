@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,24 @@ def test_settings_and_attributes_are_those_of_the_code(name: str) -> None:
 def test_the_definitions_of_the_plugins_are_those_of_the_code(name: str) -> None:
     """Those of this project and those for others: `make docs` would change nothing."""
     assert (ROOT / name).read_text("utf-8") == generate().WRITTEN[name]()
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/example/lytics-to-mapp"])
+def test_the_repository_is_named_in_one_place(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packages, definitions and pages have its address from there, or none."""
+    script = generate()
+    monkeypatch.setattr(script, "repository", lambda: address)
+    for name in (each for each in script.FILES if each.endswith("pyproject.toml")):
+        text = script.filled((ROOT / name).read_text("utf-8"))
+        urls = tomllib.loads(text)["project"]["urls"]
+        assert urls.get("Source", "") == address
+        assert ("Changelog" in urls) == bool(address)
+    pages = tomllib.loads(script.filled((ROOT / "zensical.toml").read_text("utf-8")))
+    assert pages["project"].get("repo_url", "") == address
+    definition = yaml.safe_load(script.WRITTEN["tap-lytics/meltano-plugin.yml"]())
+    assert definition.get("repo", "") == address
 
 
 def test_meltano_yml_names_the_definitions() -> None:

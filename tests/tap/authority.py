@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = dt.timedelta(days=1)
+_FOR_SIGNING = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -33,7 +44,9 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("Authority of Nobody")
         self._certificate = self._sign(
-            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None)
+            self._name,
+            self._key.public_key(),
+            (x509.BasicConstraints(ca=True, path_length=None), _FOR_SIGNING),
         )
         self.file = folder / "authority.pem"
         self.file.write_bytes(_pem(self._certificate))
@@ -42,7 +55,7 @@ class Authority:
         """What a server with a certificate for some hosts needs; less than 0 days: expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        certificate = self._sign(_name(hosts[0]), key.public_key(), names, days=days)
+        certificate = self._sign(_name(hosts[0]), key.public_key(), (names,), days=days)
         path = self._folder / f"{hosts[0]}{days}.pem"
         private = key.private_bytes(
             serialization.Encoding.PEM,
@@ -58,10 +71,11 @@ class Authority:
         self,
         name: x509.Name,
         key: ec.EllipticCurvePublicKey,
-        extension: x509.ExtensionType,
+        extensions: tuple[x509.ExtensionType, ...],
         days: int = 1,
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
+        issuer = self._key.public_key()
         builder = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -70,8 +84,15 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 9 * DAY)
             .not_valid_after(now + days * DAY)
-            .add_extension(extension, critical=False)
+            # Python 3.13 and later ask for both: RFC 5280, 4.2.1.1 and 4.2.1.2.
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
+        for extension in extensions:
+            is_of_authority = not isinstance(extension, x509.SubjectAlternativeName)
+            builder = builder.add_extension(extension, critical=is_of_authority)
         return builder.sign(self._key, hashes.SHA256())
 
 

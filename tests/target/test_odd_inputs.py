@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = {"file_name": "{stream_name}.csv"}
 STEP = '{"type": "RECORD", "stream": "buyers", "record": {"email": "ada@example.org", "name": %s}}'
 SECRET = "ada@example.org"
-DEEP = 2000
+DEEP = 200_000
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_a_state_is_put_out_once() -> None:
 def test_a_state_that_cannot_be_written_is_refused_before_anything_is_delivered() -> None:
     """One that is nested more deeply than the encoder goes."""
     value: Any = {}
-    for _ in range(5000):
+    for _ in range(200_000):
         value = {"deeper": value}
     with pytest.raises(StateNotEncodableError):
         state_after({"bookmarks": {"a": value}}).require_encodable(["a"], "a", FACTS)
