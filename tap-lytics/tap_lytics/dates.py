@@ -82,7 +82,8 @@ def _from_text(text: str) -> str | None:
         return None
     if _DIGITS(text):
         return _from_digits(text)
-    if text.isdecimal():
+    # Python reads 24:00 as the next day from 3.14 on; RFC 3339 has no such hour.
+    if text.isdecimal() or text[11:13] == "24":
         raise ValueError("date")
     moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z, Python does not.
     if _RFC_3339(text):

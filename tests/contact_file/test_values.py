@@ -127,6 +127,8 @@ def test_value_of_a_type(name: str, value: Any, text: str) -> None:
         ("date-time", "soon"),
         ("date-time", "2026-02-30T00:00:00Z"),
         ("date-time", "2026-11-23T24:30:00Z"),
+        # Python 3.14 alone reads it, as the next day.
+        ("date-time", "2026-11-23T24:00:00Z"),
         ("date-time", "2026-W48-1T08:30:00Z"),
         ("date-time", "9999-12-31T23:59:59-01:00"),
         ("date-time", True),

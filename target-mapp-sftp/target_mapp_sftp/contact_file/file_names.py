@@ -23,6 +23,7 @@ PREVIEW = "preview"
 """Replaces the timestamp in the name of a preview."""
 
 # Moments that differ in every part of a date and a time.
+_NAMES_A_YEAR = re.compile(r"%[YyGcxDFs+]").search
 _SAMPLES = (
     datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     datetime(2027, 12, 31, 23, 59, 58, tzinfo=UTC),
@@ -138,7 +139,8 @@ class NamePattern:
         return next(filter(None, made), None)
 
     def _moment_of(self, stem: str, suffix: str) -> datetime | None:
-        if self._place_of_stamp is None:
+        # A day without its year tells nobody how old a file is; Python would read it as of 1900.
+        if self._place_of_stamp is None or not _NAMES_A_YEAR(self._timestamp_format):
             return None
         stamp = stem[self._place_of_stamp]
         form = _safe_format(self._timestamp_format)
@@ -187,6 +189,8 @@ def removal_problem(template: str, timestamp_format: str) -> str | None:
 
 def _is_readable(timestamp_format: str) -> bool:
     """Whether a timestamp tells its day, and is as long at any time."""
+    if not _NAMES_A_YEAR(timestamp_format):
+        return False
     stamps = [safe_name(each.strftime(timestamp_format)) for each in _SAMPLES]
     try:
         read = [

@@ -44,7 +44,7 @@ _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d*[1-9])?", re.ASCII).fullmatch
 _PLAIN_INTEGER = re.compile(r"-?\d+", re.ASCII).fullmatch
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _RFC_3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,]\d{1,9})?)?"
+    r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):\d\d)(?::(\d\d)(?:[.,]\d{1,9})?)?"
     r"\s?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?",
     re.ASCII,
 ).fullmatch
