@@ -6,8 +6,8 @@ import pytest
 from hypothesis import settings
 
 # How long one example takes says more about a busy machine than about the code.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+settings.register_profile("without_deadline", deadline=None)
+settings.load_profile("without_deadline")
 
 
 @pytest.hookimpl(trylast=True)

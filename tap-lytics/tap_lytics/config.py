@@ -188,16 +188,27 @@ def _problems_of(error: ValidationError) -> Iterator[str]:
     yield f"`{setting}`: {_expectation(str(error.validator), expected)}."
 
 
+_KINDS = {
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "array": "a list",
+    "object": "an object",
+}
+
+
 def _expectation(rule: str, expected: Any) -> str:
     if rule == "type":
         kinds = [expected] if isinstance(expected, str) else expected
-        return f"must be of type {' or '.join(kind for kind in kinds if kind != 'null')}"
+        return f"must be {' or '.join(_KINDS[kind] for kind in kinds if kind != 'null')}"
+    if rule == "enum":
+        return f"must be {' or '.join(f'`{each}`' for each in expected if each)}"
     words = {
         "minimum": f"must be at least {expected}",
         "maximum": f"must be at most {expected}",
         "exclusiveMinimum": f"must be more than {expected}",
         "minLength": "must not be empty",
-        "enum": f"must be one of {expected}",
         "pattern": f"must be `{AUTO}` or a number from 1 to {MAX_SCANS}",
     }
     return words.get(rule, "does not have the right form")

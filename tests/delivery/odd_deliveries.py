@@ -65,7 +65,7 @@ class Delivery:
 
     @property
     def must_succeed(self) -> bool:
-        """Whether nothing stands in its way that retries and patience do not overcome."""
+        """Whether retries and waiting overcome all of its faults."""
         habits, settings = self.habits, self.settings
         is_in_place = settings["publish"] == "in_place"
         is_fixed = settings["file_name"] == "fixed.csv"

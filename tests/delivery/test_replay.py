@@ -392,21 +392,21 @@ def test_a_signal_afterwards_takes_nothing_back(
 ) -> None:
     """The files have their names and may be read by now; the log says so before the end."""
     monkeypatch.setattr("target_mapp_sftp.target._end_input", lambda: None)
-    struck: list[str] = []
+    sent_at: list[str] = []
 
-    def strike(line: logging.LogRecord) -> bool:
+    def send_signal(line: logging.LogRecord) -> bool:
         if " again, first delivered " in line.getMessage():
-            struck.append(line.getMessage())
+            sent_at.append(line.getMessage())
             os.kill(os.getpid(), signal.SIGTERM)
         return True
 
     logger = logging.getLogger("target-mapp-sftp")
     monkeypatch.setattr(logger, "level", logging.INFO)
-    logger.addFilter(strike)
+    logger.addFilter(send_signal)
     try:
         with pytest.raises(SystemExit) as caught:
             replay(room, kept_files(room), output_dir=str(room / "out"))
     finally:
-        logger.removeFilter(strike)
-    assert (caught.value.code, len(struck)) == (143, 1)
+        logger.removeFilter(send_signal)
+    assert (caught.value.code, len(sent_at)) == (143, 1)
     assert len([*(room / "out").iterdir()]) == len(kept_files(room))

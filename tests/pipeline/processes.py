@@ -31,7 +31,7 @@ def find(run: subprocess.Popen[str], plugin: str) -> int | None:
     return None
 
 
-def strike(
+def send_signal(
     run: subprocess.Popen[str], plugin: str, number: signal.Signals, moment: Callable[[], bool]
 ) -> bool:
     """Send a signal to one process of *run* as soon as *moment* says so.

@@ -10,7 +10,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import MELTANO, TAP, TARGET, strike, wait_for_all
+from processes import MELTANO, TAP, TARGET, send_signal, wait_for_all
 from project import Project
 
 from sandbox import Faults, Sandbox
@@ -108,7 +108,7 @@ def require_truth(
 def test_an_interrupted_run_leaves_whole_files_and_a_true_state(
     slow_project: Project, slow_box: Sandbox, victim: str
 ) -> None:
-    """A strike at each moment, with one signal after the other; then a run delivers everybody."""
+    """A signal at each moment, one kind after the other; then a run delivers everybody."""
     project, box = slow_project, slow_box
     chance = random.Random(victim)  # noqa: S311 no secret
     first = chance.randrange(len(SIGNALS))
@@ -116,11 +116,11 @@ def test_an_interrupted_run_leaves_whole_files_and_a_true_state(
     for count, name in enumerate(chance.sample(MOMENTS, len(MOMENTS)), start=first):
         number = SIGNALS[count % len(SIGNALS)]
         run = project.start(*RUN)
-        struck = strike(run, victim, number, moment_of(name, chance, box, project))
+        is_sent = send_signal(run, victim, number, moment_of(name, chance, box, project))
         log = wait_for_all(run)
         case = f"{number.name} to {victim} at {name}\n{log}"
         before, files = files, whole_files(project, box)
-        if struck and name == "page":
+        if is_sent and name == "page":
             assert run.returncode != 0, case
         if run.returncode == 0:
             assert all(files[stream] - before[stream] for stream in STREAMS), case

@@ -50,13 +50,13 @@ def test_a_page_is_refused(
 
 
 def test_the_first_pages_are_refused(box: Sandbox, ask: Asker) -> None:
-    """`every=1` with `times` strikes the first n pages."""
+    """`every=1` with `times` interrupts the first n pages."""
     box.set_faults(Faults(interruptions=("429",), every=1, times=3))
     assert [ask.page().status for _ in range(5)] == [429, 429, 429, 200, 200]
 
 
 def test_kinds_take_turns(box: Sandbox, ask: Asker) -> None:
-    """Several kinds strike in the order given."""
+    """Several kinds come in the order given."""
     box.set_faults(Faults(interruptions=("500", "429"), every=1))
     assert [ask.page().status for _ in range(4)] == [500, 429, 500, 429]
 

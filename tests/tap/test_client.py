@@ -231,7 +231,7 @@ def test_waits_that_lytics_asks_for_differ() -> None:
 
 
 def test_a_refusal_does_not_count_while_others_are_answered() -> None:
-    """An API that refuses every second request may strike the same one again and again."""
+    """An API that refuses every second request may refuse the same one again and again."""
 
     def answer(asked: Asked) -> Reply:
         is_unlucky = asked.path == "/v2/unlucky" and len(lytics.asked) < 30

@@ -1,4 +1,4 @@
-"""A signal ends the target wherever it strikes: what is delivered is noted, nothing else there."""
+"""A signal ends the target wherever it comes: what is delivered is noted, nothing else there."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(number):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
     os.dup2(os.open(base / "input", os.O_RDONLY), 0)
     seen = 0
-    def strike(event, arguments):
+    def send_signal(event, arguments):
         nonlocal seen
         # The files of the run alone, and not the settings, which are read before signals are.
         if event in steps and str(arguments[0]).startswith(f"{folder}/"):
@@ -59,7 +59,7 @@ def run(number):
     config = (base / "config").read_text().replace("BASE", str(folder))
     config_path = base / f"config-{number}"
     config_path.write_text(config)
-    sys.addaudithook(strike)
+    sys.addaudithook(send_signal)
     TargetMappSftp.cli(["--config", str(config_path)])
 
 for signal_number in signals:
