@@ -65,6 +65,29 @@ def test_many_people_take_little_memory() -> None:
     assert peak_bytes / 200_000 < 48
 
 
+def test_a_set_that_grows_forgets_nobody() -> None:
+    """Also while its keys are spread over more slots, and all of them look alike."""
+    key_set, count = KeySet(), 100_000
+    keys = [(number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "little") for number in range(count)]
+    alike = [number.to_bytes(16, "big") for number in range(2000)]
+
+    assert all(key_set.add(keys))
+    assert all(key_set.add(alike))
+    assert not any(key_set.add(keys))
+    assert not any(key_set.add(alike))
+
+
+def test_a_set_of_few_takes_little_memory() -> None:
+    """Each of a hundred scans has one."""
+    tracemalloc.start()
+    key_set = KeySet()
+    key_set.add([bytes([number]) * 16 for number in range(200)])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 50_000
+
+
 @given(ids.filter(bool), ids.filter(bool))
 def test_different_ids_are_different_people(one: str, other: str) -> None:
     """No two ids share a key, not even 7 and 007."""

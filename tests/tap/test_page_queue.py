@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_lytics.api.page_queue import PageQueue
+from tap_lytics.api.scan_decoder import TypedPage
 from tap_lytics.errors import OutputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def make_queue() -> Iterator[Callable[..., PageQueue]]:
 
 def spilled_pages(queue: PageQueue) -> int:
     """Pages in the file just now."""
-    return len(queue._spill._lengths)
+    return len(queue._spill._held)
 
 
 def in_thread(*steps: Any) -> threading.Thread:
@@ -84,6 +85,21 @@ def test_a_scan_goes_on_when_the_target_stalls(make_queue: MakeQueue) -> None:
 
     assert spilled_pages(queue) == 3
     assert list(queue) == [page_of(n) for n in range(4)]
+
+
+def test_pages_of_declared_types_keep_them_in_the_file(make_queue: MakeQueue) -> None:
+    """They are not converted again, and whole numbers may have any size."""
+    page = TypedPage([{"_id": 10**30, "name": "Zoë", "score": 0.1}], {"_id", "name"}, frozenset())
+    queue = make_queue(capacity=1, readers=1, spill_after_seconds=0.01)
+    queue.put(page_of(0))
+    queue.put(page)
+    queue.finish()
+
+    spilled = list(queue)[1]
+
+    assert isinstance(spilled, TypedPage)
+    assert spilled == page
+    assert (spilled.names, spilled.loose_fields) == (page.names, page.loose_fields)
 
 
 def test_a_temporary_folder_that_takes_nothing_is_an_error_with_advice(

@@ -20,8 +20,8 @@ def test_lines_show_people_share_speed_and_time_left(
     monkeypatch.setattr(reader, "PROGRESS_SECONDS", 0.0)
     progress = Progress("vip")
     with caplog.at_level(logging.INFO):
-        progress.add(1000, 4000)
-        progress.add(1000, None)
+        progress.add(1000, lambda: 4000)
+        progress.add(1000, lambda: None)
         progress.finish()
 
     first, second, last = (record.getMessage() for record in caplog.records)
@@ -36,7 +36,7 @@ def test_lines_come_every_few_seconds_at_most(caplog: pytest.LogCaptureFixture) 
     progress = Progress("vip")
     with caplog.at_level(logging.INFO):
         for _ in range(1000):
-            progress.add(100, 100_000)
+            progress.add(100, lambda: 100_000)
         progress.finish()
 
     assert len(caplog.records) == 1

@@ -126,7 +126,9 @@ def retry_after_seconds(header: str | None) -> float | None:
     Returns:
         Seconds, 0 for a date that has passed, or None where the header is neither.
     """
-    text = (header or "").strip()
+    if header is None:
+        return None
+    text = header.strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
         return min(float(text), MAX_RETRY_AFTER_READ)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tap_lytics.api.scan_decoder import TypedPage
 from tap_lytics.errors import OutputError
 
 if TYPE_CHECKING:
@@ -144,15 +145,16 @@ class _Spill:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._lengths: deque[int] = deque()
+        self._held: deque[tuple[int, TypedPage | None]] = deque()
         self._read_at = 0
         self._write_at = 0
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._held)
 
     def append(self, page: list[Record]) -> None:
-        content = msgspec.msgpack.encode(page)
+        # As JSON, which has room for any whole number.
+        content = msgspec.json.encode(page)
         try:
             self._write(content)
         except OSError as error:
@@ -161,7 +163,8 @@ class _Spill:
                 f"for it ({error.strerror}). Set TMPDIR to a folder with space."
             ) from error
         self._write_at += len(content)
-        self._lengths.append(len(content))
+        empty = page.of(()) if isinstance(page, TypedPage) else None
+        self._held.append((len(content), empty))
 
     def _write(self, content: bytes) -> None:
         if self._file is None:
@@ -173,17 +176,17 @@ class _Spill:
 
     def popleft(self) -> list[Record]:
         assert self._file is not None  # noqa: S101 there is a page, so there is a file
-        length = self._lengths.popleft()
+        length, empty = self._held.popleft()
         self._file.seek(self._read_at)
-        page: list[Record] = msgspec.msgpack.decode(self._file.read(length))
+        page: list[Record] = msgspec.json.decode(self._file.read(length))
         self._read_at += length
-        if not self._lengths:
+        if not self._held:
             self._read_at = self._write_at = 0
             self._file.truncate(0)
-        return page
+        return page if empty is None else empty.of(page)
 
     def close(self) -> None:
-        self._lengths.clear()
+        self._held.clear()
         if self._file is not None:
             self._file.close()
             self._file = None

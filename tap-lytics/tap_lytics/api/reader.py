@@ -14,7 +14,7 @@ from tap_lytics.api.scan import ALL_BUCKETS, BucketScan, drift
 from tap_lytics.errors import IncompleteScanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_lytics.api.deduplication import Record
     from tap_lytics.api.scan import ScanContext
@@ -91,7 +91,7 @@ class AudienceReader:
             for page in queue:
                 people = len(page)
                 yield page
-                progress.add(people, self.total)
+                progress.add(people, lambda: self.total)
         finally:
             queue.close()
         self._log_rate()
@@ -173,13 +173,13 @@ class Progress:
         self._people = 0
         self._started_at = self._logged_at = time.monotonic()
 
-    def add(self, people: int, total: int | None) -> None:
-        """Count more people, of *total* as far as that is known."""
+    def add(self, people: int, total: Callable[[], int | None]) -> None:
+        """Count more people; *total* tells of how many, as far as that is known."""
         self._people += people
         now = time.monotonic()
         if now - self._logged_at >= PROGRESS_SECONDS:
             self._logged_at = now
-            logger.info("%s", self._line(now - self._started_at, total))
+            logger.info("%s", self._line(now - self._started_at, total()))
 
     def finish(self) -> None:
         """Log the sum."""
