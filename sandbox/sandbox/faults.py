@@ -28,6 +28,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         interruptions: Kinds of faults that strike pages of scans, in turn.
         every: Each such page, counted from the first scan on.
         times: How often at most; nothing means for ever.
+        interrupted_bucket: Only scans that read this bucket are interrupted, and only their pages
+            are counted.
         fail_after_pages: All further pages of scans get a 500.
         refuse: All pages of scans get this status.
         delay_ms: Time a page takes, while others are served.
@@ -74,6 +76,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interruptions: tuple[Interruption, ...] = ()
     every: int = 3
     times: int | None = None
+    interrupted_bucket: int | None = None
     fail_after_pages: int | None = None
     refuse: Literal[401, 403, 404] | None = None
     delay_ms: float = 0

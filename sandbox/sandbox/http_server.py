@@ -40,6 +40,7 @@ class LyticsServer:
         # The short form for people, the other one as Lytics makes them.
         self._tokens = {token, f"at.{AUTH_ID}.{token}"}
         self._pages = 0
+        self._candidates = 0
         self._struck = 0
         self._refused = 0
         self._begun: deque[float] = deque()
@@ -63,7 +64,7 @@ class LyticsServer:
     def set_faults(self, faults: Faults) -> None:
         """Switch faults, and count pages and interruptions anew."""
         self._api.set_faults(faults)
-        self._pages = self._struck = self._refused = 0
+        self._pages = self._candidates = self._struck = self._refused = 0
         self._room = _room_of(faults)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -100,7 +101,7 @@ class LyticsServer:
             return _response(failure(request, faults.refuse, "refused"))
         if faults.fail_after_pages is not None and self._pages > faults.fail_after_pages:
             return _response(failure(request, 500, "internal error"))
-        strike = self._strike(faults)
+        strike = self._strike(faults, request)
         if strike in _REFUSED_UNPROCESSED:
             status, headers = _REFUSED_UNPROCESSED[strike]
             body = b"" if strike == "503" else failure(request, status, "try again").body
@@ -122,9 +123,12 @@ class LyticsServer:
         self._begun.append(now)
         return False
 
-    def _strike(self, faults: Faults) -> str:
+    def _strike(self, faults: Faults, request: Request) -> str:
         """The interruption that this page gets, if it is its turn."""
-        if not faults.interruptions or self._pages % faults.every:
+        if not faults.interruptions or not _may_be_interrupted(request, faults):
+            return ""
+        self._candidates += 1
+        if self._candidates % faults.every:
             return ""
         if faults.times is not None and self._struck >= faults.times:
             return ""
@@ -164,6 +168,12 @@ class LyticsServer:
             }
             return web.json_response(stats)
         return web.json_response({"message": "not found"}, status=404)
+
+
+def _may_be_interrupted(request: Request, faults: Faults) -> bool:
+    buckets = request.query.get("splits")
+    bucket = faults.interrupted_bucket
+    return bucket is None or not buckets or str(bucket) in buckets.split(",")
 
 
 def _room_of(faults: Faults) -> AbstractAsyncContextManager[None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tap_lytics.api.account import NEVER, read_expiry
-from tap_lytics.api.scan import ALL_BUCKETS, AudienceQuery, read_page
+from tap_lytics.api.page import ALL_BUCKETS, AudienceQuery, read_page
 from tap_lytics.declared_types import MEMBERSHIP
 from tap_lytics.errors import MissingFieldsError
 from tap_lytics.printable import printable

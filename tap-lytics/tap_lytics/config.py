@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_lytics.api.connection import Backoff, ClientOptions, Credentials
-from tap_lytics.api.scan import ALL_BUCKETS
+from tap_lytics.api.page import ALL_BUCKETS
 from tap_lytics.errors import SettingsError
 from tap_lytics.settings import AUTO
 from tap_lytics.stream_maps import problems_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from singer_sdk import typing as th
 
-from tap_lytics.api.scan import ALL_BUCKETS
+from tap_lytics.api.page import ALL_BUCKETS
 
 DEFAULT_KEY_FIELD = "_id"
 AUTO = "auto"

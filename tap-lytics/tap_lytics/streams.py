@@ -15,8 +15,9 @@ from typing_extensions import override
 
 from tap_lytics.api.account import SYSTEM_FIELDS
 from tap_lytics.api.deduplication import PersonKey
+from tap_lytics.api.page import AudienceQuery
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import AudienceQuery, ScanContext
+from tap_lytics.api.scan import ScanContext
 from tap_lytics.api.scan_decoder import ScanDecoder
 from tap_lytics.config import parse_splits
 from tap_lytics.declared_types import (

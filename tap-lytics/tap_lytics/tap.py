@@ -15,7 +15,7 @@ from typing_extensions import override
 from tap_lytics.api.account import Account, find_segments, with_sizes
 from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Backoff
-from tap_lytics.api.scan import ALL_BUCKETS
+from tap_lytics.api.page import ALL_BUCKETS
 from tap_lytics.cli import LyticsCommand, read_config
 from tap_lytics.commands import (
     check_account,

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tap_lytics.api.client import LyticsClient
 from tap_lytics.api.connection import Backoff, ClientOptions, Credentials
-from tap_lytics.api.scan import AudienceQuery
+from tap_lytics.api.page import AudienceQuery
 from tap_lytics.settings import SETTINGS
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from scripted_lytics import TOKEN, Asked, Reply, ScriptedLytics, audience_query
 
 from tap_lytics.api.body import MIN_PAGE_BYTES, page_bytes
 from tap_lytics.api.deduplication import PersonKey
+from tap_lytics.api.page import PageSize
 from tap_lytics.api.partition import ALL_BUCKETS
 from tap_lytics.api.reader import AudienceReader
-from tap_lytics.api.scan import BucketScan, PageSize, ScanContext
+from tap_lytics.api.scan import BucketScan, ScanContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable

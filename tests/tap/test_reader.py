@@ -250,7 +250,8 @@ def test_a_failing_scan_fails_the_audience() -> None:
     """The error of one of several scans is the error of all."""
 
     def answer(asked: Asked) -> Reply:
-        if asked.cursor and asked.params.get("splits", "").startswith("2,"):
+        splits = asked.params.get("splits", "")
+        if splits == "2" or (asked.cursor and splits.startswith("2,")):
             return Reply({}, 500)
         return audience(members_by_bucket)(asked)
 

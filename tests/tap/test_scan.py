@@ -9,7 +9,8 @@ import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics, audience_query, page
 
 from tap_lytics.api.deduplication import PersonKey
-from tap_lytics.api.scan import ALL_BUCKETS, BucketScan, ScanContext
+from tap_lytics.api.page import ALL_BUCKETS
+from tap_lytics.api.scan import BucketScan, ScanContext
 from tap_lytics.errors import (
     AccessRefusedError,
     BrokenAnswerError,

@@ -15,7 +15,7 @@ from running import QuickTap
 from scripted_lytics import NO_BACKOFF, TOKEN
 
 from tap_lytics.api.connection import ClientOptions, Credentials
-from tap_lytics.api.scan import AudienceQuery
+from tap_lytics.api.page import AudienceQuery
 from tap_lytics.config import (
     check_settings,
     client_options,

@@ -142,12 +142,17 @@ class ScanPass:
         emitted: The keys of the whole stream.
         is_first_pass: Whether nothing was read of these buckets before; then *emitted* is enough.
         scope: Names the buckets; records without a key are distinguished within it.
+
+    Attributes:
+        count: Profiles so far.
+        has_own_keys: Whether all of them had a key.
     """
 
     def __init__(
         self, key: PersonKey, emitted: EmittedKeys, *, is_first_pass: bool, scope: bytes = b""
     ) -> None:
         self.count = 0
+        self.has_own_keys = True
         self._key = key
         self._emitted = emitted
         self._seen = None if is_first_pass else KeySet()
@@ -166,6 +171,7 @@ class ScanPass:
         keys = self._key.keys_of(page)
         known = [key for key in keys if key is not None]
         if len(known) < len(keys):
+            self.has_own_keys = False
             limit = None if total is None else max(0, total - self.count)
             page, known = self._fallback_keys.complete(page, keys, limit)
         if self._seen is not None:

@@ -7,14 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_lytics.api.scan import ALL_BUCKETS, drift, read_page
+from tap_lytics.api.page import ALL_BUCKETS, read_page
+from tap_lytics.api.scan import drift
 from tap_lytics.api.throttle import in_parallel
 from tap_lytics.errors import RequestRefusedError, UnprovenShareError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_lytics.api.scan import Page, ScanContext
+    from tap_lytics.api.page import Page
+    from tap_lytics.api.scan import ScanContext
 
     Buckets = tuple[int, ...]
 
@@ -37,10 +39,17 @@ PROOFS = 2
 
 @dataclass(frozen=True, slots=True)
 class BucketGroup:
-    """The buckets of one scan, and its first page if that was read for the proof."""
+    """The buckets of one scan.
+
+    Args:
+        buckets: The buckets.
+        first_page: Its first page, if that was read for the proof.
+        is_proven: Whether it was proven that the buckets partition the audience.
+    """
 
     buckets: Buckets
     first_page: Page | None = None
+    is_proven: bool = False
 
 
 class Partition:
@@ -80,7 +89,7 @@ class Partition:
             return
         for _ in range(PROOFS):
             counts = [self._count(b) for b in (ALL_BUCKETS, self._buckets, rest, ALL_BUCKETS)]
-            if _adds_up(counts[0], counts[1:3], counts[3]):
+            if adds_up(counts[0], counts[1:3], counts[3]):
                 self.total = self._expected_people = counts[1]
                 return
         raise UnprovenShareError(
@@ -123,10 +132,10 @@ class Partition:
             self.total = whole.total
             if sum(count or 0 for count in counts) != whole.total:
                 self.total = self._count(self._buckets)
-            if _adds_up(whole.total, counts, self.total) or self._is_capped(counts):
+            if adds_up(whole.total, counts, self.total) or self._is_capped(counts):
                 start_now = len(groups) <= self._may_start_all
                 return [
-                    BucketGroup(buckets, page if start_now else None)
+                    BucketGroup(buckets, page if start_now else None, is_proven=True)
                     for buckets, page in zip(groups, pages, strict=True)
                 ]
         label = self._context.query.label
@@ -191,7 +200,7 @@ class Partition:
         return [self._buckets[start::count] for start in range(count)]
 
 
-def _adds_up(before: int | None, counts: Sequence[int | None], after: int | None) -> bool:
+def adds_up(before: int | None, counts: Sequence[int | None], after: int | None) -> bool:
     """Whether the sum of *counts* lies where the total moved while they were taken."""
     known = [count for count in counts if count is not None]
     if before is None or after is None or len(known) < len(counts):

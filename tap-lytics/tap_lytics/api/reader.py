@@ -8,9 +8,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from tap_lytics.api.group_scan import GroupScan
+from tap_lytics.api.page import ALL_BUCKETS
 from tap_lytics.api.page_queue import PageQueue
 from tap_lytics.api.partition import Partition
-from tap_lytics.api.scan import ALL_BUCKETS, BucketScan, drift
+from tap_lytics.api.scan import drift
 from tap_lytics.errors import IncompleteScanError
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class AudienceReader:
         self._throttle = context.client.throttle
         self._expected_people = expected_people
         self._partition = Partition(context, buckets, expected_people)
-        self._scans: list[BucketScan] = []
+        self._scans: list[GroupScan] = []
         self.missing: int | None = None
 
     @property
@@ -82,10 +84,7 @@ class AudienceReader:
         """
         progress = Progress(self._label)
         self._partition.check_share()
-        self._scans = [
-            BucketScan(self._context, group.buckets, group.first_page)
-            for group in self._partition.groups()
-        ]
+        self._scans = [GroupScan(self._context, group) for group in self._partition.groups()]
         queue = self._start_reading()
         try:
             for page in queue:
@@ -106,7 +105,7 @@ class AudienceReader:
             threading.Thread(target=self._read_scans, args=(todo, queue), daemon=True).start()
         return queue
 
-    def _read_scans(self, todo: deque[BucketScan], queue: PageQueue) -> None:
+    def _read_scans(self, todo: deque[GroupScan], queue: PageQueue) -> None:
         """Read scan after scan, as one of several threads."""
         error: BaseException | None = None
         try:
@@ -245,7 +244,7 @@ def _is_doubtful(people: int, total: int | None, left: int) -> bool:
     return not people and not total
 
 
-def _next_scan(todo: deque[BucketScan]) -> BucketScan | None:
+def _next_scan(todo: deque[GroupScan]) -> GroupScan | None:
     try:
         return todo.popleft()
     except IndexError:

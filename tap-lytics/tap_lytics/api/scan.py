@@ -5,36 +5,28 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote
-
-import msgspec
 
 from tap_lytics.api.account import last_count
-from tap_lytics.api.answers import BrokenAnswers, whole_number
-from tap_lytics.api.client import Request
+from tap_lytics.api.answers import BrokenAnswers
 from tap_lytics.api.deduplication import EmittedKeys, ScanPass
-from tap_lytics.api.scan_decoder import ScanAnswer, TypedPage
-from tap_lytics.errors import IncompleteScanError, PageTooLargeError, RetryableError
+from tap_lytics.api.page import read_page
+from tap_lytics.api.scan_decoder import TypedPage
+from tap_lytics.errors import CursorRefusedError, IncompleteScanError, RetryableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tap_lytics.api.client import LyticsClient
     from tap_lytics.api.deduplication import PersonKey, Record
+    from tap_lytics.api.page import AudienceQuery, Page
 
 logger = logging.getLogger("tap-lytics")
-
-ALL_BUCKETS = tuple(range(100))
-"""Lytics: `splits` takes numbers from 0 to 99."""
 
 PAGES_WITHOUT_NEW = 3
 """This many pages in a row without a new profile end a scan, though its total says more."""
 
 MAX_PASSES = 2
 """How often a scan is read to its end; the second time only where profiles may be missing."""
-
-MAX_FIELDS_LENGTH = 6000
-"""Characters; beyond, whole profiles are requested, as servers limit the request line."""
 
 
 def drift(total: int) -> int:
@@ -94,135 +86,6 @@ class Totals:
         return pages > 0 and abs(missing - pages * page_size) <= tolerance
 
 
-class PageSize:
-    """The page size of one audience, lowered for good where its profiles are large.
-
-    A scan keeps the size it began with, as a cursor may not work with another one.
-    """
-
-    def __init__(self) -> None:
-        self._max: int | None = None
-
-    def of(self, wanted: int) -> int:
-        """*wanted*, or less."""
-        return wanted if self._max is None else min(wanted, self._max)
-
-    def lower(self, label: str, people: int, size_bytes: int, limit_bytes: int) -> None:
-        """Read smaller pages from now on.
-
-        Args:
-            label: What messages call the audience.
-            people: Profiles of the page that was too large.
-            size_bytes: Its size.
-            limit_bytes: The size it should have had at most.
-        """
-        fewer = max(1, min(people - 1, people * limit_bytes // size_bytes))
-        if self._max is None or fewer < self._max:
-            self._max = fewer
-            logger.info(
-                "%s: its profiles are large; reading %d people per page from now on", label, fewer
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer of a scan.
-
-    Args:
-        people: The records, as sent.
-        cursor: Where the next page starts; empty after the last page.
-        total: People in the whole scan, as Lytics counts them.
-        limit: How many people were requested; the next pages of the scan request as many.
-        size_bytes: Its size as JSON.
-    """
-
-    people: list[Record]
-    cursor: str
-    total: int | None
-    limit: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class AudienceQuery:
-    """What is scanned, and which fields of each profile are requested.
-
-    Args:
-        label: What messages call it.
-        table: `user` or `content`.
-        page_size: Profiles per page, 1 to 100.
-        segment_id: The audience, unless *filter_ql* is set.
-        filter_ql: An audience that is not saved in Lytics, such as `FILTER * FROM user`.
-        fields: Names of fields; none means whole profiles.
-        decode: Decodes an answer, as `ScanDecoder.decode` does.
-        page_sizes: Lowers the page size where profiles are large.
-    """
-
-    label: str
-    table: str
-    page_size: int
-    segment_id: str = ""
-    filter_ql: str | None = None
-    fields: tuple[str, ...] = ()
-    decode: Callable[[bytes], ScanAnswer] = msgspec.json.Decoder(ScanAnswer).decode
-    page_sizes: PageSize = field(default_factory=PageSize)
-
-    def request(self, buckets: tuple[int, ...], cursor: str, limit: int) -> Request:
-        """The request for a page (Lytics: `/api/segment/{id}/scan`, or POST of the FilterQL)."""
-        path = f"/api/segment/{quote(self.segment_id, safe='')}/scan"
-        if self.filter_ql is not None:
-            path = "/api/segment/scan"
-        fields = ",".join(self.fields)
-        params = {
-            "table": self.table,
-            "limit": limit,
-            "fields": fields if 0 < len(fields) <= MAX_FIELDS_LENGTH else None,
-            "splits": None if len(buckets) == len(ALL_BUCKETS) else ",".join(map(str, buckets)),
-        }
-        return Request(path, params, self.filter_ql, cursor, limit, self.label)
-
-
-def read_page(
-    client: LyticsClient,
-    query: AudienceQuery,
-    buckets: tuple[int, ...],
-    cursor: str = "",
-    limit: int | None = None,
-) -> Page:
-    """Request one page; a smaller first page where that would fill the memory.
-
-    Args:
-        client: Sends the request.
-        query: What is scanned.
-        buckets: The buckets of the scan.
-        cursor: Where the page starts; empty for the first one.
-        limit: Profiles at most; by default the page size of the query.
-
-    Raises:
-        LyticsError: By kind, see `LyticsClient.send`.
-    """
-    size_bytes = 0
-
-    def decode(body: bytes) -> ScanAnswer:
-        nonlocal size_bytes
-        size_bytes = len(body)
-        return query.decode(body)
-
-    while True:
-        people = limit if cursor and limit else query.page_sizes.of(limit or query.page_size)
-        try:
-            answer = client.send(query.request(buckets, cursor, people), decode)
-        except PageTooLargeError as error:
-            query.page_sizes.lower(query.label, people, error.size_bytes, error.limit_bytes)
-            if cursor:
-                raise
-        else:
-            break
-    next_cursor = str(answer.underscored or answer.plain or "")
-    total = whole_number(answer.total)
-    return Page(answer.data or [], next_cursor, total, people, size_bytes)
-
-
 @dataclass(frozen=True, slots=True)
 class ScanContext:
     """What all scans of one audience share.
@@ -256,9 +119,13 @@ class BucketScan:
         context: What is read.
         buckets: The buckets of this scan.
         first_page: The first page, if it has been read already.
+        stops_after: After so many failures it stops, to be read otherwise; `pages` continues it.
+        is_repeated: Whether another scan may have read some of these profiles.
 
     Attributes:
         restarts: How often the scan started again.
+        is_stopped: Whether it stopped after these failures.
+        has_own_keys: Whether all profiles had a key of their own.
         has_end: Whether Lytics said where it ends; otherwise it ended for lack of new profiles.
         left: How many people left the audience while it was read, by the totals.
         skipped: How many may have been skipped in every pass, because others left.
@@ -268,9 +135,17 @@ class BucketScan:
     """
 
     def __init__(
-        self, context: ScanContext, buckets: tuple[int, ...], first_page: Page | None = None
+        self,
+        context: ScanContext,
+        buckets: tuple[int, ...],
+        first_page: Page | None = None,
+        *,
+        stops_after: int | None = None,
+        is_repeated: bool = False,
     ) -> None:
         self.restarts = 0
+        self.is_stopped = False
+        self.has_own_keys = True
         self.has_end = False
         self.left = 0
         self.skipped = 0
@@ -286,6 +161,9 @@ class BucketScan:
         self._totals = Totals()
         self._last_count: int | None = None
         self._passes = 0
+        self._failures = 0
+        self._stops_after = stops_after
+        self._is_repeated = is_repeated
 
     @property
     def total(self) -> int | None:
@@ -307,6 +185,9 @@ class BucketScan:
                 position = f"the page after {scan_pass.count:,} people of {self._query.label}"
                 self._broken.check(error, position, scan_pass.count)
                 self._restart(error)
+                if self._failures == self._stops_after and not self.is_stopped:
+                    self.is_stopped = True
+                    return
             else:
                 self._end_pass(scan_pass.count)
                 is_doubtful = self._totals.are_doubtful(scan_pass.count, self._page_size)
@@ -319,7 +200,7 @@ class BucketScan:
         return ScanPass(
             self._context.key,
             self._context.emitted,
-            is_first_pass=self.restarts == 0,
+            is_first_pass=self.restarts == 0 and not self._is_repeated,
             scope=b"%d" % self._buckets[0],
         )
 
@@ -335,6 +216,7 @@ class BucketScan:
                 self._totals.add(page.total)
             self.page_bytes = page.size_bytes
             new, has_new_people = scan_pass.deduplicate(page.people, page.total)
+            self.has_own_keys = self.has_own_keys and scan_pass.has_own_keys
             if new:
                 people = page.people
                 yield people.of(new) if isinstance(people, TypedPage) else new
@@ -376,6 +258,8 @@ class BucketScan:
 
     def _restart(self, error: RetryableError) -> None:
         self.restarts += 1
+        # That a cursor has expired says nothing about the buckets.
+        self._failures += not isinstance(error, CursorRefusedError)
         if self.restarts > self._client.max_retries:
             raise IncompleteScanError(
                 f"the scan of {self._query.label} broke {self.restarts} times, the last time: "
