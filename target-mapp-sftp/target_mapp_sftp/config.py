@@ -103,6 +103,11 @@ class RunSettings:
         return tuple(filter(None, (self.destination, self.removals_destination)))
 
     @property
+    def is_preview(self) -> bool:
+        """Whether nothing is noted as delivered: the next real run continues from the last one."""
+        return self.file.preview_rows is not None
+
+    @property
     def destination_id(self) -> str:
         """What makes two destinations the same."""
         return identity_of(self.destination)

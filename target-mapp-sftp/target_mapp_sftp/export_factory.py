@@ -110,7 +110,7 @@ class ExportFactory:
     def _open_keeper(self, spool: Spool, export: tuple[str, ...]) -> Keeper | None:
         """What keeps copies of the delivered files, where that is wanted."""
         settings = self._settings
-        if not settings.keep_delivered_days or settings.file.preview_rows is not None:
+        if not settings.keep_delivered_days or settings.is_preview:
             return None
         removals = settings.removals_destination or settings.destination
         destinations: dict[Kind, str] = {
@@ -164,19 +164,20 @@ class ExportFactory:
     def _prepare(self, run_id: str) -> Spool:
         """Create the spool and check the destination, before the first record."""
         if self._spool is None:
-            for note in self._settings.file.notes:
+            settings = self._settings
+            for note in settings.file.notes:
                 LOGGER.info(note)
-            for warning in self._settings.file.warnings:
+            for warning in settings.file.warnings:
                 LOGGER.warning(warning)
             self._spool = Spool(
-                self._settings.spool_dir,
-                rejects_days=self._settings.rejects_days,
-                keep_delivered_days=self._settings.keep_delivered_days,
+                settings.spool_dir,
+                rejects_days=settings.rejects_days,
+                keep_delivered_days=settings.keep_delivered_days,
             )
-            LOGGER.info("Delivering to %s", self._settings.destination_name)
-            is_preview = self._settings.file.preview_rows is not None
-            folders = self._settings.folders
-            self._destination = open_destination(folders, run_id, replaces=is_preview)
+            LOGGER.info("Delivering to %s", settings.destination_name)
+            self._destination = open_destination(
+                settings.folders, run_id, replaces=settings.is_preview
+            )
         return self._spool
 
     def unlock(self, export: Export) -> None:

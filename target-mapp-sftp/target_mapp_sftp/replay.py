@@ -88,7 +88,7 @@ class Replay:
         Raises:
             TargetError: When one may not be sent, or could not be delivered.
         """
-        if self.settings.file.preview_rows is not None:
+        if self.settings.is_preview:
             raise SettingsError("`preview_rows`: a preview delivers nothing again. Remove it.")
         with ExitStack() as stack:
             # What is asked for is not removed for its age.

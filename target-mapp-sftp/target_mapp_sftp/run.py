@@ -206,7 +206,7 @@ class Run:
             is_bounded = self.settings.file.max_shrink is not None
             previous = previous_delivery(recorded, export.stream, is_bounded=is_bounded)
             export.finish(previous, self.marks.missing(required))
-            if not export.is_skipped and not self._is_preview:
+            if not export.is_skipped and not self.settings.is_preview:
                 streams = self._settled_with(export)
                 facts = export.expected_facts()
                 self.state.require_encodable(streams, self.bookmark(export), facts)
@@ -265,8 +265,7 @@ class Run:
     def _note(self, export: Export) -> None:
         streams = self._settled_with(export)
         # A source may begin only after the marks of all have come.
-        of_all = {*export.sources, *streams}
-        export.received_of = {name: self.marks.received[name] for name in of_all}
+        export.received_of = {n: self.marks.received[n] for n in {*export.sources, *streams}}
         if self.settings.changes is None and export.delivered is not None:
             before = self.state.recorded(self.bookmark(export)).get("delivered")
             export.delivered |= facts_without_snapshot(before)
@@ -277,7 +276,7 @@ class Run:
 
     def _note_failed(self, export: Export, error: TargetError) -> None:
         """Note the files of a failed delivery that are with the reader of the folder, or may be."""
-        if not isinstance(error, DeliveryError) or self._is_preview:
+        if not isinstance(error, DeliveryError) or self.settings.is_preview:
             return
         if files := error.not_rolled_back:
             at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -287,11 +286,6 @@ class Run:
     @property
     def _is_all_settled(self) -> bool:
         return self._has_ended_well and not self.failures and not self._waiting()
-
-    @property
-    def _is_preview(self) -> bool:
-        # A preview delivers nobody to Mapp: the next real run begins where the last one ended.
-        return self.settings.file.preview_rows is not None
 
     # The end of the input
 
@@ -315,7 +309,7 @@ class Run:
         self._add_late_records()
         self._publish_all(ready)
         is_all, is_any = self._is_all_settled, any(e.is_settled for e in self.exports.values())
-        if (is_all or is_any) and not self._is_preview:
+        if (is_all or is_any) and not self.settings.is_preview:
             self._state_writer.write(is_all=is_all)
         if broken is None:
             self._remove_old_files()
