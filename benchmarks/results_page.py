@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 NOTES = Path(__file__).with_name("profiles.md")
 SMALL, LARGE = 150_000, 1_500_000
+_SECTIONS = {
+    "changes.py": "## Only changes, and removals\n\nThe target alone, to a local folder; CPU time "
+    "against runs without, in turns. `python benchmarks/changes.py` measures this section "
+    "alone.\n\n"
+}
+"""Before what single scripts print."""
 LIBRARIES = ("singer-sdk", "meltano", "msgspec", "paramiko", "urllib3")
 
 
@@ -41,7 +47,10 @@ def write_page(results: Results, path: Path) -> None:
             _absolute(results),
         ),
         _legend(results),
-        *(f"`{words}`\n\n```\n{text.strip()}\n```" for words, text in results.others.items()),
+        *(
+            f"{_SECTIONS.get(words.split()[0], '')}`{words}`\n\n```\n{text.strip()}\n```"
+            for words, text in results.others.items()
+        ),
         NOTES.read_text("utf-8").strip(),
     ]
     path.write_text("\n\n".join(parts) + "\n", "utf-8")

@@ -412,7 +412,8 @@ def test_the_index_is_a_table_of_contacts(before: list[str], now: list[str], key
 
 def has_left(index: ContactIndex, identifier: str, *, first_waits: bool = False) -> bool:
     """Whether the table lets a contact leave."""
-    return bool(index.is_left(identifier, first_waits=first_waits, forgets_row=False))
+    (has_left,) = index.have_left([identifier], first_waits=first_waits, forgets_rows=False)
+    return bool(has_left)
 
 
 def test_who_is_rejected_in_a_full_delivery_is_delivered_next(tmp_path: Path) -> None:

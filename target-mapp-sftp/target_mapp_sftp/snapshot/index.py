@@ -18,13 +18,14 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     _Bucket = tuple[bytearray, bytearray]
     """Identifiers and rows, in the same order."""
 
 _IDENTIFIER_BYTES = 8
+_DIGEST_BYTES = 2 + _IDENTIFIER_BYTES
 _ROW_BYTES = 8
 # The first two are on the disk as well: who was in the last scan, and who was missing from it. Both
 # have not come in this run. From `_SEEN` on, the contact has a row in this run.
@@ -75,7 +76,8 @@ class ContactIndex:
         Returns:
             Whether it came for the first time; its row is expected only then.
         """
-        digest = self._digest(identifier)
+        data = identifier.encode("utf-8", "surrogatepass")
+        digest = blake2b(self._key + data, digest_size=_DIGEST_BYTES).digest()
         group = self._groups[digest[0]]
         bucket = group[digest[1]] if group is not None else None
         identifiers, rows = bucket or self._new_bucket(digest[0], digest[1])
@@ -117,24 +119,30 @@ class ContactIndex:
             rows[place + 1 : place + _ROW_BYTES] = _NO_ROW
         self.kept += 1
 
-    def is_left(self, identifier: str, *, first_waits: bool, forgets_row: bool) -> bool | None:
-        """Decide about a contact that was there before, once all of this run have come.
+    def have_left(
+        self, identifiers: Iterable[str], *, first_waits: bool, forgets_rows: bool
+    ) -> list[bool | None]:
+        """Decide about contacts that were there before, once all of this run have come.
 
         Args:
-            identifier: In the form in which two texts of one contact are the same.
+            identifiers: In the form in which two texts of one contact are the same.
             first_waits: Whether who was in the last scan stays, and is decided about by the next.
-            forgets_row: As for `keep`, of those who stay.
+            forgets_rows: As for `keep`, of those who stay.
 
         Returns:
-            Whether it has left; None where it has a row in this run.
+            Of each, whether it has left; None where it has a row in this run.
         """
-        found = self._row_of(identifier)
-        if found is None or (flag := found[0][found[1]]) >= _SEEN:
-            return None
-        if first_waits and flag == _EXPECTED:
-            self._stay(*found, _WAITING, forgets_row=forgets_row)
-            return False
-        return flag <= _MISSED
+        row_of, decided = self._row_of, list[bool | None]()
+        for identifier in identifiers:
+            found = row_of(identifier)
+            if found is None or (flag := found[0][found[1]]) >= _SEEN:
+                decided.append(None)
+            elif first_waits and flag == _EXPECTED:
+                self._stay(*found, _WAITING, forgets_row=forgets_rows)
+                decided.append(False)
+            else:
+                decided.append(flag <= _MISSED)
+        return decided
 
     def changed_rows(self, rows: Sequence[bytes]) -> list[bytes]:
         """Those of *rows* that are new or differ from what was there before.
@@ -154,7 +162,8 @@ class ContactIndex:
         return changed
 
     def _row_of(self, identifier: str) -> tuple[bytearray, int] | None:
-        digest = self._digest(identifier)
+        data = identifier.encode("utf-8", "surrogatepass")
+        digest = blake2b(self._key + data, digest_size=_DIGEST_BYTES).digest()
         group = self._groups[digest[0]]
         bucket = group[digest[1]] if group is not None else None
         if bucket is None:
@@ -181,10 +190,6 @@ class ContactIndex:
             for second, bucket in enumerate(group or ()):
                 if bucket is not None:
                     yield first << 8 | second, bucket
-
-    def _digest(self, identifier: str) -> bytes:
-        data = identifier.encode("utf-8", "surrogatepass")
-        return blake2b(self._key + data, digest_size=2 + _IDENTIFIER_BYTES).digest()
 
     # On disk: the number of buckets, the number and size of each, all identifiers, all rows.
 

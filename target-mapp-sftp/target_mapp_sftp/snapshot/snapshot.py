@@ -23,7 +23,6 @@ import secrets
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -304,14 +303,13 @@ class Snapshot:
         if not self.can_name_left or self._base is None:
             return
         normalize, found = self._terms.normalize, 0
-        is_left = partial(
-            self._index.is_left,
-            first_waits=self._first_missed_waits,
-            forgets_row=bool(self._doubt),
-        )
         with refusals_told():
             for identifiers in self._base.identifiers(with_removed=self._is_in_doubt):
-                decided = [is_left(normalize(each)) for each in identifiers]
+                decided = self._index.have_left(
+                    map(normalize, identifiers),
+                    first_waits=self._first_missed_waits,
+                    forgets_rows=bool(self._doubt),
+                )
                 if False in decided:
                     staying = (each is False for each in decided)
                     self._writer.write_identifiers([*compress(identifiers, staying)])
