@@ -107,14 +107,16 @@ def unmatched(stream_maps: Any, streams: Iterable[str]) -> list[str]:
     return [
         stream
         for stream, fields in stream_maps.items()
-        if not stream.startswith("__")
-        and not any(fnmatch(name, _source(stream, fields)) for name in names)
+        if not stream.startswith("__") and not any(_is_for(name, stream, fields) for name in names)
     ]
 
 
-def _source(stream: str, fields: Any) -> str:
+def _is_for(name: str, stream: str, fields: Any) -> bool:
+    """Whether the map called *stream* applies to the stream *name*, as the SDK decides it."""
     source = fields.get("__source__") if isinstance(fields, Mapping) else None
-    return source if isinstance(source, str) else stream
+    source = source if isinstance(source, str) else stream
+    # A name such as `vip [test]` is also a pattern, which it does not match itself.
+    return name == source or fnmatch(name, source)
 
 
 class StreamMapFailedError(Exception):
@@ -149,7 +151,7 @@ class NamingMapper(PluginMapper):
         return [
             fields
             for name, fields in self.stream_maps_dict.items()
-            if isinstance(fields, Mapping) and fnmatch(stream, _source(name, fields))
+            if isinstance(fields, Mapping) and _is_for(stream, name, fields)
         ]
 
 

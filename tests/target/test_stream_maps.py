@@ -189,6 +189,15 @@ def test_two_fields_of_one_expression_are_both_named(tmp_path: Path) -> None:
     assert "stream 'buyers', field 'name' or field 'x': int(email) failed" in str(error)
 
 
+def test_a_name_in_brackets_is_a_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is a pattern too, but the SDK compares it as a name first."""
+    messages = [schema("vip [a]"), *records(1, "vip [a]")]
+    with caplog.at_level(logging.WARNING):
+        error = deliver(tmp_path, messages, stream_maps={"vip [a]": {"x": "int(email)"}}).error
+    assert "stream 'vip [a]', field 'x': int(email) failed" in str(error)
+    assert not [line for line in caplog.messages if "matches no stream" in line]
+
+
 def test_an_error_elsewhere_is_not_blamed_on_the_maps() -> None:
     """An unforeseen error stays one."""
     assert not isinstance(_explained(ZeroDivisionError()), StreamMapError)
