@@ -1,7 +1,7 @@
-"""What a run leaves out of a contact file, and whom it has Mapp remove: a snapshot at work.
+"""What a run leaves out of a contact file, and which contacts Mapp is to remove: by a snapshot.
 
 A snapshot is kept wherever `snapshot_dir` is set, also with `changes: off` and `removals: off`:
-such a run delivers every row, and the next one can go on from it. A preview has none.
+such a run delivers every row, and the next one can continue from it. A preview has none.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Changes:
         sources: The streams of the tap that it is made of. Without one of them for once, those of
             that stream have not left.
         today: The day of the run.
-        told: What the state tells of the last delivery of each stream.
-        told_of_stream: The one among them that belongs to the stream itself.
+        recorded: The last delivery of each stream, as the state records it.
+        recorded_of_stream: The one among them that belongs to the stream itself.
 
     Attributes:
         known: What the contact file asks which rows to write.
@@ -80,8 +80,8 @@ class Changes:
         name: tuple[str, ...],
         sources: Iterable[str],
         today: date,
-        told: Iterable[Any],
-        told_of_stream: Any,
+        recorded: Iterable[Any],
+        recorded_of_stream: Any,
     ) -> None:
         self._settings, self._file_settings = settings, file_settings
         self._stream = printable(name[0])
@@ -97,14 +97,14 @@ class Changes:
             today=today,
         )
         folder = private_folder(settings.folder / _FOLDER, "snapshot_dir")
-        own = next(iter(_references_in([told_of_stream])), None)
-        self.known = Snapshot(folder, terms, _references_in(told), own)
-        self._last = told_of_stream if isinstance(told_of_stream, dict) else {}
+        own = next(iter(_references_in([recorded_of_stream])), None)
+        self.known = Snapshot(folder, terms, _references_in(recorded), own)
+        self._last = recorded_of_stream if isinstance(recorded_of_stream, dict) else {}
 
     def look_at_folder(
         self, names: Callable[[], Collection[str]], pattern: NamePattern | None
     ) -> None:
-        """Look for a file that was delivered later than what the state and the snapshot tell of.
+        """Look for a file that was delivered later than what the state and the snapshot record.
 
         Both may come from a backup, or another machine delivers as well.
 
@@ -207,7 +207,7 @@ class Changes:
         return self.known.waiting > 0
 
     def facts(self, written: int, removed: int, removal_names: Sequence[str]) -> dict[str, Any]:
-        """What stands in the state about it, beside the facts of every delivery.
+        """What the state has about it, beside the facts of every delivery.
 
         Args:
             written: The rows in the contact files.
@@ -267,12 +267,12 @@ def _later_file(names: Iterable[str], pattern: NamePattern, last: Mapping[str, A
         later = (n for n in names if (made := pattern.made_at(n)) and made > at and n not in known)
         return next(later, None)
     except (KeyError, TypeError, ValueError):
-        # A state that was edited by hand, or that tells no moment.
+        # A state that was edited by hand, or that has no moment.
         return None
 
 
 def last_delivery(settings: ChangeSettings, name: tuple[str, ...]) -> AbstractContextManager[str]:
-    """Hold the snapshot of an export, and tell which delivery it is of; empty: nobody knows.
+    """Hold the snapshot of an export, and say which delivery it is of; empty: unknown.
 
     Args:
         settings: Where it is.
@@ -287,25 +287,25 @@ def last_delivery(settings: ChangeSettings, name: tuple[str, ...]) -> AbstractCo
 
 
 def _references_in(deliveries: Iterable[Any]) -> list[Reference]:
-    """The references to snapshots in what a state tells of deliveries."""
+    """The references to snapshots in the deliveries that a state records."""
     found = (
         Reference.of_state(each.get("snapshot")) for each in deliveries if isinstance(each, dict)
     )
     return [each for each in found if each is not None]
 
 
-def facts_without_snapshot(told: Any) -> dict[str, Any]:
+def facts_without_snapshot(recorded: Any) -> dict[str, Any]:
     """What a delivery without a snapshot says about one, so that a later run knows of it.
 
     Args:
-        told: What the state tells of the delivery before.
+        recorded: The delivery before, as the state records it.
     """
-    references = _references_in([told])
+    references = _references_in([recorded])
     return {"snapshot": Reference(references[0].line, "")._asdict()} if references else {}
 
 
 def require_whole_audience(stream: str, share: tuple[str, ...], *, is_announced: bool) -> None:
-    """See that a run can tell who left: it reads the whole audience, and knows that it has.
+    """Check that a run can know who left: it reads the whole audience, and knows that it has.
 
     Args:
         stream: For the message.

@@ -144,8 +144,8 @@ class ExportFactory:
             name=(stream, *share, self._settings.destination_id),
             sources=sources,
             today=self._started_at.astimezone(self._settings.file.zone).date(),
-            told=state.recorded_deliveries(),
-            told_of_stream=state.recorded(stream).get("delivered"),
+            recorded=state.recorded_deliveries(),
+            recorded_of_stream=state.recorded(stream).get("delivered"),
         )
 
     @property

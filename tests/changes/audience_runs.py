@@ -25,13 +25,13 @@ def messages(
     """A whole scan of *people*, first names by address, as tap-lytics sends it.
 
     Args:
-        people: Whom the scan has.
+        people: Those whom the scan has.
         state: What the target put out last.
         missing: How many people it may lack; None where the tap does not say it.
     """
     run_id = "r1"
-    told = (state or {}).get("bookmarks", {}).get(STREAM, {})
-    more = {name: told[name] for name in ("delivered", "deliveries") if name in told}
+    recorded = (state or {}).get("bookmarks", {}).get(STREAM, {})
+    more = {name: recorded[name] for name in ("delivered", "deliveries") if name in recorded}
     count = len(people)
     complete = mark("complete", STREAM, run_id, **more)
     scan = complete["value"]["bookmarks"][STREAM]["scan"]
@@ -79,7 +79,7 @@ class Days:
     def run(
         self, people: Mapping[str, str | None], *, missing: int | None = 0, **settings: Any
     ) -> Result:
-        """A run; its new files alone stand in the result, those of removals too."""
+        """A run; the result has its new files only, those of removals too."""
         wanted = {**self.settings, **settings}
         sent = messages(people, self.state, missing=missing)
         result = deliver(self.folder, sent, **wanted)
@@ -98,11 +98,11 @@ class Days:
 
     @property
     def delivered(self) -> dict[str, Any]:
-        """What the state tells of the last delivery."""
+        """The last delivery, as the state records it."""
         if self.state is None:
             return {}
-        told: dict[str, Any] = self.state["bookmarks"][STREAM]["delivered"]
-        return told
+        recorded: dict[str, Any] = self.state["bookmarks"][STREAM]["delivered"]
+        return recorded
 
 
 def in_mapp(mapp: Mapp) -> dict[str, str]:

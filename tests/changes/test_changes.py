@@ -42,7 +42,7 @@ def only_file(files: Mapping[str, str]) -> str:
 
 
 def test_a_file_has_what_is_new_or_changed_and_another_who_left(days: Days) -> None:
-    """The state tells of the audience as a whole and of what was written."""
+    """The state records the audience as a whole and what was written."""
     first = days.run(PEOPLE)
     assert only_file(first.files).count("\n") == 4
     second = days.run(LATER)
@@ -60,7 +60,7 @@ def test_a_file_has_what_is_new_or_changed_and_another_who_left(days: Days) -> N
 def test_nothing_changed_is_no_file_and_a_delivery(
     days: Days, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The run ends well, the log says it, and the state tells of an audience without a file."""
+    """The run ends well, the log says it, and the state records an audience without a file."""
     days.run(PEOPLE)
     with caplog.at_level(logging.INFO):
         result = days.run(PEOPLE)
@@ -82,7 +82,7 @@ def test_who_comes_back_is_delivered_anew(days: Days) -> None:
 
 
 def test_off_for_once_is_a_full_file_and_renews_the_snapshot(days: Days) -> None:
-    """The next run goes on from it."""
+    """The next run continues from it."""
     days.run(PEOPLE)
     full = days.run(LATER, changes="off", removals="off")
     assert only_file(full.files).count("\n") == 4
@@ -123,7 +123,7 @@ def test_a_changed_format_makes_a_full_file(days: Days, settings: Mapping[str, A
 
 
 def test_another_identifier_begins_anew(days: Days) -> None:
-    """Of contacts that were told apart by something else, nobody is removed."""
+    """Nobody is removed if contacts were distinguished by something else."""
     days.run(PEOPLE)
     second = days.run(
         PEOPLE,
@@ -305,11 +305,11 @@ def test_a_share_of_an_audience_knows_its_changes_and_no_removals(days: Days) ->
     """Whoever left a share may be in another; a share has a snapshot of its own."""
 
     def of_a_share(people: Mapping[str, str | None], splits: str) -> list[dict[str, Any]]:
-        told = messages(people, days.state)
-        for each in told:
+        recorded = messages(people, days.state)
+        for each in recorded:
             if each["type"] == "STATE":
                 each["value"]["bookmarks"][STREAM]["scan"]["splits"] = splits
-        return told
+        return recorded
 
     failed = deliver(days.folder, of_a_share(PEOPLE, "0-49"), **days.settings)
     assert "`removals`: stream 'buyers' is read in shares" in str(failed.error)
@@ -338,10 +338,10 @@ def test_several_audiences_have_a_snapshot_each(days: Days) -> None:
     """One audience's people are not another's."""
 
     def both(state: dict[str, Any] | None) -> list[dict[str, Any]]:
-        told = (state or {}).get("bookmarks", {})
+        recorded = (state or {}).get("bookmarks", {})
         marks = {
             stream: {
-                **{k: v for k, v in told.get(stream, {}).items() if k != "scan"},
+                **{k: v for k, v in recorded.get(stream, {}).items() if k != "scan"},
                 "scan": {"status": "pending", "run_id": "r1"},
             }
             for stream in ("buyers", "readers")

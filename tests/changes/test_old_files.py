@@ -107,13 +107,13 @@ def test_old_files_of_removals_go_too(days: Days, remote: Path) -> None:
 def test_removals_of_another_stream_with_the_same_names_keep_all(
     days: Days, remote: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The state tells of one that was delivered before."""
+    """The state records one that was delivered before."""
     name = put(remote / "removed", "remove-lytics-buyers", 31)
-    told = {"delivered": {"files": [], "removal_files": [name], "rows": 1}}
+    recorded = {"delivered": {"files": [], "removal_files": [name], "rows": 1}}
     sent = messages(FIRST, None)
     for each in sent:
         if each["type"] == "STATE":
-            each["value"]["bookmarks"]["other"] = told
+            each["value"]["bookmarks"]["other"] = recorded
     with staged_server(remote) as server:
         deliver(days.folder, sent, **days.settings, **server.config())
 

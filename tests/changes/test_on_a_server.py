@@ -83,7 +83,7 @@ class ThirdLoginRefused(PasswordLogin):
         return super().validate_password(username, password) and len(self._running.logins) != 3
 
 
-def test_a_login_that_is_refused_between_the_two_is_told_and_mended(
+def test_a_login_that_is_refused_between_the_two_is_an_error_that_the_next_run_repairs(
     days: Days, remote: Path
 ) -> None:
     """The connection breaks when the contacts have their name, and the next login is refused."""
@@ -102,10 +102,10 @@ def test_a_login_that_is_refused_between_the_two_is_told_and_mended(
         )
         (doubtful,) = failed.error.in_doubt
         assert doubtful.startswith("remove-lytics-")
-        # What was delivered before stands, and who left is not forgotten.
+        # What was delivered before stays, and who left is not forgotten.
         assert days.delivered == before
-        told = days.state["bookmarks"][STREAM]["failed_delivery"]
-        assert (told["left_in_folder"], told["in_doubt"]) == ([left], [doubtful])
+        recorded = days.state["bookmarks"][STREAM]["failed_delivery"]
+        assert (recorded["left_in_folder"], recorded["in_doubt"]) == ([left], [doubtful])
 
         assert days.run(LATER, **server.config()).error is None
     assert (days.delivered["rows"], "written" in days.delivered) == (1, False)
@@ -158,7 +158,7 @@ def test_a_missing_folder_of_removals_is_an_error_before_anything_is_read(
 
 
 def test_the_check_tests_both_folders(days: Days, remote: Path) -> None:
-    """Each step is told for each of them."""
+    """Each step is reported for each of them."""
     with staged_server(remote) as server:
         own = {**days.settings, **server.config()}
         done = target(days.folder, [], "--check", **own)

@@ -105,7 +105,7 @@ def test_runs_without_a_change_do_not_make_it_older(days: Days) -> None:
 
 
 def test_a_delivery_that_was_not_kept_makes_it_older(days: Days) -> None:
-    """The snapshot tells of it."""
+    """The snapshot records it."""
     days.run(PEOPLE)
     days.run(LATER, keep_delivered_days=0)
     days.run(LATER)
@@ -114,7 +114,7 @@ def test_a_delivery_that_was_not_kept_makes_it_older(days: Days) -> None:
 
 
 def test_without_its_snapshot_nothing_is_sent(days: Days) -> None:
-    """Nobody could tell whether it was the last: not set, lost, or damaged."""
+    """Whether it was the last is unknown: not set, lost, or damaged."""
     days.run(PEOPLE)
     (files,) = kept_deliveries(days.folder)
     none = {"changes": "off", "removals": "off", "snapshot_dir": None}

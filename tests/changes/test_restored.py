@@ -70,13 +70,15 @@ def test_other_files_are_no_later_delivery(
     assert days.delivered["written"] == 2
 
 
-@pytest.mark.parametrize("told", [{"at": "yesterday"}, {"at": None}, {"files": 7}, {"files": [[]]}])
+@pytest.mark.parametrize(
+    "recorded", [{"at": "yesterday"}, {"at": None}, {"files": 7}, {"files": [[]]}]
+)
 def test_a_state_that_was_edited_is_no_reason_to_fail(
-    days: Days, told: Mapping[str, object]
+    days: Days, recorded: Mapping[str, object]
 ) -> None:
     """Then nothing is compared."""
     days.run(PEOPLE)
-    days.delivered.update(told)
+    days.delivered.update(recorded)
     (days.folder / "out" / name_of(1)).touch()
 
     assert days.run(LATER).error is None

@@ -60,8 +60,8 @@ def test_who_is_skipped_by_a_scan_is_not_removed(days: Days, box: Sandbox) -> No
     assert len(skipped) == LEAVERS
     assert mark["missing"] >= len(skipped)
     assert removed(days) == set()
-    told = days.state["bookmarks"][STREAM]["delivered"]
-    assert (told["removed"], told["waiting"]) == (0, LEAVERS)
+    recorded = days.state["bookmarks"][STREAM]["delivered"]
+    assert (recorded["removed"], recorded["waiting"]) == (0, LEAVERS)
 
     # Now they are gone from the first page on.
     box.set_faults(Faults(leavers=LEAVERS, moves_after_pages=0))

@@ -1,4 +1,4 @@
-"""The snapshot by itself: what it tells of rows and contacts, and when it is not to be trusted."""
+"""The snapshot by itself: what it knows of rows and contacts, and when it is not to be trusted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Run:
     Args:
         folder: Of the snapshots.
         people: Rows by identifier.
-        told: What the state tells of the last delivery.
+        recorded: The last delivery, as the state records it.
         rejected: Identifiers in the audience that have no row.
         missing: How many people the scan may lack.
         terms: What differs from the usual terms.
@@ -52,13 +52,13 @@ class Run:
         self,
         folder: Path,
         people: Mapping[str, bytes],
-        told: Reference | None = None,
+        recorded: Reference | None = None,
         rejected: Sequence[str] = (),
         missing: int | None = 0,
         **terms: Any,
     ) -> None:
-        references = [told] if told else []
-        self.snapshot = Snapshot(folder, replace(TERMS, **terms), references, told)
+        references = [recorded] if recorded else []
+        self.snapshot = Snapshot(folder, replace(TERMS, **terms), references, recorded)
         self.new = [each for each in people if self.snapshot.add(each.lower())]
         rows = [people[each] for each in self.new]
         self.written = list(self.snapshot.rows_to_write(self.new, rows))
@@ -69,21 +69,23 @@ class Run:
         self.full_because = self.snapshot.full_because
 
     def delivered(self) -> Reference:
-        """Take the snapshot through a delivery; what the state then tells."""
+        """Take the snapshot through a delivery; what the state then records."""
         with closing(self.snapshot):
             self.snapshot.prepare()
             self.snapshot.adopt()
         return self.snapshot.reference
 
 
-def deliver(folder: Path, people: Mapping[str, bytes], told: Reference | None = None) -> Reference:
+def deliver(
+    folder: Path, people: Mapping[str, bytes], recorded: Reference | None = None
+) -> Reference:
     """A run that delivers."""
-    return Run(folder, people, told).delivered()
+    return Run(folder, people, recorded).delivered()
 
 
-def run(folder: Path, people: Mapping[str, bytes], told: Reference | None, **terms: Any) -> Run:
+def run(folder: Path, people: Mapping[str, bytes], recorded: Reference | None, **terms: Any) -> Run:
     """A run that delivers nothing."""
-    done = Run(folder, people, told, **terms)
+    done = Run(folder, people, recorded, **terms)
     done.snapshot.close()
     return done
 
@@ -99,8 +101,10 @@ def test_the_first_run_writes_everybody_and_removes_nobody(tmp_path: Path) -> No
 
 def test_a_later_run_writes_who_is_new_or_changed_and_names_who_left(tmp_path: Path) -> None:
     """An unchanged row is left out; a contact in another letter case is the same."""
-    told = deliver(tmp_path, {**PEOPLE, CY: b"Cy\n"})
-    later = run(tmp_path, {ANN.upper(): b"Ann\n", CY: b"Cyril\n", "di@example.org": b"Di\n"}, told)
+    recorded = deliver(tmp_path, {**PEOPLE, CY: b"Cy\n"})
+    later = run(
+        tmp_path, {ANN.upper(): b"Ann\n", CY: b"Cyril\n", "di@example.org": b"Di\n"}, recorded
+    )
 
     assert later.full_because == ""
     assert later.written == [b"Cyril\n", b"Di\n"]
@@ -109,16 +113,16 @@ def test_a_later_run_writes_who_is_new_or_changed_and_names_who_left(tmp_path: P
 
 
 def test_a_contact_comes_once(tmp_path: Path) -> None:
-    """The second one of an identifier is told, whether it was delivered before or not."""
-    told = deliver(tmp_path, PEOPLE)
-    with closing(Snapshot(tmp_path, TERMS, [told])) as snapshot:
+    """The second one of an identifier is known, whether it was delivered before or not."""
+    recorded = deliver(tmp_path, PEOPLE)
+    with closing(Snapshot(tmp_path, TERMS, [recorded])) as snapshot:
         assert [snapshot.add(each) for each in (BOB, BOB, CY, CY)] == [True, False, True, False]
 
 
 def test_a_rejected_contact_stays(tmp_path: Path) -> None:
     """Who is in the audience without a row is not removed, and is still known the day after."""
-    told = deliver(tmp_path, PEOPLE)
-    snapshot = Snapshot(tmp_path, TERMS, [told])
+    recorded = deliver(tmp_path, PEOPLE)
+    snapshot = Snapshot(tmp_path, TERMS, [recorded])
     snapshot.keep([ANN.lower()])
     snapshot.add(BOB)
     snapshot.rows_to_write([BOB], [b"Bob\n"])
@@ -134,8 +138,8 @@ def test_a_rejected_contact_stays(tmp_path: Path) -> None:
 
 def test_a_contact_that_was_rejected_first_is_written(tmp_path: Path) -> None:
     """A bad record of a contact does not keep a good one out."""
-    told = deliver(tmp_path, PEOPLE)
-    with closing(Snapshot(tmp_path, TERMS, [told])) as snapshot:
+    recorded = deliver(tmp_path, PEOPLE)
+    with closing(Snapshot(tmp_path, TERMS, [recorded])) as snapshot:
         snapshot.keep([BOB])
         assert snapshot.add(BOB)
         assert list(snapshot.rows_to_write([BOB], [b"Robert\n"])) == [b"Robert\n"]
@@ -176,8 +180,8 @@ def test_every_row_is_written_where_rows_cannot_be_compared(
     tmp_path: Path, terms: Mapping[str, Any], reason: str, left: list[str]
 ) -> None:
     """What was delivered under other terms is no measure; who left is known if identifiers are."""
-    told = deliver(tmp_path, PEOPLE)
-    later = run(tmp_path, {ANN: b"Ann\n"}, told, **terms)
+    recorded = deliver(tmp_path, PEOPLE)
+    later = run(tmp_path, {ANN: b"Ann\n"}, recorded, **terms)
 
     assert later.full_because == reason
     assert later.written == [b"Ann\n"]
@@ -186,21 +190,21 @@ def test_every_row_is_written_where_rows_cannot_be_compared(
 
 def test_a_day_before_the_week_is_over_only_changes_are_written(tmp_path: Path) -> None:
     """The days are counted from the last full delivery, not from the last one."""
-    told = deliver(tmp_path, PEOPLE)
-    second = Run(tmp_path, PEOPLE, told, today=TODAY + timedelta(days=6))
+    recorded = deliver(tmp_path, PEOPLE)
+    second = Run(tmp_path, PEOPLE, recorded, today=TODAY + timedelta(days=6))
     assert second.full_because == ""
-    told = second.delivered()
+    recorded = second.delivered()
 
-    assert run(tmp_path, PEOPLE, told, today=TODAY + timedelta(days=7)).full_because
+    assert run(tmp_path, PEOPLE, recorded, today=TODAY + timedelta(days=7)).full_because
 
 
-@pytest.mark.parametrize("told", [None, Reference("another", "x")])
+@pytest.mark.parametrize("recorded", [None, Reference("another", "x")])
 def test_a_snapshot_of_which_the_state_knows_nothing_is_not_used(
-    tmp_path: Path, told: Reference | None
+    tmp_path: Path, recorded: Reference | None
 ) -> None:
     """A state that was reset, or of another environment: every row, and nobody is removed."""
     deliver(tmp_path, PEOPLE)
-    later = run(tmp_path, {CY: b"Cy\n"}, told)
+    later = run(tmp_path, {CY: b"Cy\n"}, recorded)
 
     assert later.full_because == "the state does not know the delivery that the snapshot is of"
     assert later.left == []
@@ -208,8 +212,8 @@ def test_a_snapshot_of_which_the_state_knows_nothing_is_not_used(
 
 def test_a_delivery_from_elsewhere_makes_the_next_one_full(tmp_path: Path) -> None:
     """Another machine delivered last: its rows are not known here, and identifiers still are."""
-    told = deliver(tmp_path, PEOPLE)
-    later = run(tmp_path, {ANN: b"Ann\n"}, Reference(told.line, "of another machine"))
+    recorded = deliver(tmp_path, PEOPLE)
+    later = run(tmp_path, {ANN: b"Ann\n"}, Reference(recorded.line, "of another machine"))
 
     assert later.full_because == "it is not certain which delivery was the last"
     assert later.written == [b"Ann\n"]
@@ -218,38 +222,38 @@ def test_a_delivery_from_elsewhere_makes_the_next_one_full(tmp_path: Path) -> No
 
 def test_a_restored_copy_makes_the_next_one_full(tmp_path: Path) -> None:
     """The state names a later delivery than the copy is of."""
-    told = deliver(tmp_path, PEOPLE)
+    recorded = deliver(tmp_path, PEOPLE)
     (snapshot,) = tmp_path.glob("*.snapshot")
     copy = snapshot.read_bytes()
-    told = deliver(tmp_path, {ANN: b"Anna\n"}, told)
+    recorded = deliver(tmp_path, {ANN: b"Anna\n"}, recorded)
     snapshot.write_bytes(copy)
 
-    later = run(tmp_path, {ANN: b"Ann\n"}, told)
+    later = run(tmp_path, {ANN: b"Ann\n"}, recorded)
     assert later.written == [b"Ann\n"]
 
 
 def test_a_candidate_that_no_state_names_makes_the_next_one_full(tmp_path: Path) -> None:
     """A run was killed before or after its files had their names: both are thought of."""
-    told = deliver(tmp_path, PEOPLE)
-    killed = Run(tmp_path, {ANN: b"Anna\n", CY: b"Cy\n"}, told)
+    recorded = deliver(tmp_path, PEOPLE)
+    killed = Run(tmp_path, {ANN: b"Anna\n", CY: b"Cy\n"}, recorded)
     assert killed.left == [BOB]
     killed.snapshot.prepare()
     killed.snapshot.close()
 
-    later = Run(tmp_path, {ANN: b"Ann\n"}, told)
+    later = Run(tmp_path, {ANN: b"Ann\n"}, recorded)
     assert later.written == [b"Ann\n"]
     assert sorted(later.left) == [BOB, CY]
 
     # Killed again: nobody is forgotten.
     later.snapshot.prepare()
     later.snapshot.close()
-    assert sorted(run(tmp_path, {ANN: b"Ann\n"}, told).left) == [BOB, CY]
+    assert sorted(run(tmp_path, {ANN: b"Ann\n"}, recorded).left) == [BOB, CY]
 
 
 def test_a_candidate_that_the_state_names_was_published(tmp_path: Path) -> None:
-    """Only its renaming was missed, so the next run goes on from it."""
-    told = deliver(tmp_path, PEOPLE)
-    killed = Run(tmp_path, {ANN: b"Anna\n"}, told)
+    """Only its renaming was missed, so the next run continues from it."""
+    recorded = deliver(tmp_path, PEOPLE)
+    killed = Run(tmp_path, {ANN: b"Anna\n"}, recorded)
     killed.snapshot.prepare()
     killed.snapshot.close()
 
@@ -260,53 +264,53 @@ def test_a_candidate_that_the_state_names_was_published(tmp_path: Path) -> None:
 
 def test_a_delivery_that_failed_for_certain_changes_nothing(tmp_path: Path) -> None:
     """A candidate that was given up leaves the last delivery as it was."""
-    told = deliver(tmp_path, PEOPLE)
-    failed = Run(tmp_path, {ANN: b"Anna\n"}, told)
+    recorded = deliver(tmp_path, PEOPLE)
+    failed = Run(tmp_path, {ANN: b"Anna\n"}, recorded)
     failed.snapshot.prepare()
     failed.snapshot.discard()
 
-    later = run(tmp_path, {ANN: b"Anna\n"}, told)
+    later = run(tmp_path, {ANN: b"Anna\n"}, recorded)
     assert later.full_because == ""
     assert (later.written, later.left) == ([b"Anna\n"], [BOB])
 
 
 def test_a_failure_after_a_doubtful_delivery_stays_doubtful(tmp_path: Path) -> None:
     """Giving up a candidate does not bring back certainty that was not there before."""
-    told = deliver(tmp_path, PEOPLE)
-    killed = Run(tmp_path, {ANN: b"Anna\n", CY: b"Cy\n"}, told)
+    recorded = deliver(tmp_path, PEOPLE)
+    killed = Run(tmp_path, {ANN: b"Anna\n", CY: b"Cy\n"}, recorded)
     killed.snapshot.prepare()
     killed.snapshot.close()
-    failed = Run(tmp_path, {ANN: b"Ann\n"}, told)
+    failed = Run(tmp_path, {ANN: b"Ann\n"}, recorded)
     failed.snapshot.prepare()
     failed.snapshot.discard()
 
-    later = run(tmp_path, {ANN: b"Ann\n"}, told)
+    later = run(tmp_path, {ANN: b"Ann\n"}, recorded)
     assert later.written == [b"Ann\n"]
     assert sorted(later.left) == [BOB, CY]
 
 
 def test_a_run_that_ends_before_its_candidate_leaves_no_trace(tmp_path: Path) -> None:
     """What a run has begun to write is removed, also by the next one after a kill."""
-    told = deliver(tmp_path, PEOPLE)
+    recorded = deliver(tmp_path, PEOPLE)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    run(tmp_path, {CY: b"Cy\n"}, told)
+    run(tmp_path, {CY: b"Cy\n"}, recorded)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
     (snapshot,) = tmp_path.glob("*.snapshot")
     snapshot.with_suffix(".new").write_bytes(b"half")
-    assert run(tmp_path, PEOPLE, told).written == []
+    assert run(tmp_path, PEOPLE, recorded).written == []
 
 
 @pytest.mark.parametrize("place", [0, 100, -1])
 def test_a_damaged_snapshot_is_not_used(tmp_path: Path, place: int) -> None:
     """One changed byte anywhere is seen."""
-    told = deliver(tmp_path, PEOPLE)
+    recorded = deliver(tmp_path, PEOPLE)
     (snapshot,) = tmp_path.glob("*.snapshot")
     data = bytearray(snapshot.read_bytes())
     data[place] ^= 1
     snapshot.write_bytes(data)
 
-    later = run(tmp_path, {ANN: b"Ann\n"}, told)
+    later = run(tmp_path, {ANN: b"Ann\n"}, recorded)
     assert later.full_because == "the snapshot is damaged, or its key was changed"
     assert (later.written, later.left) == ([b"Ann\n"], [])
 
@@ -314,30 +318,30 @@ def test_a_damaged_snapshot_is_not_used(tmp_path: Path, place: int) -> None:
 @pytest.mark.parametrize("key", [None, b"", b"k" * 32])
 def test_another_key_is_noticed(tmp_path: Path, key: bytes | None) -> None:
     """A lost or exchanged key makes the snapshot worthless."""
-    told = deliver(tmp_path, PEOPLE)
+    recorded = deliver(tmp_path, PEOPLE)
     if key is None:
         (tmp_path / "key").unlink()
     else:
         (tmp_path / "key").write_bytes(key)
 
-    later = run(tmp_path, {ANN: b"Ann\n"}, told)
+    later = run(tmp_path, {ANN: b"Ann\n"}, recorded)
     assert later.full_because == "the snapshot is damaged, or its key was changed"
     assert (tmp_path / "key").stat().st_size == 32
 
 
 def test_a_cut_snapshot_is_not_used(tmp_path: Path) -> None:
     """Whatever is missing at its end."""
-    told = deliver(tmp_path, PEOPLE)
+    recorded = deliver(tmp_path, PEOPLE)
     (snapshot,) = tmp_path.glob("*.snapshot")
     data = snapshot.read_bytes()
     for size in (0, 10, 40, 100, len(data) - 1):
         snapshot.write_bytes(data[:size])
-        assert run(tmp_path, PEOPLE, told).written == [b"Ann\n", b"Bob\n"]
+        assert run(tmp_path, PEOPLE, recorded).written == [b"Ann\n", b"Bob\n"]
 
 
 @pytest.mark.parametrize("names_left", [True, False])
 def test_only_what_is_needed_is_on_the_disk(tmp_path: Path, names_left: bool) -> None:
-    """Identifiers stand there only where removals need them, values never; all of it is private."""
+    """Identifiers are there only where removals need them, values never; all of it is private."""
     person = {"ann@example.org": b'"ann@example.org","Secretname"\n'}
     Run(tmp_path, person, names_left=names_left).delivered()
 
@@ -348,21 +352,21 @@ def test_only_what_is_needed_is_on_the_disk(tmp_path: Path, names_left: bool) ->
 
 
 def test_removals_begin_with_the_second_run_that_has_them(tmp_path: Path) -> None:
-    """A snapshot without identifiers can tell what changed, and nobody's name."""
+    """A snapshot without identifiers knows what changed, and nobody's name."""
     first = Run(tmp_path, PEOPLE, names_left=False)
-    told = first.delivered()
-    second = Run(tmp_path, {ANN: b"Anna\n"}, told)
+    recorded = first.delivered()
+    second = Run(tmp_path, {ANN: b"Anna\n"}, recorded)
     assert not second.snapshot.can_name_left
     assert (second.written, second.left) == ([b"Anna\n"], [])
-    told = second.delivered()
+    recorded = second.delivered()
 
-    third = run(tmp_path, {CY: b"Cy\n"}, told)
+    third = run(tmp_path, {CY: b"Cy\n"}, recorded)
     assert third.snapshot.can_name_left
     assert third.left == [ANN]
 
 
 def test_one_process_at_a_time_works_on_a_snapshot(tmp_path: Path) -> None:
-    """The second is told to wait; other audiences are not concerned."""
+    """The second must wait; other audiences are not concerned."""
     with closing(Snapshot(tmp_path, TERMS, [])):
         with pytest.raises(SnapshotInUseError, match="'buyers'"):
             Snapshot(tmp_path, TERMS, [])
@@ -418,8 +422,8 @@ def has_left(index: ContactIndex, identifier: str, *, first_waits: bool = False)
 
 def test_who_is_rejected_in_a_full_delivery_is_delivered_next(tmp_path: Path) -> None:
     """The row before belongs to another format, or perhaps to a file that was never there."""
-    told = deliver(tmp_path, PEOPLE)
-    second = Run(tmp_path, {ANN: b"Ann\n"}, told, format="other", rejected=[BOB])
-    told = second.delivered()
+    recorded = deliver(tmp_path, PEOPLE)
+    second = Run(tmp_path, {ANN: b"Ann\n"}, recorded, format="other", rejected=[BOB])
+    recorded = second.delivered()
 
-    assert run(tmp_path, PEOPLE, told, format="other").written == [b"Bob\n"]
+    assert run(tmp_path, PEOPLE, recorded, format="other").written == [b"Bob\n"]

@@ -51,7 +51,7 @@ class ExportsToMapp(RuleBasedStateMachine):
         # Members that Mapp may have too much: who left while nobody could know it.
         self.strays: set[str] = set()
         self.may_forget = False
-        # Who stays for now, because the last run could not tell whether it lacked them.
+        # Who stays for now, because the last run could not know whether it lacked them.
         self.waiting: set[str] = set()
         # Of the next scan: whom it lacks by chance, and how many the tap says that it may.
         self.missed: set[str] = set()

@@ -45,25 +45,25 @@ def test_what_is_one_identifier_in_the_file_is_one_contact(days: Days) -> None:
     assert removed(days) == []
 
 
-def complete(stream: str, count: int, **told: Any) -> Message:
+def complete(stream: str, count: int, **recorded: Any) -> Message:
     """The mark of a complete scan, with its count."""
-    found = mark("complete", stream, **told)
+    found = mark("complete", stream, **recorded)
     found["value"]["bookmarks"][stream]["scan"] |= {"records": count, "missing": 0}
     return found
 
 
 def of_values(days: Days, values: Sequence[Any]) -> Result:
     """A run in which the identifiers are of any form."""
-    told = {"delivered": days.delivered} if days.state else {}
+    recorded = {"delivered": days.delivered} if days.state else {}
     any_form = {"type": ["array", "string"], "items": {"type": "string"}}
     people = [record(number, STREAM, email=value) for number, value in enumerate(values)]
     result = deliver(
         days.folder,
         [
-            mark("pending", STREAM, **told),
+            mark("pending", STREAM, **recorded),
             schema(STREAM, properties={"email": any_form, "name": {"type": "string"}}),
             *people,
-            complete(STREAM, len(values), **told),
+            complete(STREAM, len(values), **recorded),
         ],
         **days.settings,
     )
@@ -256,10 +256,10 @@ def test_a_stream_that_is_missing_for_once_has_not_left(days: Days) -> None:
     days.settings["stream_maps"] = {"one": {"__alias__": "all"}, "two": {"__alias__": "all"}}
     both = {"one": "ann@example.org", "two": "bob@example.org"}
     for wanted in (["one", "two"], ["one"], ["one", "two"]):
-        told = (days.state or {}).get("bookmarks", {})
+        recorded = (days.state or {}).get("bookmarks", {})
         pending = {"scan": {"status": "pending", "run_id": "r1"}}
-        announced = {name: {**told.get(name, {}), **pending} for name in wanted}
-        marks = {**{name: {**told[name], "scan": None} for name in told}, **announced}
+        announced = {name: {**recorded.get(name, {}), **pending} for name in wanted}
+        marks = {**{name: {**recorded[name], "scan": None} for name in recorded}, **announced}
         sent: list[Message] = [{"type": "STATE", "value": {"bookmarks": marks}}]
         for name in wanted:
             sent += [schema(name), record(1, name, email=both[name])]
@@ -274,13 +274,13 @@ def test_a_stream_that_is_missing_for_once_has_not_left(days: Days) -> None:
 
 def two_audiences(days: Days, people: Mapping[str, Sequence[str]]) -> Result:
     """A run of two streams whose names are the same in a file name."""
-    told = (days.state or {}).get("bookmarks", {})
+    recorded = (days.state or {}).get("bookmarks", {})
 
     def marks(status: str) -> Message:
         scan = {"status": status, "run_id": "r1"}
         bookmarks = {
             name: {
-                "delivered": told.get(name, {}).get("delivered"),
+                "delivered": recorded.get(name, {}).get("delivered"),
                 "scan": {**scan, "records": len(addresses), "missing": 0},
             }
             for name, addresses in people.items()

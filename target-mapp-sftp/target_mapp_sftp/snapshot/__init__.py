@@ -1,4 +1,4 @@
-"""What was last delivered of each audience, to tell what is new, changed, or gone.
+"""What was last delivered of each audience, to know what is new, changed, or gone.
 
 No Singer, no SSH and no values in here: a contact is the digest of an identifier and the digest of
 a row; the identifier itself is kept only where removals are on.

@@ -28,7 +28,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 @contextmanager
 def holding_last_delivery(folder: Path, name: tuple[str, ...]) -> Iterator[str]:
-    """Hold a snapshot, so that no run goes on from it meanwhile, and tell what it is of.
+    """Hold a snapshot, so that no run continues from it meanwhile, and say what it is of.
 
     Args:
         folder: Of the snapshots.
@@ -44,7 +44,7 @@ def holding_last_delivery(folder: Path, name: tuple[str, ...]) -> Iterator[str]:
     """
     stem = stem_of(name)
     with ExitStack() as files:
-        with refusals_told():
+        with refusals_explained():
             files.enter_context(locked(folder / f"{stem}.lock", name[0]))
             paths = (folder / f"{stem}.candidate", folder / f"{stem}.snapshot")
             path = next((each for each in paths if each.exists()), None)
@@ -53,7 +53,7 @@ def holding_last_delivery(folder: Path, name: tuple[str, ...]) -> Iterator[str]:
 
 
 def _id_in(path: Path | None, key: Path) -> str:
-    """The id of the delivery that a snapshot is of; empty where that cannot be told."""
+    """The id of the delivery that a snapshot is of; empty where that is unknown."""
     if path is None or not key.exists():
         return ""
     try:
@@ -92,7 +92,7 @@ def locked(path: Path, stream: str) -> Iterator[None]:
 
 
 @contextmanager
-def refusals_told() -> Iterator[None]:
+def refusals_explained() -> Iterator[None]:
     """Say which setting is at fault when the system refuses something."""
     try:
         yield

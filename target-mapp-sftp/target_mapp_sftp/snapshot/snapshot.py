@@ -27,7 +27,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from target_mapp_sftp.errors import SnapshotNotWrittenError
-from target_mapp_sftp.snapshot.files import locked, refusals_told, stem_of
+from target_mapp_sftp.snapshot.files import locked, refusals_explained, stem_of
 from target_mapp_sftp.snapshot.index import ContactIndex
 from target_mapp_sftp.snapshot.store import (
     DamagedSnapshotError,
@@ -74,8 +74,8 @@ class Snapshot:
     Args:
         folder: Private, for the snapshots of all audiences, and their key.
         terms: What is asked of it.
-        told: The references in the state.
-        told_of_stream: The one among them that belongs to the stream itself.
+        recorded: The references in the state.
+        recorded_of_stream: The one among them that belongs to the stream itself.
 
     Attributes:
         reference: Names this run's delivery.
@@ -91,8 +91,8 @@ class Snapshot:
         self,
         folder: Path,
         terms: SnapshotTerms,
-        told: Sequence[Reference],
-        told_of_stream: Reference | None = None,
+        recorded: Sequence[Reference],
+        recorded_of_stream: Reference | None = None,
     ) -> None:
         self._terms = terms
         self._folder = folder
@@ -105,11 +105,11 @@ class Snapshot:
         self._first_missed_waits = True
         self._unread = 0
         self._doubt = ""
-        with refusals_told(), ExitStack() as files:
+        with refusals_explained(), ExitStack() as files:
             files.enter_context(locked(folder / f"{stem}.lock", terms.name[0]))
             key = read_or_make_key(folder / "key")
             self._index = ContactIndex(key)
-            self._base = self._chosen_base(key, told)
+            self._base = self._chosen_base(key, recorded)
             if self._base is not None:
                 files.enter_context(self._base)
                 self._base.load(self._index, with_removed=self._is_in_doubt)
@@ -117,19 +117,19 @@ class Snapshot:
             files.callback(self._writer.discard)
             self._files = files.pop_all()
         header = self._base.header if self._base else None
-        line = (header or told_of_stream or Reference(secrets.token_hex(8), "")).line
+        line = (header or recorded_of_stream or Reference(secrets.token_hex(8), "")).line
         self.reference = Reference(line, secrets.token_hex(8))
 
     # What was delivered last
 
-    def _chosen_base(self, key: bytes, told: Sequence[Reference]) -> SnapshotReader | None:
+    def _chosen_base(self, key: bytes, recorded: Sequence[Reference]) -> SnapshotReader | None:
         """Choose what to compare with, and find out how far it is to be trusted."""
-        base = self._first_whole(key, told)
+        base = self._first_whole(key, recorded)
         if base is None:
             self.require_full("there is no snapshot of the last delivery")
             return None
         header = base.header
-        ids = {each.id for each in told if each.line == header.line}
+        ids = {each.id for each in recorded if each.line == header.line}
         if not ids or header.identity != self._terms.identity:
             # Of another line of deliveries, or of identifiers that mean something else.
             base.close()
@@ -147,7 +147,7 @@ class Snapshot:
         self._require_full_by_date(header.full_on)
         return base
 
-    def _first_whole(self, key: bytes, told: Sequence[Reference]) -> SnapshotReader | None:
+    def _first_whole(self, key: bytes, recorded: Sequence[Reference]) -> SnapshotReader | None:
         for path in (self._candidate, self._adopted):
             try:
                 base = SnapshotReader(path, key)
@@ -158,7 +158,7 @@ class Snapshot:
                 self._is_in_doubt = True
                 continue
             if path is self._candidate:
-                if Reference(base.header.line, base.header.id) in told:
+                if Reference(base.header.line, base.header.id) in recorded:
                     # It was published and noted; only its renaming was missed.
                     path.replace(self._adopted)
                 else:
@@ -221,7 +221,7 @@ class Snapshot:
 
     @property
     def unread(self) -> int:
-        """Rejected records of which nobody can tell under what they were delivered before."""
+        """Rejected records whose identifier at an earlier delivery is unknown."""
         return self._unread
 
     @property
@@ -267,7 +267,7 @@ class Snapshot:
         """Take in the rows of the contacts that were added since the last call.
 
         Args:
-            identifiers: As they stand in the rows.
+            identifiers: As they are in the rows.
             rows: In the order in which the contacts were added.
 
         Returns:
@@ -277,7 +277,7 @@ class Snapshot:
             SnapshotNotWrittenError: When the disk refuses.
         """
         if self._terms.names_left:
-            with refusals_told():
+            with refusals_explained():
                 self._writer.write_identifiers(identifiers)
         changed = self._index.changed_rows(rows)
         return rows if self.is_full else changed
@@ -303,7 +303,7 @@ class Snapshot:
         if not self.can_name_left or self._base is None:
             return
         normalize, found = self._terms.normalize, 0
-        with refusals_told():
+        with refusals_explained():
             for identifiers in self._base.identifiers(with_removed=self._is_in_doubt):
                 decided = self._index.have_left(
                     map(normalize, identifiers),
@@ -331,7 +331,7 @@ class Snapshot:
             SnapshotNotWrittenError: When the disk refuses.
         """
         terms = self._terms
-        with refusals_told():
+        with refusals_explained():
             self._writer.finish(
                 self._index,
                 with_removed=self.can_name_left,

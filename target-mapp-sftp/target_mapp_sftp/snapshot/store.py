@@ -57,7 +57,7 @@ class Reference(NamedTuple):
 
     @classmethod
     def of_state(cls, value: Any) -> Reference | None:
-        """The reference in a state's `delivered.snapshot`, whatever stands there."""
+        """The reference in a state's `delivered.snapshot`, whatever it is."""
         if not isinstance(value, dict):
             return None
         line, own = value.get("line"), value.get("id")
