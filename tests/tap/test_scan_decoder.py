@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.scan_decoder import MAX_TYPED_FIELDS, ScanDecoder, TypedPage
+from tap_lytics.api.scan_decoder import MAX_TYPED_FIELDS, PAGES_WITHOUT_KEYS, ScanDecoder, TypedPage
 from tap_lytics.declared_types import decoded_types
 from tap_lytics.records import RecordConverter
 
@@ -131,6 +131,18 @@ def test_other_pages_are_read_as_they_come(records: list[dict[str, Any]]) -> Non
 
     assert not isinstance(page, TypedPage)
     assert page == records
+
+
+def test_after_some_pages_of_people_without_keys_all_are_read_as_they_come() -> None:
+    """Decoding each page twice would cost more than the types save."""
+    decoder = ScanDecoder(decoded_types(TYPES, ("_id",)), ("_id",))
+    with_key, without = body_of({"_id": "1", "visits": "7"}), body_of({"visits": "7"})
+
+    for body in [without] * (PAGES_WITHOUT_KEYS - 1) + [with_key] + [without] * PAGES_WITHOUT_KEYS:
+        page = page_of(decoder, body)
+        assert isinstance(page, TypedPage) == (body == with_key)
+
+    assert page_of(decoder, with_key) == [{"_id": "1", "visits": "7"}]
 
 
 def test_long_records_are_read_as_they_come() -> None:

@@ -25,6 +25,7 @@ class ScanAnswer(Envelope):
 _FIELD_OF_RECORD = re.compile(r" - at `\$\.data\[\d+\]\.(.*)`$", re.DOTALL)
 """Where msgspec says in an error which field of a record does not fit."""
 
+PAGES_WITHOUT_KEYS = 3
 MAX_TYPED_FIELDS = 64
 """Fields; with more of them msgspec spends too long on finding each name."""
 
@@ -64,7 +65,7 @@ class ScanDecoder:
         types: The type of each field for msgspec; None decodes all values without types.
         keys: The fields that identify a profile, each of them among the types. A page with a
             profile that has none of them is decoded without types, as it may be deduplicated by
-            its whole record.
+            its whole record. After a few such pages in a row, all are, to decode them once only.
     """
 
     def __init__(self, types: Mapping[str, Any] | None = None, keys: Sequence[str] = ()) -> None:
@@ -72,6 +73,7 @@ class ScanDecoder:
         self._keys = keys
         self._types = dict(types or {})
         has_keys = bool(keys) and self._types.keys() >= set(keys)
+        self._pages_without_keys = 0
         self._is_typed = has_keys and len(self._types) <= MAX_TYPED_FIELDS
         # One tuple, so that threads always see a decoder with its own fields.
         self._typed = (_typed_decoder(self._types), frozenset[str]())
@@ -91,8 +93,13 @@ class ScanDecoder:
                 if self._loosen(error, loose_fields):
                     continue
                 break
-            if not answer.data or not self._have_keys(answer.data):
+            if not answer.data:
                 break
+            if not self._have_keys(answer.data):
+                self._pages_without_keys += 1
+                self._is_typed = self._pages_without_keys < PAGES_WITHOUT_KEYS
+                break
+            self._pages_without_keys = 0
             answer.data = TypedPage(answer.data, self._types, loose_fields)
             return answer
         return self._read(body)
