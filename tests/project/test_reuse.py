@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 PLUGINS = {"tap-lytics": "extractors", "target-mapp-sftp": "loaders"}
@@ -47,16 +47,6 @@ def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnProject]:
-    """A new Meltano project, after the commands of both READMEs were typed in it."""
-    with Sandbox(people=100) as box:
-        project = OwnProject(tmp_path_factory.mktemp("own"), box)
-        for plugin in PLUGINS:
-            project.type(plugin)
-        yield project
 
 
 class OwnProject:
@@ -107,24 +97,29 @@ class OwnProject:
         return run(*command, cwd=cwd or self.root, env=self._env)
 
 
-def test_the_commands_of_the_readmes_set_up_somebody_elses_project(typed: OwnProject) -> None:
-    """They add both plugins, check them, and deliver; only the owner can read the secrets."""
-    assert "ok    token: accepted" in typed.printed["tap-lytics"]
-    assert "set host_key to 'SHA256:" in typed.printed["target-mapp-sftp"]
-    assert "delivered export-lytics-" in typed.printed["target-mapp-sftp"]
-    assert (typed.root / ".env").stat().st_mode & 0o777 == 0o600
+def test_the_commands_of_the_readmes_set_up_somebody_elses_project(
+    tmp_path: Path,
+) -> None:
+    """They add both plugins, check them, and deliver; only the owner can read the secrets.
 
-
-@pytest.mark.parametrize("plugin", PLUGINS)
-def test_the_definition_has_what_the_plugin_has(typed: OwnProject, plugin: str) -> None:
-    """Capabilities and settings of `meltano-plugin.yml` are those that the plugin tells."""
-    (command,) = (typed.root / ".meltano").glob(f"*/{plugin}/venv/bin/{plugin}")
-    about = json.loads(typed.run(command, "--about", "--format=json"))
-    assert about["name"] == plugin
-    definition = YAML(typ="safe").load(ROOT / plugin / "meltano-plugin.yml")
-    assert set(definition["capabilities"]) == set(about["capabilities"])
-    settings = {setting["name"] for setting in definition["settings"]}
-    assert settings == set(about["settings"]["properties"])
+    Capabilities and settings of `meltano-plugin.yml` are those that the plugins tell.
+    """
+    with Sandbox(people=100) as box:
+        project = OwnProject(tmp_path, box)
+        for plugin in PLUGINS:
+            project.type(plugin)
+    assert "ok    token: accepted" in project.printed["tap-lytics"]
+    assert "set host_key to 'SHA256:" in project.printed["target-mapp-sftp"]
+    assert "delivered export-lytics-" in project.printed["target-mapp-sftp"]
+    assert (project.root / ".env").stat().st_mode & 0o777 == 0o600
+    for plugin in PLUGINS:
+        (command,) = (project.root / ".meltano").glob(f"*/{plugin}/venv/bin/{plugin}")
+        about = json.loads(project.run(command, "--about", "--format=json"))
+        assert about["name"] == plugin
+        definition = YAML(typ="safe").load(ROOT / plugin / "meltano-plugin.yml")
+        assert set(definition["capabilities"]) == set(about["capabilities"])
+        settings = {setting["name"] for setting in definition["settings"]}
+        assert settings == set(about["settings"]["properties"])
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

@@ -40,9 +40,10 @@ _MIDNIGHTS = frozenset(("", "T00:00:00Z", "T00:00:00+00:00", "T00:00:00.000Z"))
 
 def _read_to_23_hours(text: str) -> datetime:
     """As `datetime.fromisoformat` up to Python 3.13; later ones read 24:00 as the next day."""
+    found = datetime.fromisoformat(text)
     if text[11:13] == "24":
         raise ValueError("hour")
-    return datetime.fromisoformat(text)
+    return found
 
 
 # Without a call of its own where none is needed: it reads every date-time.
