@@ -195,12 +195,15 @@ class TargetMappSftp(Target):
             fed.sources[source] = None
         unchanged = len(maps) == 1 and type(maps[0]) is SameRecordTransform
         if unchanged and not maps[0].flattening_enabled:
-            self._unchanged[source] = export = self.run.exports.get(names[0])
-            fields = () if export is None else export.fields
-            self.message_reader.read_directly(source, fields, partial(self._take, source))
+            self._unchanged[source] = self.run.exports.get(names[0])
         else:
             self._unchanged.pop(source, None)
             self.message_reader.read_as_messages(source)
+        # Its schema is that of the whole export: other streams that feed it are read by it too.
+        for name, export in self._unchanged.items():
+            if name == source or export in self._fed[source]:
+                fields = () if export is None else export.fields
+                self.message_reader.read_directly(name, fields, partial(self._take, name))
 
     def _take(self, source: str, records: Sequence[Sequence[Any]]) -> None:
         """Take the records of a stream that no stream map changes.

@@ -229,3 +229,33 @@ def test_most_records_never_become_a_message(tmp_path: Path) -> None:
     assert lines.read(iter([fit, fit, odd, fit])) == odd
     assert lines.waiting == [("a@example.org",)] * 2
     assert outcome(tmp_path / "run", b"", TargetMappSftp, field_map=MAPS[0])[2] is None
+
+
+def test_a_merged_stream_with_other_keys_moves_no_value(tmp_path: Path) -> None:
+    """Its SCHEMA says under which keys the dotted fields are found, for both streams."""
+    text = {"type": "string"}
+    whole = {"email": text, "m": {"type": "object"}, "n": text}
+    split = {"email": text, "m.x": text, "m.y": text, "n": text}
+    split_record = {"email": "one@example.org", "m.x": "X", "m.y": "Y", "n": "N"}
+    whole_record = {"email": "two@example.org", "m": {"x": "X", "y": "Y"}, "n": "N"}
+    lines = [
+        schema("b", properties=split),
+        {"type": "RECORD", "stream": "b", "record": split_record},
+        schema("a", properties=whole),
+        {"type": "RECORD", "stream": "a", "record": whole_record},
+        {"type": "RECORD", "stream": "b", "record": whole_record | {"email": "three@example.org"}},
+        {"type": "RECORD", "stream": "b", "record": split_record | {"email": "four@example.org"}},
+    ]
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    names = {"m.x": "X", "m.y": "Y", "n": "N"}
+    field_map = {"email": "user.Email"}
+    field_map |= {field: f"user.CustomAttribute.{name}" for field, name in names.items()}
+
+    files, _, error = require_same(
+        tmp_path, data, field_map=field_map, stream_maps={"a": {"__alias__": "b"}}
+    )
+
+    assert error is None
+    whole_row, last_row = b'"X","Y","N"', b'"","","N"'
+    rows = [line.partition(b",")[2] for line in files["b.csv"].splitlines()[1:]]
+    assert rows == [whole_row, whole_row, whole_row, last_row]
