@@ -98,8 +98,10 @@ class Changes:
         )
         folder = private_folder(settings.folder / _FOLDER, "snapshot_dir")
         own = next(iter(_references_in([recorded_of_stream])), None)
-        self.known = Snapshot(folder, terms, _references_in(recorded), own)
-        self._last = recorded_of_stream if isinstance(recorded_of_stream, dict) else {}
+        deliveries = list(recorded)
+        self.known = Snapshot(folder, terms, _references_in(deliveries), own)
+        # By its snapshot, as a stream map may have another name for the stream than its bookmark.
+        self._last = _delivery_of(self.known.follows, deliveries)
 
     def look_at_folder(
         self, names: Callable[[], Collection[str]], pattern: NamePattern | None
@@ -292,6 +294,16 @@ def _references_in(deliveries: Iterable[Any]) -> list[Reference]:
         Reference.of_state(each.get("snapshot")) for each in deliveries if isinstance(each, dict)
     )
     return [each for each in found if each is not None]
+
+
+def _delivery_of(snapshot_id: str, deliveries: Iterable[Any]) -> Mapping[str, Any]:
+    """The delivery that a snapshot is of; empty where none is known."""
+    for each in deliveries:
+        found = _references_in([each])
+        if found and snapshot_id and found[0].id == snapshot_id:
+            delivery: Mapping[str, Any] = each
+            return delivery
+    return {}
 
 
 def facts_without_snapshot(recorded: Any) -> dict[str, Any]:

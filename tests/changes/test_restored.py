@@ -32,17 +32,19 @@ def name_of(hours: float, stream: str = "buyers") -> str:
     return f"export-{stream}-{moment:%Y%m%dT%H%M%S}.csv"
 
 
+@pytest.mark.parametrize("stream", ["buyers", "renamed"])
 def test_a_backup_is_noticed_and_the_next_file_is_a_full_one(
-    days: Days, caplog: pytest.LogCaptureFixture
+    days: Days, caplog: pytest.LogCaptureFixture, stream: str
 ) -> None:
     """Mapp has Anna and Di of a run that neither state nor snapshot know of."""
+    days.settings["stream_maps"] = {"buyers": {"__alias__": stream}}
     days.run(PEOPLE)
     shutil.copytree(days.folder / "snapshots", days.folder / "backup")
     state = days.state
     days.run(LATER)
     # As if that run had been an hour later.
     (changes,) = days.delivered["files"]
-    later = (days.folder / "out" / changes).rename(days.folder / "out" / name_of(1))
+    later = (days.folder / "out" / changes).rename(days.folder / "out" / name_of(1, stream))
     shutil.rmtree(days.folder / "snapshots")
     (days.folder / "backup").rename(days.folder / "snapshots")
     days.state = state
