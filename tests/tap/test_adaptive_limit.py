@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_lytics.api.throttle import AdaptiveLimit
+from tap_lytics.api.adaptive_limit import AdaptiveLimit
 
 CEILING = 100
 
