@@ -69,11 +69,13 @@ def test_a_reader_waits_while_the_queue_is_full(make_queue: MakeQueue) -> None:
     second = in_thread(lambda: queue.put(page_of(1)))
     second.join(0.05)
     assert second.is_alive()
+    assert queue.waiting == 1
 
     assert next(iter(queue)) == page_of(0)
 
     second.join(5)
     assert not second.is_alive()
+    assert queue.waiting == 0
 
 
 def test_a_scan_goes_on_when_the_target_stalls(make_queue: MakeQueue) -> None:

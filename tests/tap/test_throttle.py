@@ -177,3 +177,23 @@ def test_a_waiting_request_that_is_interrupted_leaves_no_gap() -> None:
 
     with throttle.slot() as turn:
         assert turn.refusals == 0
+
+
+def test_scans_that_wait_for_the_target_say_nothing_about_the_limit() -> None:
+    """The limit that was being tried is neither kept nor given up by their answers."""
+    throttle = Throttle(64, is_adaptive=True)
+
+    def answer_slowly() -> None:
+        with throttle.slot() as turn:
+            time.sleep(0.06)
+        throttle.answered(turn)
+
+    with throttle.scan():
+        answer_slowly()
+        assert throttle.limit == 2
+        throttle.waiting_scans = lambda: 1
+        with throttle.scan():
+            for _ in range(10):
+                answer_slowly()
+
+    assert throttle.limit == 2

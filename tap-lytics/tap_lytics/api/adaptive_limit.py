@@ -93,13 +93,18 @@ class AdaptiveLimit:
         self._began_at, self._answers, self._seconds = self._clock(), 0, 0.0
 
     def _may_double_now(self, elapsed: float) -> bool:
-        """At the start: whether one round of answers came as fast as a single request."""
+        """At the start: whether one round of answers came as fast as a single request, and more.
+
+        More of them must come: where we are the slower side, requests wait for us and not for the
+        API, and their time stays the same with any number of them.
+        """
         if not self._is_doubling or self._answers < self.limit or elapsed < SHORTEST_WINDOW_SECONDS:
             return False
         mean_seconds = self._seconds / self._answers
         if self.limit == 1:
             self._single_seconds = mean_seconds
-        return mean_seconds <= SAME_LATENCY * self._single_seconds
+        is_more = self._answers / elapsed >= DOUBLING_GAIN * self._good_rate
+        return is_more and mean_seconds <= SAME_LATENCY * self._single_seconds
 
     def _double(self, rate: float) -> None:
         self._keep(rate)

@@ -40,6 +40,9 @@ class PageQueue:
         readers: How many threads put pages; the end is when each has called `finish`.
         capacity_bytes: Maximum size of all pages in memory, as JSON.
         spill_after_seconds: How long a cursor may wait.
+
+    Attributes:
+        waiting: How many readers wait for space.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class PageQueue:
         capacity_bytes: int = CAPACITY_BYTES,
         spill_after_seconds: float = SPILL_AFTER_SECONDS,
     ) -> None:
+        self.waiting = 0
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._held_bytes = 0
@@ -68,7 +72,8 @@ class PageQueue:
     def put(self, page: list[Record], size_bytes: int = 0) -> bool:
         """Add a page of *size_bytes* as JSON; False if no more is wanted."""
         with self._lock:
-            self._has_space.wait_for(lambda: self._has_room(size_bytes), self._spill_after_seconds)
+            if not self._has_room(size_bytes):
+                self._wait_for_room(size_bytes)
             if self._has_room(size_bytes):
                 self._pages.append((page, size_bytes))
                 self._held_bytes += size_bytes
@@ -76,6 +81,13 @@ class PageQueue:
                 self._spill.append(page)
             self._has_page.notify()
             return not self._is_closed
+
+    def _wait_for_room(self, size_bytes: int) -> None:
+        self.waiting += 1
+        try:
+            self._has_space.wait_for(lambda: self._has_room(size_bytes), self._spill_after_seconds)
+        finally:
+            self.waiting -= 1
 
     def wait_until_drained(self) -> bool:
         """Wait until the file is empty; False if no new scan is wanted."""

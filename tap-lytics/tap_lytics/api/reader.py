@@ -101,6 +101,7 @@ class AudienceReader:
         todo = deque(self._scans)
         readers = min(self._throttle.ceiling, len(todo))
         queue = PageQueue(capacity=min(2 * readers, MAX_PAGES_QUEUED), readers=readers)
+        self._throttle.waiting_scans = lambda: queue.waiting
         for _ in range(readers):
             threading.Thread(target=self._read_scans, args=(todo, queue), daemon=True).start()
         return queue

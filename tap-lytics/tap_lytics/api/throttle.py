@@ -53,11 +53,14 @@ class Throttle:
     Attributes:
         limit: Maximum of requests in flight now.
         answers: Requests that were not refused so far.
+        waiting_scans: Tells how many scans wait to hand over a page. They send no request, so more
+            of them would not help.
     """
 
     def __init__(self, ceiling: int, *, is_adaptive: bool = False) -> None:
         self.ceiling = ceiling
         self.answers = 0
+        self.waiting_scans: Callable[[], int] = int
         self._adaptive = AdaptiveLimit(ceiling) if is_adaptive else None
         self.limit = self._adaptive.limit if self._adaptive else ceiling
         self._in_flight = 0
@@ -145,7 +148,8 @@ class Throttle:
                 if not is_page:
                     return
                 # The request that was answered is no longer in flight, and counts.
-                wanted = max(self._in_flight + len(self._queue) + 1, self._scans)
+                scans = self._scans - self.waiting_scans()
+                wanted = max(self._in_flight + len(self._queue) + 1, scans)
                 self._adaptive.answered(wanted, slot.seconds)
                 self._use(self._adaptive.limit)
             elif self.limit < self.ceiling:
