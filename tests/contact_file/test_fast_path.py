@@ -195,6 +195,27 @@ def test_both_ways_agree_on_columns_of_dates(name: str, data: st.DataObject) -> 
     assert column_differences(column, data.draw(st.permutations(values))) == []
 
 
+RULED = {
+    "user.Email": ("tom@example.org", "a.b+c@xn--mnchen-3ya.example", "Tom@EXAMPLE.org"),
+    "user.MobileNumber": ("+49151123456", "49151123456", "0049151123456"),
+    "user.ISOCountryCode": ("DE", "FRA", "de"),
+    "user.PartnerId": ("7", "12345", "123456"),
+}
+
+
+@pytest.mark.parametrize("header", RULED)
+@given(data=st.data())
+def test_both_ways_agree_on_columns_with_rules(header: str, data: st.DataObject) -> None:
+    """Most of a column is valid, and any value may be among it; also two of them in one text."""
+    column = resolve(Column("field", header), {}, cell_options())
+    valid = st.sampled_from(RULED[header])
+    odd = st.lists(valid | st.just(""), min_size=2, max_size=3).map("\n".join)
+    values = data.draw(st.lists(valid, max_size=6))
+    values += data.draw(st.lists(odd | st.sampled_from(VALUES), max_size=1))
+
+    assert column_differences(column, data.draw(st.permutations(values))) == []
+
+
 @given(
     values=st.lists(JSON, min_size=5, max_size=30),
     header=st.sampled_from(HEADERS),

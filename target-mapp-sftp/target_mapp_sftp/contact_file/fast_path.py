@@ -90,10 +90,57 @@ def _valid_texts(column: ResolvedColumn, cell: Cell) -> ColumnTexts:
     """For texts that Mapp's rules accept as they are."""
     limit, rules = column.max_length, [passes for passes, _ in column.validators]
     passes = rules[0] if len(rules) == 1 else lambda text: all(each(text) for each in rules)
-    return lambda values: [
-        value if value.__class__ is str and len(value) <= limit and passes(value) else cell(value)
-        for value in values
-    ]
+    are_valid = _check_of_all(column)
+
+    def texts(values: Sequence[Any]) -> list[str]:
+        if are_valid(values):
+            return [*values]
+        return [
+            value
+            if value.__class__ is str and len(value) <= limit and passes(value)
+            else cell(value)
+            for value in values
+        ]
+
+    return texts
+
+
+def _check_of_all(column: ResolvedColumn) -> Callable[[Sequence[Any]], bool]:
+    """A check of a whole column in one step, which takes half as long as of each value.
+
+    It accepts only what the rules accept; where it does not, some value may still be valid.
+    """
+    limit, rules = column.max_length, column.rules
+    if len(column.validators) == 1 and "enum" in rules:
+        known = frozenset(each for each in rules["enum"] if len(each) <= limit)
+
+        def are_known(values: Sequence[Any]) -> bool:
+            try:
+                return known.issuperset(values)
+            except TypeError:
+                # A list or a map is among them.
+                return False
+
+        return are_known
+    if len(column.validators) == 1 and "pattern" in rules:
+        # Atomic: no line is tried in a second way because a later one does not match.
+        pattern = rf"(?>{rules['pattern']}\n)*+"
+        match = re.compile(pattern, re.ASCII | re.MULTILINE).fullmatch
+
+        def all_match(values: Sequence[Any]) -> bool:
+            try:
+                lines = "\n".join((*values, ""))
+            except TypeError:
+                # Not all are text.
+                return False
+            # A value with a line feed would be two lines.
+            is_line_each = (
+                lines.count("\n") == len(values) and max(map(len, values), default=0) <= limit
+            )
+            return is_line_each and match(lines) is not None
+
+        return all_match
+    return lambda _: False
 
 
 def _fast_membership(cell: Cell, limit: int) -> Cell:
