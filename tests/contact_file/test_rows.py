@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from contact_writing import MEMBERSHIP, contact_file, person, read_csv, write
+from contact_writing import MEMBERSHIP, contact_file, person, read_csv, settings_of, write
 
+from target_mapp_sftp.contact_file import Counts
+from target_mapp_sftp.contact_file.row import RowEncoder
 from target_mapp_sftp.errors import (
     DataError,
     DuplicateError,
@@ -445,3 +447,12 @@ def test_discard_leaves_nothing(tmp_path: Path) -> None:
         file.discard()
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-15"])
+def test_no_records_make_no_row(encoding: str) -> None:
+    """A row without a contact would be one too many."""
+    encoder = RowEncoder(settings_of(encoding=encoding), Counts())
+
+    assert encoder.rows([[], []]) == []
+    assert len(encoder.rows([["a@example.org", "b@example.org"], ["A", "B"]])) == 2

@@ -2,7 +2,8 @@
 
 No Singer SDK and no SSH in here. Modules: what is asked for (`settings`, `field_map`, `lint`),
 Mapp's rules (`attributes`), from a value to text (`columns`, `values`, `normalization`, `cells`,
-`fast_path`, `row`), and the file (`file`, `seen`, `rejects`, `parts`, `file_names`, `guards`).
+`fast_path`, `row`), and the file (`file`, `seen`, `rejects`, `removals`, `parts`, `file_names`,
+`guards`).
 """
 
 from target_mapp_sftp.contact_file.file import ContactFile, FinishedFile

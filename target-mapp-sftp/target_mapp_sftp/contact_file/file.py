@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from target_mapp_sftp.contact_file.file_names import (
     ExportNames,
-    NamePattern,
     archive_names,
     part_names,
     removals_template,
@@ -29,11 +28,11 @@ from target_mapp_sftp.contact_file.guards import (
 )
 from target_mapp_sftp.contact_file.parts import PartsWriter
 from target_mapp_sftp.contact_file.rejects import RejectList
+from target_mapp_sftp.contact_file.removals import RemovalsFile
 from target_mapp_sftp.contact_file.row import RowEncoder, compile_row
 from target_mapp_sftp.contact_file.seen import SeenIdentifiers
-from target_mapp_sftp.contact_file.values import BadValueError, can_encode, row_encoding
+from target_mapp_sftp.contact_file.values import BadValueError
 from target_mapp_sftp.errors import DuplicateError, InvalidRecordError, TargetError
-from target_mapp_sftp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,6 +120,7 @@ class ContactFile:
     Attributes:
         counts: What happened to the records so far.
         fields: The keys of a record that are read.
+        name_pattern: The names that its files get at any time.
         removals_pattern: The names that files of removals get at any time.
 
     Raises:
@@ -159,18 +159,15 @@ class ContactFile:
             zone=settings.zone,
             is_preview=settings.preview_rows is not None,
         )
-        self._name_at = partial(names.fill, settings.file_name)
-        self._name = self._name_at(started_at)
-        self._removals_name_at = partial(names.fill, removals_template(settings.file_name))
-        self.removals_pattern = NamePattern(
-            self._removals_name_at, settings.timestamp_format, settings.zone
-        )
+        self._names = names
+        self._name = names.fill(settings.file_name, started_at)
+        self.name_pattern = names.pattern(settings.file_name, is_packed=settings.archive == "zip")
+        self.removals_pattern = names.pattern(removals_template(settings.file_name))
         self._started_at = started_at.astimezone(settings.zone)
         self._taken_names = taken_names if taken_names is not None else set()
         self._encoder = RowEncoder(settings, self.counts)
-        self._folder = folder
         self._parts = PartsWriter(folder, self._encoder.header, settings.max_file_bytes)
-        self._removals: PartsWriter | None = None
+        self._removals = RemovalsFile(settings, stream_name, folder)
         self._rejects = RejectList(rejects_folder, self._name, key_properties, self.counts)
         self._known = known
         self._seen = known or (None if settings.duplicates == "keep" else SeenIdentifiers())
@@ -179,21 +176,7 @@ class ContactFile:
     @cached_property
     def removals_name(self) -> str:
         """The name that a file of removals asks for."""
-        return self._removals_name_at(self._started_at)
-
-    @property
-    def name_pattern(self) -> NamePattern:
-        """The names that files of this export get at any time."""
-        settings = self._settings
-        is_packed = settings.archive == "zip"
-        # Not the file itself: the pattern outlives it.
-        plain_name_at = self._name_at
-
-        def name_at(moment: datetime) -> str:
-            name = plain_name_at(moment)
-            return archive_names(name)[0] if is_packed else name
-
-        return NamePattern(name_at, settings.timestamp_format, settings.zone)
+        return self._names.fill(removals_template(self._settings.file_name), self._started_at)
 
     def use_schema(self, schema: Mapping[str, Any]) -> None:
         """Continue with a changed schema; columns and file name stay.
@@ -398,28 +381,7 @@ class ContactFile:
         Returns:
             Its parts in order; none when nobody is to be removed.
         """
-        settings = replace(self._settings, columns=self._settings.columns[:1])
-        encoder, codec = RowEncoder(settings, Counts()), row_encoding(settings.encoding)
-        unwritable = 0
-        for some in identifiers:
-            texts = [text for text in some if can_encode(text, codec)]
-            unwritable += len(some) - len(texts)
-            if self._removals is None and texts:
-                self._removals = PartsWriter(self._folder, encoder.header, settings.max_file_bytes)
-            if self._removals is not None:
-                self._removals.write(encoder.rows([texts]))
-        if unwritable:
-            LOGGER.warning(
-                "`encoding`: %d contacts of stream '%s' left the audience and are not removed, "
-                "because %s does not have a character of their identifiers. Remove them in Mapp.",
-                unwritable,
-                printable(self._stream_name),
-                settings.encoding,
-            )
-        if self._removals is None:
-            return ()
-        names = reserve_names(self.removals_name, self._removals.number, self._taken_names)
-        return self._removals.finish(names)
+        return self._removals.write(identifiers, self.removals_name, self._taken_names)
 
     def discard(self) -> None:
         """Remove what was written; the list of rejects stays, it may say why an export failed."""
@@ -427,6 +389,5 @@ class ContactFile:
             # There may be rejects among what waits.
             self.write_pending()
         self._parts.discard()
-        if self._removals is not None:
-            self._removals.discard()
+        self._removals.discard()
         self._rejects.discard()

@@ -290,3 +290,17 @@ class ExportNames:
             template,
             {"audience_name": audience[:120], "stream_name": self.stream_name[:120], **of_run},
         )
+
+    def pattern(self, template: str, *, is_packed: bool = False) -> NamePattern:
+        """The names that files of a template get at any time.
+
+        Args:
+            template: The setting `file_name`, or that of removals.
+            is_packed: Whether the file is a zip.
+        """
+
+        def name_at(moment: datetime) -> str:
+            name = self.fill(template, moment)
+            return archive_names(name)[0] if is_packed else name
+
+        return NamePattern(name_at, self.timestamp_format, self.zone)

@@ -265,6 +265,8 @@ class RowEncoder:
             columns: The texts of each column.
         """
         lines = list(map(self._between.join, zip(*columns, strict=True)))
+        if not lines:
+            return []
         text = "".join(lines)
         if text.isprintable() and text.count('"') == self._quotes * len(lines):
             try:
