@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,10 @@ from target_mapp_sftp.stream_maps import StreamMapFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from target_mapp_sftp.delivery import ServerSettings
+    from target_mapp_sftp.replay import Replay
     from target_mapp_sftp.run import Run
 
 LOGGER = logging.getLogger("target-mapp-sftp")
@@ -70,6 +72,42 @@ class TargetCommand(SingerCommand):
         if "MELTANO_PROJECT_ROOT" in os.environ:
             _read_on(_READ_ON_SECONDS)
         return error.exit_code
+
+
+def target_command(command: click.Command, logger: logging.Logger) -> TargetCommand:
+    """The SDK's command of a target, with this one's options.
+
+    Args:
+        command: The SDK's.
+        logger: Takes the errors.
+    """
+    return TargetCommand(
+        name=command.name,
+        callback=command.callback,
+        help=command.help,
+        context_settings=command.context_settings,
+        params=[
+            *(config_option() if each.name == "config" else each for each in command.params),
+            click.Option(
+                ["--check"],
+                is_flag=True,
+                help=(
+                    "Test the connection: resolve, connect, verify the host key, log in, "
+                    "write, rename and delete a test file."
+                ),
+            ),
+            click.Option(
+                ["--deliver"],
+                is_flag=True,
+                help=(
+                    "Send FILES again that `keep_delivered_days` has kept, all of a "
+                    "delivery, without reading messages."
+                ),
+            ),
+            click.Argument(["files"], nargs=-1),
+        ],
+        logger=logger,
+    )
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:
@@ -201,6 +239,29 @@ def check_connection(
         click.echo(f"{'ok    ' if step.ok else 'FAILED '}{name}: {step.message}")
         if not step.ok:
             raise CheckFailedError(f"The check failed at '{name}'. {step.advice}")
+
+
+# The report
+
+
+def report_on_run(run: Run) -> AbstractContextManager[None]:
+    """Report on what happens within, where the user wants that."""
+    folder = run.settings.report_dir
+    if folder is None:
+        return nullcontext()
+    from target_mapp_sftp.run_report import reported  # noqa: PLC0415 - loads the template engine
+
+    return reported(run, folder)
+
+
+def report_on_replay(replay: Replay) -> AbstractContextManager[None]:
+    """Report on what is sent again within, where the user wants that."""
+    folder = replay.settings.report_dir
+    if folder is None:
+        return nullcontext()
+    from target_mapp_sftp.run_report import replay_reported  # noqa: PLC0415 - as for a run
+
+    return replay_reported(replay, folder)
 
 
 # What a run of several streams ends with

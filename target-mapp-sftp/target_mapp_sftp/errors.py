@@ -226,3 +226,11 @@ class SnapshotInUseError(DeliveryError):
 def _named(streams: Iterable[str]) -> str:
     """Names of streams for a message."""
     return ", ".join(f"'{printable(name)}'" for name in streams)
+
+
+def raise_first(failures: list[TargetError]) -> None:
+    """Raise what came first, with the others beside it; nothing when nothing failed."""
+    if failures:
+        first, *others = failures
+        first.others = tuple(line for error in others for line in (str(error), *error.details))
+        raise first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 SIGNALS_FROM = 128
 """Exit codes above it mean a signal."""
 
@@ -48,3 +50,14 @@ class Interruption:
         """
         if self.exit_code is not None:
             raise SystemExit(self.exit_code)
+
+
+def end_input() -> None:
+    """Let the next look at standard input find its end.
+
+    What a signal handler raises can be lost: in a finalizer, or while Python compiles a module and
+    folds `2**64` (tried). Without an end of input such a target would wait for ever.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)

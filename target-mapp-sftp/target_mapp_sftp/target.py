@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import closing, nullcontext
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -22,10 +22,11 @@ from typing_extensions import override
 
 from target_mapp_sftp.cli import (
     GivenConfig,
-    TargetCommand,
     check_connection,
-    config_option,
+    report_on_replay,
+    report_on_run,
     summarized,
+    target_command,
 )
 from target_mapp_sftp.config import (
     WITHOUT_EFFECT,
@@ -34,7 +35,8 @@ from target_mapp_sftp.config import (
     unknown_settings,
     unknown_variables,
 )
-from target_mapp_sftp.errors import SettingsError, StreamMapError, TargetError
+from target_mapp_sftp.errors import SettingsError, StreamMapError, TargetError, raise_first
+from target_mapp_sftp.interruption import end_input
 from target_mapp_sftp.messages import MessageError, MessageReader
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.run import Run
@@ -49,13 +51,11 @@ from target_mapp_sftp.stream_maps import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
     from types import FrameType
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from target_mapp_sftp.export import Export
-    from target_mapp_sftp.replay import Replay
 
 
 class ContactSink(Sink):
@@ -301,7 +301,7 @@ class TargetMappSftp(Target):
         # Closes the SDK's counters; it has no state to put out, for that is out already.
         self.drain_all(is_endofpipe=True)
         failures = self.run.failures.values()
-        _raise_first(list(dict.fromkeys([broken, *failures] if broken else failures)))
+        raise_first(list(dict.fromkeys([broken, *failures] if broken else failures)))
 
     def _warn_of_unmatched_maps(self) -> None:
         streams = list(self.mapper.stream_maps)
@@ -331,7 +331,7 @@ class TargetMappSftp(Target):
             "Stopped by %s; unpublished files are discarded.",
             signal.Signals(signum).name,
         )
-        _end_input()
+        end_input()
         self.run.interruption.interrupt(signum)
 
     # The command line
@@ -368,10 +368,10 @@ class TargetMappSftp(Target):
 
             run = target.run
             replay = Replay(run.settings, run.id, run.interruption)
-            with _replay_reported(replay):
+            with report_on_replay(replay):
                 replay.deliver([*map(Path, files)])
             return
-        with closing(target.run), _reported(target.run), summarized(target.run):
+        with closing(target.run), report_on_run(target.run), summarized(target.run):
             target.listen(file_input)
 
     @classmethod
@@ -393,69 +393,4 @@ class TargetMappSftp(Target):
     @override
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        command = super().get_singer_command()
-        return TargetCommand(
-            name=command.name,
-            callback=command.callback,
-            help=command.help,
-            context_settings=command.context_settings,
-            params=[
-                *(config_option() if each.name == "config" else each for each in command.params),
-                click.Option(
-                    ["--check"],
-                    is_flag=True,
-                    help=(
-                        "Test the connection: resolve, connect, verify the host key, log in, "
-                        "write, rename and delete a test file."
-                    ),
-                ),
-                click.Option(
-                    ["--deliver"],
-                    is_flag=True,
-                    help=(
-                        "Send FILES again that `keep_delivered_days` has kept, all of a "
-                        "delivery, without reading messages."
-                    ),
-                ),
-                click.Argument(["files"], nargs=-1),
-            ],
-            logger=cls.logger,
-        )
-
-
-def _reported(run: Run) -> AbstractContextManager[None]:
-    """Report on what happens within, where the user wants that."""
-    folder = run.settings.report_dir
-    if folder is None:
-        return nullcontext()
-    from target_mapp_sftp.run_report import reported  # noqa: PLC0415 - loads the template engine
-
-    return reported(run, folder)
-
-
-def _replay_reported(replay: Replay) -> AbstractContextManager[None]:
-    folder = replay.settings.report_dir
-    if folder is None:
-        return nullcontext()
-    from target_mapp_sftp.run_report import replay_reported  # noqa: PLC0415 - as for a run
-
-    return replay_reported(replay, folder)
-
-
-def _end_input() -> None:
-    """Let the next look at standard input find its end.
-
-    What a signal handler raises can be lost: in a finalizer, or while Python compiles a module and
-    folds `2**64` (tried). Without an end of input such a target would wait for ever.
-    """
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-
-
-def _raise_first(failures: list[TargetError]) -> None:
-    """Raise what came first, with the others beside it; nothing when nothing failed."""
-    if failures:
-        first, *others = failures
-        first.others = tuple(line for error in others for line in (str(error), *error.details))
-        raise first
+        return target_command(super().get_singer_command(), cls.logger)
