@@ -111,12 +111,36 @@ def test_a_cut_response_is_never_whole(
 
 
 @pytest.mark.parametrize(
+    ("headers", "name", "value"),
+    [
+        pytest.param(
+            b"Content-Length: 2\r\ncontent-length: 2", "content-length", "2, 2", id="twice"
+        ),
+        pytest.param(b"X: a\r\n b\r\nContent-Length: 2", "x", "a b", id="a folded value"),
+        pytest.param(b"X:\r\n\tb:c\r\nContent-Length: 2", "x", "b:c", id="on the next line"),
+    ],
+)
+def test_what_old_proxies_send_is_read(headers: bytes, name: str, value: str) -> None:
+    """A length that is repeated, and a value in several lines, as by Python's own client."""
+    content = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n{}more" % headers
+    with connection_with(content) as connection:
+        read = Response(connection)
+
+        assert body_of(read, 100) == b"{}"
+        assert read.headers[name] == value
+
+
+@pytest.mark.parametrize(
     "content",
     [
         pytest.param(b"HTTP/2 200 OK\r\n\r\n", id="another version"),
         pytest.param(b"<html>\r\n\r\n", id="a page without a head"),
         pytest.param(b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", id="a line that is no header"),
         pytest.param(b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", id="a name with a space"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n X: y\r\n\r\n", id="a value that follows no name"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 2\r\n\r\nxx", id="a length in two lines"
+        ),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * MAX_LINE_BYTES, id="a long line"),
         pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (MAX_HEADERS + 1), id="many headers"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", id="a negative length"),

@@ -30,6 +30,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\r?\n").ful
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n").fullmatch
 _LINE_ENDS = (b"\r\n", b"\n")
+_BLANKS = (b" ", b"\t")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _WITHOUT_BODY = (204, 304)
 
@@ -163,10 +164,15 @@ class Response:
 
     def _read_headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
+        name = ""
         for _ in range(MAX_HEADERS + 1):
             line = self._line()
             if line in _LINE_ENDS:
                 return headers
+            if name and line[:1] in _BLANKS and line.endswith(b"\n"):
+                # An old form: the value goes on in the next line (RFC 9112, section 5.2).
+                headers[name] = f"{headers[name]} {line.strip().decode('latin-1')}".strip()
+                continue
             raw_name, _, raw_value = line.partition(b":")
             if not _HEADER_NAME(raw_name) or not line.endswith(b"\n"):
                 raise HTTPException("a header is cut, or is not a header")
@@ -185,9 +191,11 @@ class Response:
         length = self.headers.get("content-length")
         if length is None:
             return False, None
-        if not re.fullmatch("[0-9]{1,18}", length):
-            raise HTTPException("Content-Length is not a number")
-        return False, int(length)
+        # Some proxies repeat it (RFC 9110, section 8.6).
+        first, *others = (each.strip() for each in length.split(","))
+        if not re.fullmatch("[0-9]{1,18}", first) or any(each != first for each in others):
+            raise HTTPException("Content-Length is not one number")
+        return False, int(first)
 
     def _read_piece(self, size: int) -> bytes:
         """A piece of the body as it is sent."""
