@@ -29,6 +29,37 @@ NOBODY = {"_id": "id-0"}
 BAD = person(0, email="no address")
 
 
+def test_a_repeated_value_is_written_and_counted_each_time(tmp_path: Path) -> None:
+    """Whether it is regular, normalized, cut, left empty or missing, and of whichever type."""
+    country, name = "user.ISOCountryCode", "user.FirstName"
+    values = [
+        (" de ", "x" * 30),
+        ("Narnia", " "),
+        (None, "x" * 51),
+        ("DE", None),
+        (7, 7),
+        (True, 1),
+    ]
+    people = [person(n, country=c, name=f) for n, (c, f) in enumerate(values * 3)]
+    field_map = {"email": "user.Email", "country": country, "name": name}
+
+    written = write(tmp_path, people, field_map=field_map)
+
+    rows = [row[1:] for row in written.rows[1:]]
+    assert rows[:6] == [
+        ["DE", "x" * 30],
+        ["", " "],
+        ["", "x" * 50],
+        ["DE", ""],
+        ["", "7"],
+        ["", "1"],
+    ]
+    assert rows == rows[:6] * 3
+    counts = written.finished.counts
+    assert sum(counts.emptied.values()) == 9
+    assert counts.cut == {(name, "longer than 50 characters"): 3}
+
+
 def test_record_without_identifier_is_rejected(tmp_path: Path) -> None:
     """A record that Mapp would drop unseen is left out and counted by reason."""
     people = [NOBODY, BAD, person(email=""), person(email=" "), person(email=["a", "b"]), person()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -57,6 +58,23 @@ def column_texts(column: ResolvedColumn, cell: Cell) -> ColumnTexts:
         column: The column.
         cell: Converts one value by all stages.
     """
+    return _with_nothing(_texts_of_values(column, cell), cell)
+
+
+def _with_nothing(texts_of: ColumnTexts, cell: Cell) -> ColumnTexts:
+    """Leave out what many records lack, so that the others are still converted at once."""
+
+    def texts(values: Sequence[Any]) -> list[str]:
+        if None not in values:
+            return texts_of(values)
+        nothing = cell(None)
+        found = iter(texts_of([value for value in values if value is not None]))
+        return [nothing if value is None else next(found) for value in values]
+
+    return texts
+
+
+def _texts_of_values(column: ResolvedColumn, cell: Cell) -> ColumnTexts:
     if not column.has_fast_path:
         return partial(_each, cell)
     if column.validators and column.type != "date":
@@ -263,26 +281,26 @@ def _fast_date(cell: Cell, limit: int) -> Cell:
 
 
 def _moments(cell: Cell, limit: int) -> ColumnTexts:
-    """For points in time of which all exist and end with Z; `_fast_date_time` for the others."""
+    """For points in time of which all exist; `_fast_date_time` for what is in another form."""
     if limit < _LENGTH_WITH_OFFSET:
         return partial(_each, cell)
     parse = _read_date_time
 
+    def text(value: str, moment: datetime) -> str:
+        if value[4:17:3] == "--T::" and value > "1":
+            if value[-1] == "Z" and len(value) in _LENGTHS_WITH_Z:
+                return f"{value[:19]}+00:00"
+            if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
+                with suppress(OverflowError):
+                    return moment.astimezone(UTC).isoformat()
+        return cell(value)
+
     def texts(values: Sequence[Any]) -> list[str]:
         try:
-            for _ in map(parse, values):
-                pass
+            moments = [*map(parse, values)]
         except (TypeError, ValueError):
             return [*map(cell, values)]
-        return [
-            f"{value[:19]}+00:00"
-            if value[4:17:3] == "--T::"
-            and value[-1] == "Z"
-            and len(value) in _LENGTHS_WITH_Z
-            and value > "1"
-            else cell(value)
-            for value in values
-        ]
+        return [*map(text, values, moments)]
 
     return texts
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 LOGGER = logging.getLogger("target-mapp-sftp")
+# Per column; 500 audiences may be open at once.
+_KEPT_TEXTS, _KEPT_LENGTH = 64, 40
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']{1,200}@[^\s<>()\[\],;:\"'@]{1,253}")
 _Text = TypeVar("_Text")
 
@@ -188,20 +190,37 @@ def _possible_texts(value: Any, identify: Cell, normalize: Callable[[str], str])
 
 
 def _counting_cell(column: ResolvedColumn, counts: Counts) -> Cell:
-    """A cell that is left empty, and counted, where its value cannot be written."""
+    """A cell that is left empty, and counted, where its value cannot be written.
+
+    Irregular texts repeat, like a code with a blank behind it: the first ones are kept with what
+    became of them.
+    """
     header, emptied, cut = column.column.header, counts.emptied, counts.cut
+    reasons: list[str] = []
+    cell = compile_cell(column, reasons.append)
+    kept: dict[str, tuple[str, str | None]] = {}
 
-    def note(reason: str) -> None:
-        cut[header, reason] += 1
-
-    cell = compile_cell(column, note)
+    def converted(value: Any) -> tuple[str, str | None]:
+        """Its text, and why it was left empty."""
+        try:
+            return cell(value), None
+        except BadValueError as error:
+            return "", error.reason
 
     def counting(value: Any) -> str:
-        try:
-            return cell(value)
-        except BadValueError as error:
-            emptied[header, error.reason] += 1
-            return ""
+        is_text = value.__class__ is str
+        if is_text and value in kept:
+            text, reason = kept[value]
+        else:
+            text, reason = converted(value)
+            if reasons:
+                cut.update((header, each) for each in reasons)
+                reasons.clear()
+            elif is_text and len(value) <= _KEPT_LENGTH and len(kept) < _KEPT_TEXTS:
+                kept[value] = text, reason
+        if reason is not None:
+            emptied[header, reason] += 1
+        return text
 
     return counting
 
