@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import http.client
 import socket
+import threading
+import time
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -176,3 +178,36 @@ def test_a_header_has_one_line() -> None:
     connection = LeanConnection("127.0.0.1", 9)
     with pytest.raises(ValueError, match="a line break in a header"):
         connection.request("GET", "/", headers={"Authorization": "x\r\nHost: y"})
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: ", id="a header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", id="a chunk"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\3",
+            id="the name in a gzip",
+        ),
+    ],
+)
+def test_what_comes_byte_by_byte_has_an_end(head: bytes) -> None:
+    """Each byte comes in time, and the whole never does."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    is_over = threading.Event()
+
+    def send() -> None:
+        theirs.sendall(head)
+        while not is_over.wait(0.005):
+            theirs.sendall(b"a")
+
+    sender = threading.Thread(target=send)
+    with ours, theirs:
+        sender.start()
+        try:
+            with pytest.raises((TimeoutError, urllib3.exceptions.TimeoutError)):
+                body_of(Response(ours, time.monotonic() + 0.05), 100)
+        finally:
+            is_over.set()
+            sender.join()

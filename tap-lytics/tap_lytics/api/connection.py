@@ -129,7 +129,7 @@ def connection_pool(
     manager = _manager(proxy, arguments)
     # A public attribute, for own classes of connections (urllib3: customizing pools).
     manager.pool_classes_by_scheme = {
-        scheme: _with_lean_connections(pool)
+        scheme: _with_lean_connections(pool, options.answer_seconds)
         for scheme, pool in manager.pool_classes_by_scheme.items()
     }
     return manager.connection_from_url(url)
@@ -145,11 +145,12 @@ def target_base(url: str, proxy: Proxy | None) -> str:
     return url if is_forwarded else urlsplit(url).path
 
 
-def _with_lean_connections(pool: Any) -> Any:
+def _with_lean_connections(pool: Any, answer_seconds: float) -> Any:
     bases: tuple[type, ...] = (LeanConnection, pool.ConnectionCls)
     if issubclass(pool.ConnectionCls, urllib3.connection.HTTPSConnection):
         bases = (_HandshakeErrors, *bases)
-    return type("Pool", (pool,), {"ConnectionCls": type("Connection", bases, {})})
+    connection = type("Connection", bases, {"answer_seconds": answer_seconds})
+    return type("Pool", (pool,), {"ConnectionCls": connection})
 
 
 def _manager(proxy: Proxy | None, arguments: dict[str, Any]) -> urllib3.PoolManager:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 import zlib
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, cast
@@ -36,7 +37,13 @@ _WITHOUT_BODY = (204, 304)
 
 
 class LeanConnection(HTTPConnection):
-    """A mixin for connections of urllib3, whose pools call these two methods."""
+    """A mixin for connections of urllib3, whose pools call these two methods.
+
+    Attributes:
+        answer_seconds: Maximum time for a whole response.
+    """
+
+    answer_seconds = float("inf")
 
     def request(  # type: ignore[override]
         self,
@@ -71,7 +78,7 @@ class LeanConnection(HTTPConnection):
             http.client.HTTPException: It is not HTTP/1.
         """
         self.sock.settimeout(self.timeout)
-        return Response(self.sock)
+        return Response(self.sock, time.monotonic() + self.answer_seconds)
 
 
 class Response:
@@ -79,6 +86,7 @@ class Response:
 
     Args:
         connection: The socket.
+        deadline: The moment of `time.monotonic` by which it must be complete.
 
     Attributes:
         status: The HTTP status.
@@ -92,7 +100,8 @@ class Response:
     _connection: Any = None
     _pool: Any = None
 
-    def __init__(self, connection: socket) -> None:
+    def __init__(self, connection: socket, deadline: float = float("inf")) -> None:
+        self._deadline = deadline
         self._file = cast("io.BufferedReader", connection.makefile("rb", _BUFFER_BYTES))
         self._is_over = self._keeps_open = False
         try:
@@ -143,10 +152,18 @@ class Response:
         self.release_conn()
 
     def _line(self) -> bytes:
-        line = self._file.readline(MAX_LINE_BYTES + 1)
-        if len(line) > MAX_LINE_BYTES:
-            raise HTTPException("a line is too long")
+        line = b""
+        # One read of the socket at a time, so that a line that comes byte by byte has an end.
+        while not line.endswith(b"\n") and (waiting := self._file.peek()):
+            line += self._file.readline(len(waiting))
+            if len(line) > MAX_LINE_BYTES:
+                raise HTTPException("a line is too long")
+            self._require_time()
         return line
+
+    def _require_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise TimeoutError("the response took too long")
 
     def _read_status(self) -> tuple[int, int]:
         """The minor version and the status of the first response that is not informational."""
@@ -243,3 +260,4 @@ class Response:
                 decoder = self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
             if piece := decoder.decompress(packed, size):
                 return bytes(piece)
+            self._require_time()
