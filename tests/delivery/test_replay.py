@@ -376,7 +376,7 @@ def test_a_signal_in_between_leaves_nothing(room: Path, monkeypatch: pytest.Monk
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr("target_mapp_sftp.target._end_input", lambda: None)
+    monkeypatch.setattr("target_mapp_sftp.target.end_input", lambda: None)
     files = kept_files(room)
     with pytest.raises(SystemExit) as caught:
         replay(room, files, output_dir=str(room / "out"))
@@ -391,7 +391,7 @@ def test_a_signal_afterwards_takes_nothing_back(
     room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files have their names and may be read by now; the log says so before the end."""
-    monkeypatch.setattr("target_mapp_sftp.target._end_input", lambda: None)
+    monkeypatch.setattr("target_mapp_sftp.target.end_input", lambda: None)
     sent_at: list[str] = []
 
     def send_signal(line: logging.LogRecord) -> bool:
