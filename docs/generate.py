@@ -53,7 +53,7 @@ VARIANT = "lytics-to-mapp"
 PLACE = "$LYTICS_TO_MAPP"
 """The variable by which another project says where this checkout, or its repository, is."""
 
-SHOWN_MEASURES = ("`meltano run`", "pipe", "peak memory", "`concurrency: auto`")
+SHOWN_MEASURES = ("`meltano run`", "pipe", "peak memory", "`concurrency: auto` against")
 """How the measures begin that the README shows."""
 
 Setting = dict[str, Any]
