@@ -236,24 +236,35 @@ def _fast_boolean(cell: Cell, limit: int) -> Cell:
     return fast
 
 
+def _in_utc(value: str, moment: datetime) -> str | None:
+    """The text of a moment that was read from *value*; None where it is in another form.
+
+    The forms are `2026-11-23T08:30:00.123Z`, as Lytics mostly sends, and
+    `2026-11-23T08:30:00-07:00`.
+    """
+    # Go's zero time is among what begins with 0.
+    if value[4:17:3] == "--T::" and value > "1":
+        if value[-1] == "Z" and len(value) in _LENGTHS_WITH_Z:
+            return f"{value[:19]}+00:00"
+        if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
+            with suppress(OverflowError):
+                return moment.astimezone(UTC).isoformat()
+    return None
+
+
 def _fast_date_time(cell: Cell, limit: int) -> Cell:
-    """For `2026-11-23T08:30:00.123Z`, as Lytics mostly sends, and `2026-11-23T08:30:00-07:00`."""
+    """For points in time of the two usual forms."""
     if limit < _LENGTH_WITH_OFFSET:
         return cell
     parse = _read_date_time
 
     def fast(value: Any) -> str:
-        # Go's zero time is among what begins with 0.
-        if value.__class__ is str and value[4:17:3] == "--T::" and value > "1":
+        if value.__class__ is str:
             try:
-                # Refuses days and hours that do not exist; the text is the same without it.
                 moment = parse(value)
-                if value[-1] == "Z" and len(value) in _LENGTHS_WITH_Z:
-                    return f"{value[:19]}+00:00"
-                if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
-                    return moment.astimezone(UTC).isoformat()
-            except (ValueError, OverflowError):
+            except ValueError:
                 return cell(value)
+            return _in_utc(value, moment) or cell(value)
         return cell(value)
 
     return fast
@@ -281,26 +292,20 @@ def _fast_date(cell: Cell, limit: int) -> Cell:
 
 
 def _moments(cell: Cell, limit: int) -> ColumnTexts:
-    """For points in time of which all exist; `_fast_date_time` for what is in another form."""
+    """For points in time of which all exist; `_fast_date_time` for the others."""
     if limit < _LENGTH_WITH_OFFSET:
         return partial(_each, cell)
     parse = _read_date_time
-
-    def text(value: str, moment: datetime) -> str:
-        if value[4:17:3] == "--T::" and value > "1":
-            if value[-1] == "Z" and len(value) in _LENGTHS_WITH_Z:
-                return f"{value[:19]}+00:00"
-            if len(value) == _LENGTH_WITH_OFFSET and value[19] in "+-":
-                with suppress(OverflowError):
-                    return moment.astimezone(UTC).isoformat()
-        return cell(value)
 
     def texts(values: Sequence[Any]) -> list[str]:
         try:
             moments = [*map(parse, values)]
         except (TypeError, ValueError):
             return [*map(cell, values)]
-        return [*map(text, values, moments)]
+        return [
+            _in_utc(value, moment) or cell(value)
+            for value, moment in zip(values, moments, strict=True)
+        ]
 
     return texts
 
