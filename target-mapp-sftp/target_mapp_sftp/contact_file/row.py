@@ -256,6 +256,12 @@ def _identifiers(column: ResolvedColumn, identify: Cell) -> Identifiers:
     return lambda values: [*map(found, values)]
 
 
+def _quoted_texts(texts: Sequence[str]) -> Sequence[str]:
+    """The texts of a column as between the quotes of a CSV value."""
+    joined = "".join(texts)
+    return texts if joined.isprintable() and '"' not in joined else [*map(quoted, texts)]
+
+
 class RowEncoder:
     """Encodes the texts of cells as rows.
 
@@ -273,47 +279,38 @@ class RowEncoder:
         self._name, self._encoding = settings.encoding, row_encoding(settings.encoding)
         self._between = f'"{settings.delimiter}"'
         self._end = f'"{settings.line_ending}'
-        self._quotes = 2 * (len(settings.columns) - 1)
         header = self._between.join([quoted(column.header) for column in settings.columns])
         self.header = f'"{header}{self._end}'.encode(settings.encoding)
 
     def rows(self, columns: Sequence[Sequence[str]]) -> list[bytes]:
-        """The rows of a block: all in one step, or one by one where a text has to be changed.
+        """The rows of a block: a text is changed, or a row encoded by itself, only where it must be.
 
         Args:
             columns: The texts of each column.
         """
-        lines = list(map(self._between.join, zip(*columns, strict=True)))
+        lines = [*map(self._between.join, zip(*map(_quoted_texts, columns), strict=True))]
         if not lines:
             return []
-        text = "".join(lines)
-        if text.isprintable() and text.count('"') == self._quotes * len(lines):
-            try:
-                return self._encoded(lines)
-            except UnicodeEncodeError:
-                pass
-        return [self._row(cells) for cells in zip(*columns, strict=True)]
+        try:
+            return self._encoded(lines)
+        except UnicodeEncodeError:
+            return [*map(self._row, lines, zip(*columns, strict=True))]
 
     def _encoded(self, lines: list[str]) -> list[bytes]:
-        """Rows of which no text has to be changed."""
         end = self._end
         if self._encoding != "utf-8":
             return [f'"{line}{end}'.encode(self._encoding) for line in lines]
-        # What is printable has no line break, so there are no others than those between rows.
+        # No text has a line break any more, so there are no others than those between rows.
         text = f'{end}"'.join(lines)
         return f'"{text}{end}'.encode().splitlines(keepends=True)
 
-    def _row(self, cells: Sequence[str]) -> bytes:
+    def _row(self, line: str, cells: Sequence[str]) -> bytes:
+        """A row of a block with characters that the encoding does not have."""
         try:
-            return self._line(cells).encode(self._encoding)
+            return f'"{line}{self._end}'.encode(self._encoding)
         except UnicodeEncodeError:
-            return self._line(self._folded(cells)).encode(self._encoding)
-
-    def _line(self, cells: Sequence[str]) -> str:
-        text = self._between.join(cells)
-        if not text.isprintable() or text.count('"') != self._quotes:
-            text = self._between.join([quoted(cell) for cell in cells])
-        return f'"{text}{self._end}'
+            line = self._between.join(map(quoted, self._folded(cells)))
+            return f'"{line}{self._end}'.encode(self._encoding)
 
     def _folded(self, cells: Sequence[str]) -> list[str]:
         """The cells of a row with characters that the encoding does not have.
