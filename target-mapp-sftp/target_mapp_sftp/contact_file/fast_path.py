@@ -136,10 +136,8 @@ def _known_texts(known: frozenset[str], cell: Cell, limit: int) -> ColumnTexts:
     ]
 
 
-def _matching_texts(
-    pattern: str, cell: Cell, limit: int, *, otherwise: ColumnTexts
-) -> ColumnTexts:
-    """For texts that match a pattern: joined as lines, of which one match takes all up to a bad one.
+def _matching_texts(pattern: str, cell: Cell, limit: int, *, otherwise: ColumnTexts) -> ColumnTexts:
+    """For texts that match a pattern: joined as lines, of which one match takes as many as fit.
 
     That takes half as long as a match of each value.
     """

@@ -283,7 +283,7 @@ class RowEncoder:
         self.header = f'"{header}{self._end}'.encode(settings.encoding)
 
     def rows(self, columns: Sequence[Sequence[str]]) -> list[bytes]:
-        """The rows of a block: a text is changed, or a row encoded by itself, only where it must be.
+        """The rows of a block, encoded one by one only where the encoding lacks a character.
 
         Args:
             columns: The texts of each column.
