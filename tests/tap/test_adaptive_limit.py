@@ -130,18 +130,46 @@ def test_it_goes_down_when_the_api_bears_less_and_up_again() -> None:
 
 
 def test_a_refusal_halves_it() -> None:
-    """At once, and never below one."""
+    """At once, never below one, and for a burst of refusals once."""
     api = Api()
     limit = api.limit()
     api.read(3000, limit)
     before = limit.limit
     limits = []
     for _ in range(9):
-        limit.refused()
+        for _ in range(before):
+            limit.refused()
         limits.append(limit.limit)
+        api._now += 2.0
 
     assert limits[0] == before // 2
     assert limits[-1] == 1
+
+
+def test_refusals_that_go_on_lower_it_again() -> None:
+    """Once a second at most, however many there are, and each second that they go on."""
+    api = Api()
+    limit = api.limit()
+    api.read(3000, limit)
+    before = limit.limit
+    for _ in range(35):
+        api._now += 0.1
+        limit.refused()
+
+    assert limit.limit == before // 2**4
+
+
+def test_an_attempt_at_more_that_is_refused_is_taken_back() -> None:
+    """To the limit that was fine before, not to half of it."""
+    api = Api()
+    limit = api.limit()
+    limit.answered(1, 0.2)
+    api._now += 0.2
+    limit.answered(1, 0.2)
+    tried = limit.limit
+    limit.refused()
+
+    assert (tried, limit.limit) == (4, 1)
 
 
 def test_a_pause_of_the_reader_is_not_taken_for_one_of_the_api() -> None:

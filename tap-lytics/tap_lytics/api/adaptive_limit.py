@@ -15,15 +15,21 @@ WINDOW_SECONDS = 0.3
 """… and at least this long; a shorter one says little where answers take a millisecond."""
 SHORTEST_WINDOW_SECONDS = 0.05
 
-DOUBLING_GAIN = 1.15
-"""Twice the requests are kept for at least this many times the answers per second."""
+START_GAIN = 1.15
+"""At the start more requests are kept for at least this many times the answers per second."""
 SAME_LATENCY = 1.2
-"""Answers that take no longer than this many times a single request do not wait for each other."""
+"""Answers that take no longer than this many times a single request do not wait for each other …"""
+FACTOR_AT_SAME_LATENCY = 4
+"""… so this many times the requests are tried next, instead of twice as many."""
 STEP_GAIN = 0.4
 """A step up is kept for this share of what it would gain if the API had no limit."""
 KEPT_SHARE = 0.97
 """A step down is kept where this share of the answers per second is left."""
 
+BURST_SECONDS = 1.0
+"""Refusals within this time after the first are of one burst, and lower the limit once."""
+WINDOW_SECONDS_AFTER_REFUSAL = 1.5
+"""At least, once the API has refused: a limit is per second, which a shorter one does not show."""
 WINDOWS_AFTER_REFUSAL = 2
 FEWEST_WINDOWS = 4
 MOST_WINDOWS = 256
@@ -33,9 +39,10 @@ MOST_WINDOWS = 256
 class AdaptiveLimit:
     """Finds the limit of requests in flight by the throughput, in answers per second.
 
-    It starts with one request, and doubles while the throughput grows. Then it tries a quarter more
-    or less from time to time: more is kept if it is faster, less if it is not slower. A 429 halves
-    it; from there it climbs to just below the limit that was refused, and stays there for long.
+    It starts with one request, and takes more and more while the throughput grows. Then it tries a
+    quarter more or less from time to time: more is kept if it is faster, less if it is not slower.
+    A 429 takes back the attempt at more; if there was none, it halves the limit. From there it
+    climbs to just below the limit that was refused, and stays there for long.
 
     Only windows in which the limit was used up are evaluated: a pause of the reader says nothing
     about the API. Not thread-safe.
@@ -56,9 +63,10 @@ class AdaptiveLimit:
         self._clock = clock
         self._good, self._good_rate = 1, 0.0
         self._single_seconds = 0.0
-        self._is_doubling = True
+        self._is_starting = True
         self._goes_up = False
         self._refused_at = ceiling + 1
+        self._lowered_at: float | None = None
         self._waiting = 0
         self._windows = self._windows_below_refusal = FEWEST_WINDOWS
         self._measure_anew()
@@ -76,47 +84,59 @@ class AdaptiveLimit:
         self._answers += 1
         self._seconds += seconds
         elapsed = self._clock() - self._began_at
-        if self._may_double_now(elapsed):
-            self._double(self._answers / elapsed)
-        elif self._answers >= WINDOW_ROUNDS * self.limit and elapsed >= WINDOW_SECONDS:
+        if self._may_raise_now(elapsed):
+            self._raise(self._answers / elapsed, FACTOR_AT_SAME_LATENCY)
+        elif self._answers >= WINDOW_ROUNDS * self.limit and elapsed >= self._window_seconds:
             self._judge(self._answers / elapsed)
 
     def refused(self) -> None:
         """Take in that the API has refused a request because there were too many."""
+        now, last = self._clock(), self._lowered_at
+        if last is not None and now - last < BURST_SECONDS:
+            return
+        self._lowered_at = now
         self._refused_at = self.limit
-        self._good, self._good_rate = max(1, self.limit // 2), 0.0
         self._goes_up = True
         self._windows_below_refusal = min(MOST_WINDOWS, 2 * self._windows_below_refusal)
-        self._stay(WINDOWS_AFTER_REFUSAL)
+        if self.limit > self._good:
+            self._stay(self._windows_below_refusal)
+        else:
+            self._good, self._good_rate = max(1, self.limit // 2), 0.0
+            self._stay(WINDOWS_AFTER_REFUSAL)
+
+    @property
+    def _window_seconds(self) -> float:
+        was_refused = self._lowered_at is not None
+        return WINDOW_SECONDS_AFTER_REFUSAL if was_refused else WINDOW_SECONDS
 
     def _measure_anew(self) -> None:
         self._began_at, self._answers, self._seconds = self._clock(), 0, 0.0
 
-    def _may_double_now(self, elapsed: float) -> bool:
+    def _may_raise_now(self, elapsed: float) -> bool:
         """At the start: whether one round of answers came as fast as a single request, and more.
 
         More of them must come: where we are the slower side, requests wait for us and not for the
         API, and their time stays the same with any number of them.
         """
-        if not self._is_doubling or self._answers < self.limit or elapsed < SHORTEST_WINDOW_SECONDS:
+        if not self._is_starting or self._answers < self.limit or elapsed < SHORTEST_WINDOW_SECONDS:
             return False
         mean_seconds = self._seconds / self._answers
         if self.limit == 1:
             self._single_seconds = mean_seconds
-        is_more = self._answers / elapsed >= DOUBLING_GAIN * self._good_rate
+        is_more = self._answers / elapsed >= START_GAIN * self._good_rate
         return is_more and mean_seconds <= SAME_LATENCY * self._single_seconds
 
-    def _double(self, rate: float) -> None:
+    def _raise(self, rate: float, factor: int) -> None:
         self._keep(rate)
         if self.limit == self._ceiling:
             self._stay(self._windows)
         else:
-            self._try(min(self._ceiling, 2 * self.limit))
+            self._try(min(self._ceiling, factor * self.limit))
 
     def _judge(self, rate: float) -> None:
-        if self._is_doubling:
-            if rate >= DOUBLING_GAIN * self._good_rate:
-                self._double(rate)
+        if self._is_starting:
+            if rate >= START_GAIN * self._good_rate:
+                self._raise(rate, 2)
             else:
                 self._stay(self._windows)
         elif self._waiting:
@@ -128,7 +148,7 @@ class AdaptiveLimit:
                 self._step()
         elif self._is_better(rate):
             self._windows = FEWEST_WINDOWS
-            self._is_doubling = self.limit > self._good and self._refused_at > self._ceiling
+            self._is_starting = self.limit > self._good and self._lowered_at is None
             self._keep(rate)
             self._step()
         else:
@@ -140,7 +160,7 @@ class AdaptiveLimit:
         if self.limit < self._good:
             return rate >= KEPT_SHARE * self._good_rate
         if self.limit < self._refused_at <= self._ceiling:
-            # On the way back to a limit that was fine before the refusal.
+            # On the way back to just below a refusal.
             return True
         step = self.limit / self._good - 1
         return rate >= self._good_rate * (1 + STEP_GAIN * step)
@@ -151,7 +171,7 @@ class AdaptiveLimit:
 
     def _step(self) -> None:
         """Try a limit in the direction that last did good."""
-        size = self._good if self._is_doubling else max(1, self._good // 4)
+        size = self._good if self._is_starting else max(1, self._good // 4)
         limit = max(1, self._good - size)
         if self._goes_up:
             limit = max(1, min(self._ceiling, self._refused_at - 1, self._good + size))
@@ -172,5 +192,5 @@ class AdaptiveLimit:
 
     def _stay(self, windows: int) -> None:
         """Go back to the limit that is known to be good, for so many windows."""
-        self.limit, self._waiting, self._is_doubling = self._good, windows, False
+        self.limit, self._waiting, self._is_starting = self._good, windows, False
         self._measure_anew()

@@ -22,6 +22,9 @@ ANSWERS_PER_RAISE = 50
 LONGEST_SPREAD_SECONDS = 5.0
 """After a pause, all waiting requests start within this time."""
 
+PAUSE_AFTER_REFUSAL_SECONDS = 0.5
+"""Where the limit is found and the API does not say how long to wait."""
+
 
 @dataclass(slots=True)
 class Slot:
@@ -168,17 +171,21 @@ class Throttle:
         Returns:
             Whether the limit is lower now.
         """
+        if self._adaptive is not None:
+            # More requests now would be refused as well.
+            pause_seconds = pause_seconds or PAUSE_AFTER_REFUSAL_SECONDS
         self.pause(pause_seconds)
         with self._lock:
             self._answers = 0
-            is_first_of_burst = slot.refusals == self._refusals
-            lowered = is_first_of_burst and self.limit > 1
-            if is_first_of_burst:
-                self._refusals += 1
-                if self._adaptive is not None:
-                    self._adaptive.refused()
-                self._use(self._adaptive.limit if self._adaptive else max(1, self.limit // 2))
-            return lowered
+            if slot.refusals != self._refusals:
+                return False
+            self._refusals += 1
+            before, lower = self.limit, max(1, self.limit // 2)
+            if self._adaptive is not None:
+                self._adaptive.refused()
+                lower = self._adaptive.limit
+            self._use(lower)
+            return lower < before
 
     def _use(self, limit: int) -> None:
         is_more, self.limit = limit > self.limit, limit
