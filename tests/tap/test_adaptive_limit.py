@@ -107,7 +107,7 @@ def test_it_stays_low_where_more_gain_nothing() -> None:
     api = Api(bears=1, seconds=0.001)
     api.read(20_000, api.limit())
 
-    assert max(api.limits) <= 4
+    assert max(api.limits) <= 5
     assert sum(api.limits) / len(api.limits) < 1.5
 
 
@@ -169,7 +169,7 @@ def test_an_attempt_at_more_that_is_refused_is_taken_back() -> None:
     tried = limit.limit
     limit.refused()
 
-    assert (tried, limit.limit) == (4, 1)
+    assert (tried, limit.limit) == (5, 1)
 
 
 def test_a_pause_of_the_reader_is_not_taken_for_one_of_the_api() -> None:

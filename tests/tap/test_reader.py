@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripted_lytics import Asked, Reply, ScriptedLytics, audience_query, page
 
+from tap_lytics.api import partition
 from tap_lytics.api.deduplication import PersonKey
-from tap_lytics.api.partition import ALL_BUCKETS
+from tap_lytics.api.page_queue import CAPACITY_BYTES
+from tap_lytics.api.partition import ALL_BUCKETS, Partition
 from tap_lytics.api.reader import AudienceReader
 from tap_lytics.api.scan import ScanContext
 from tap_lytics.errors import IncompleteScanError, UnprovenShareError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+    from tap_lytics.api.partition import BucketGroup
 
     Members = Callable[[set[int]], Collection[int]]
 
@@ -78,6 +82,59 @@ def test_a_big_audience_is_read_by_buckets(concurrency: int, expected_people: in
     assert reader.total == PEOPLE
 
 
+def opened(
+    answer: Callable[[Asked], Reply], **options: Any
+) -> tuple[list[BucketGroup], list[Asked]]:
+    """The groups of an audience of a scripted server, before any is read on, and the requests."""
+    with ScriptedLytics(answer) as lytics:
+        client = lytics.client(**options)
+        context = ScanContext(client, audience_query(), PersonKey("_id"))
+        groups = Partition(context, ALL_BUCKETS, PEOPLE).groups()
+        client.close()
+    assert sorted(bucket for group in groups for bucket in group.buckets) == list(ALL_BUCKETS)
+    assert all(group.is_proven for group in groups)
+    return groups, lytics.asked
+
+
+def test_a_scan_that_can_start_goes_on_from_the_page_of_the_proof() -> None:
+    """Nothing is requested twice but one page for the total."""
+    groups, asked = opened(audience(members_by_bucket), concurrency=16)
+
+    assert all(group.first_page and group.first_page.limit == 100 for group in groups)
+    assert len(asked) == len(groups) + 1 == 16
+
+
+def test_only_scans_that_can_start_hold_a_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those beyond the limit start from the top when it is their turn."""
+    monkeypatch.setattr(partition, "PAGES_PER_SCAN", 1)
+    groups, _ = opened(audience(members_by_bucket), concurrency=3)
+
+    assert [group.first_page is not None for group in groups] == [True] * 3 + [False] * 12
+
+
+def test_first_pages_beyond_some_memory_are_dropped() -> None:
+    """Where profiles are large, only the totals of the other groups are kept."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = audience(members_by_bucket)(asked)
+        for person in reply.content["data"]:
+            person["text"] = "x" * 10_000
+        return reply
+
+    groups, _ = opened(answer, concurrency=16)
+
+    held_bytes = sum(group.first_page.size_bytes for group in groups if group.first_page)
+    assert CAPACITY_BYTES // 2 < held_bytes <= CAPACITY_BYTES
+
+
+def test_a_page_whose_cursor_has_waited_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lytics may have forgotten it, so the scan starts from the top."""
+    monkeypatch.setattr(partition, "SPILL_AFTER_SECONDS", 0)
+    groups, _ = opened(audience(members_by_bucket), concurrency=16)
+
+    assert not any(group.first_page for group in groups)
+
+
 def test_a_single_cursor_is_plain() -> None:
     """With `concurrency` 1 there is one scan of the whole, and no question beside it."""
     people, asked, _ = read(audience(members_by_bucket), concurrency=1)
@@ -91,7 +148,7 @@ def test_a_small_audience_is_not_cut() -> None:
     people, asked, _ = read(audience(lambda _: range(500)), concurrency=16)
 
     assert people == list(range(500))
-    assert len(asked) == 6
+    assert len(asked) == 5
 
 
 @pytest.mark.parametrize(

@@ -190,10 +190,10 @@ def test_scans_that_wait_for_the_target_say_nothing_about_the_limit() -> None:
 
     with throttle.scan():
         answer_slowly()
-        assert throttle.limit == 4
+        assert throttle.limit == 5
         throttle.waiting_scans = lambda: 1
         with throttle.scan():
             for _ in range(10):
                 answer_slowly()
 
-    assert throttle.limit == 4
+    assert throttle.limit == 5

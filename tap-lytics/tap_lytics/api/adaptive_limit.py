@@ -19,7 +19,7 @@ START_GAIN = 1.15
 """At the start more requests are kept for at least this many times the answers per second."""
 SAME_LATENCY = 1.2
 """Answers that take no longer than this many times a single request do not wait for each other …"""
-FACTOR_AT_SAME_LATENCY = 4
+FACTOR_AT_SAME_LATENCY = 5
 """… so this many times the requests are tried next, instead of twice as many."""
 STEP_GAIN = 0.4
 """A step up is kept for this share of what it would gain if the API had no limit."""

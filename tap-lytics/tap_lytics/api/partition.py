@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tap_lytics.api.page import ALL_BUCKETS, read_page
+from tap_lytics.api.page_queue import CAPACITY_BYTES, SPILL_AFTER_SECONDS
 from tap_lytics.api.scan import drift
 from tap_lytics.api.throttle import in_parallel
 from tap_lytics.errors import RequestRefusedError, UnprovenShareError
@@ -52,6 +53,21 @@ class BucketGroup:
     is_proven: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _FirstPage:
+    """The first page of a group: for its total, and to go on from if its scan starts soon.
+
+    Args:
+        buckets: The group.
+        page: The page, or what is left of it: its total.
+        usable_until: When its cursor has waited too long, by the monotonic clock.
+    """
+
+    buckets: Buckets
+    page: Page
+    usable_until: float = 0.0
+
+
 class Partition:
     """Splits the buckets to read into groups, one for each scan.
 
@@ -67,13 +83,11 @@ class Partition:
         buckets: Buckets,
         expected_people: int | None = None,
     ) -> None:
-        throttle = context.client.throttle
+        self._throttle = throttle = context.client.throttle
         self.total: int | None = None
         self._context = context
         self._buckets = buckets
-        self._concurrency = throttle.ceiling
-        # A cursor must not wait, and nobody knows yet how many may run.
-        self._may_start_all = 0 if throttle.is_adaptive else throttle.ceiling
+        self._held_bytes = 0
         self._min_scans = 1 if throttle.is_adaptive else throttle.ceiling
         self._pages_per_scan = PAGES_PER_SCAN
         self._expected_people: int | None = expected_people
@@ -100,44 +114,41 @@ class Partition:
 
     def groups(self) -> list[BucketGroup]:
         """Groups that are proven to be the audience, otherwise one group for one cursor."""
-        whole = [BucketGroup(self._buckets)]
-        if self._concurrency == 1:
-            return whole
+        whole = BucketGroup(self._buckets)
+        if self._throttle.ceiling == 1:
+            return [whole]
         groups = self._split(self._expected_people or 0)
-        if len(groups) == 1 or self._context.client.throttle.is_adaptive:
-            self.total = self._timed_count()
+        if len(groups) == 1 or self._throttle.is_adaptive:
+            page = self._timed_page()
+            self.total = page.total
             groups = self._split(self.total or 0)
-        if len(groups) == 1:
-            return whole
+            if len(groups) == 1:
+                return [BucketGroup(self._buckets, page)]
         try:
-            return self._prove(groups) or whole
+            return self._prove(groups) or [whole]
         except RequestRefusedError as error:
             logger.warning("%s: reading with one cursor: %s", self._context.query.label, error)
-            return whole
+            return [whole]
 
-    def _timed_count(self) -> int | None:
-        """Count, and measure how long an answer takes: how many pages make a scan worthwhile."""
+    def _timed_page(self) -> Page:
+        """The first page of all, and by its time how many pages make a scan worthwhile."""
         began_at = time.monotonic()
-        people = self._count(self._buckets)
-        if self._context.client.throttle.is_adaptive:
+        page = read_page(self._context.client, self._context.query, self._buckets)
+        if self._throttle.is_adaptive:
             pages = int(SECONDS_PER_SCAN / (time.monotonic() - began_at))
             self._pages_per_scan = min(max(pages, MIN_PAGES_PER_SCAN), PAGES_PER_SCAN)
-        return people
+        return page
 
     def _prove(self, groups: Sequence[Buckets]) -> list[BucketGroup]:
         """Compare the sum of the totals with the total of all; no groups if they differ."""
         for _ in range(PROOFS):
-            whole, *pages = self._open(groups)
-            counts = [page.total for page in pages]
-            self.total = whole.total
-            if sum(count or 0 for count in counts) != whole.total:
+            whole, *firsts = self._open(groups)
+            counts = [first.page.total for first in firsts]
+            self.total = before = whole.page.total
+            if sum(count or 0 for count in counts) != before:
                 self.total = self._count(self._buckets)
-            if adds_up(whole.total, counts, self.total) or self._is_capped(counts):
-                start_now = len(groups) <= self._may_start_all
-                return [
-                    BucketGroup(buckets, page if start_now else None, is_proven=True)
-                    for buckets, page in zip(groups, pages, strict=True)
-                ]
+            if adds_up(before, counts, self.total) or self._is_capped(counts):
+                return self._start(firsts)
         label = self._context.query.label
         if self.total is None:
             logger.warning("%s: reading with one cursor, as Lytics gives no totals", label)
@@ -171,20 +182,38 @@ class Partition:
         self.total = added
         return True
 
-    def _open(self, groups: Sequence[Buckets]) -> list[Page]:
-        """A page of one profile of all buckets, and a first page of each group.
-
-        The first pages are complete if all scans can start now, otherwise of one profile too, as a
-        cursor must not wait.
-        """
-        client, source = self._context.client, self._context.query
-        limit = source.page_size if len(groups) <= self._may_start_all else 1
-        requests = [(self._buckets, 1), *((buckets, limit) for buckets in groups)]
+    def _open(self, groups: Sequence[Buckets]) -> list[_FirstPage]:
+        """A page of one profile of all buckets, and a first page of each group."""
+        self._held_bytes = 0
         return in_parallel(
-            lambda request: read_page(client, source, request[0], limit=request[1]),
-            requests,
-            threads=self._concurrency,
+            self._first_page, [self._buckets, *groups], threads=self._throttle.ceiling
         )
+
+    def _first_page(self, buckets: Buckets) -> _FirstPage:
+        """A first page; where those before it fill the memory, nothing of it but the total."""
+        is_complete = buckets != self._buckets and self._held_bytes < CAPACITY_BYTES
+        limit = None if is_complete else 1
+        page = read_page(self._context.client, self._context.query, buckets, limit=limit)
+        if is_complete:
+            self._held_bytes += page.size_bytes
+            is_complete = self._held_bytes <= CAPACITY_BYTES
+        if not is_complete:
+            return _FirstPage(buckets, replace(page, people=[]))
+        return _FirstPage(buckets, page, time.monotonic() + SPILL_AFTER_SECONDS)
+
+    def _start(self, firsts: Sequence[_FirstPage]) -> list[BucketGroup]:
+        """The groups, and first those whose scans can go on from their first pages now.
+
+        The others start from the top, as a cursor must not wait.
+        """
+        now = time.monotonic()
+        usable = [first for first in firsts if first.usable_until > now]
+        started = usable[: self._throttle.limit]
+        rest = [first for first in firsts if first not in started]
+        return [
+            *(BucketGroup(first.buckets, first.page, is_proven=True) for first in started),
+            *(BucketGroup(first.buckets, is_proven=True) for first in rest),
+        ]
 
     def _count(self, buckets: Buckets) -> int | None:
         """The total that comes with a page of one profile."""
