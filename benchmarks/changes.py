@@ -111,13 +111,13 @@ class Audience:
         config.write_text(json.dumps(settings), "utf-8")
         measured = self._measured(config, states)
         last = json.loads(states.read_text("utf-8").splitlines()[-1])
-        self.delivered = told = last["bookmarks"][STREAM]["delivered"]
+        self.delivered = file = last["bookmarks"][STREAM]["delivered"]
         self.day += 1
         shutil.rmtree(own / "out")
         print(
             f"{self.people:>10}  {self.kind:20}  day {self.day}  {measured.seconds:7.1f} s  "
             f"{measured.cpu_seconds:7.1f} s of CPU  {measured.memory_mb:4.0f} MB  "
-            f"{told.get('written', told['rows']):>9} rows written, {told.get('removed', 0)} removed"
+            f"{file.get('written', file['rows']):>9} rows written, {file.get('removed', 0)} removed"
             f"{self._snapshot_size()}",
             flush=True,
         )
@@ -126,12 +126,12 @@ class Audience:
     def _measured(self, config: Path, states: Path) -> Measured:
         me = [sys.executable, __file__, "--people", str(self.people), "--day", str(self.day)]
         target = [str(Path(sys.executable).with_name("target-mapp-sftp")), "--config", str(config)]
-        told = json.dumps(self.delivered)
+        argument = json.dumps(self.delivered)
         started = time.perf_counter()
         with (
             states.open("wb") as output,
             (config.with_name("log")).open("wb") as log,
-            subprocess.Popen([*me, "--delivered", told], stdout=subprocess.PIPE) as source,
+            subprocess.Popen([*me, "--delivered", argument], stdout=subprocess.PIPE) as source,
             subprocess.Popen(target, stdin=source.stdout, stdout=output, stderr=log) as process,
         ):
             assert source.stdout is not None  # noqa: S101 - for the type checker

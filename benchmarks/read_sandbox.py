@@ -87,10 +87,10 @@ class ReadSandbox:
                 log.seek(0)
                 lines = log.read()
         process.returncode = os.waitstatus_to_exitcode(status)
-        told = re.search(r": ([\d,]+) people in ([\d.]+) s", lines)
-        if process.returncode or told is None:
+        summary = re.search(r": ([\d,]+) people in ([\d.]+) s", lines)
+        if process.returncode or summary is None:
             sys.exit(f"the tap ended with {process.returncode}:\n{lines}")
-        people, seconds = int(told[1].replace(",", "")), float(told[2])
+        people, seconds = int(summary[1].replace(",", "")), float(summary[2])
         return Run(people, seconds, command_seconds, usage.ru_maxrss / 1024)
 
 

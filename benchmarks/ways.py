@@ -115,9 +115,11 @@ def _command(name: str) -> Path:
 
 def _counted(stage: Stage, measured: Measured) -> Measured:
     """See that each of our runs took everybody and delivered what it says."""
-    told = re.search(r"(\d+) records in, (\d+) rows out", measured.log)
-    _require(told is not None and int(told[1]) == stage.people, "not everybody came")
-    _require(told is not None and int(told[2]) == _rows_in(stage), "not every row was delivered")
+    counts = re.search(r"(\d+) records in, (\d+) rows out", measured.log)
+    _require(counts is not None and int(counts[1]) == stage.people, "not everybody came")
+    _require(
+        counts is not None and int(counts[2]) == _rows_in(stage), "not every row was delivered"
+    )
     return measured
 
 

@@ -41,7 +41,7 @@ class LyticsServer:
         self._tokens = {token, f"at.{AUTH_ID}.{token}"}
         self._pages = 0
         self._candidates = 0
-        self._struck = 0
+        self._fault_count = 0
         self._refused = 0
         self._begun: deque[float] = deque()
         self._room = _room_of(api.faults)
@@ -64,7 +64,7 @@ class LyticsServer:
     def set_faults(self, faults: Faults) -> None:
         """Switch faults, and count pages and interruptions anew."""
         self._api.set_faults(faults)
-        self._pages = self._candidates = self._struck = self._refused = 0
+        self._pages = self._candidates = self._fault_count = self._refused = 0
         self._room = _room_of(faults)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -101,14 +101,14 @@ class LyticsServer:
             return _response(failure(request, faults.refuse, "refused"))
         if faults.fail_after_pages is not None and self._pages > faults.fail_after_pages:
             return _response(failure(request, 500, "internal error"))
-        strike = self._strike(faults, request)
-        if strike in _REFUSED_UNPROCESSED:
-            status, headers = _REFUSED_UNPROCESSED[strike]
-            body = b"" if strike == "503" else failure(request, status, "try again").body
+        fault = self._next_fault(faults, request)
+        if fault in _REFUSED_UNPROCESSED:
+            status, headers = _REFUSED_UNPROCESSED[fault]
+            body = b"" if fault == "503" else failure(request, status, "try again").body
             return web.Response(body=body, status=status, headers=headers)
-        if strike == "drop":
+        if fault == "drop":
             return _drop(http)
-        return await self._interrupted(http, request, strike, self._api.answer(request))
+        return await self._interrupted(http, request, fault, self._api.answer(request))
 
     def _is_too_often(self, pages_per_second: int | None) -> bool:
         """Whether as many pages as allowed were begun within the last second."""
@@ -123,23 +123,23 @@ class LyticsServer:
         self._begun.append(now)
         return False
 
-    def _strike(self, faults: Faults, request: Request) -> str:
+    def _next_fault(self, faults: Faults, request: Request) -> str:
         """The interruption that this page gets, if it is its turn."""
         if not faults.interruptions or not _may_be_interrupted(request, faults):
             return ""
         self._candidates += 1
         if self._candidates % faults.every:
             return ""
-        if faults.times is not None and self._struck >= faults.times:
+        if faults.times is not None and self._fault_count >= faults.times:
             return ""
-        self._struck += 1
-        return faults.interruptions[(self._struck - 1) % len(faults.interruptions)]
+        self._fault_count += 1
+        return faults.interruptions[(self._fault_count - 1) % len(faults.interruptions)]
 
     async def _interrupted(
-        self, http: web.BaseRequest, request: Request, strike: str, answer: Answer
+        self, http: web.BaseRequest, request: Request, fault: str, answer: Answer
     ) -> web.StreamResponse:
         """What becomes of an answer that was processed, and whose cursor has moved on."""
-        match strike:
+        match fault:
             case "500-after":
                 return _response(failure(request, 500, "internal error"))
             case "drop-after":
@@ -147,7 +147,7 @@ class LyticsServer:
             case "garbage":
                 return web.Response(text="<html>gateway</html>", content_type="text/html")
             case "truncate" | "slow":
-                pause_seconds = self._api.faults.slow_seconds if strike == "slow" else None
+                pause_seconds = self._api.faults.slow_seconds if fault == "slow" else None
                 return await _in_halves(http, answer, pause_seconds)
         return _response(answer)
 
@@ -163,7 +163,7 @@ class LyticsServer:
             asked = Counter("scan" if r.is_scan else r.path for r in self.requests)
             stats: dict[str, Any] = {
                 "requests": dict(asked),
-                "interruptions": self._struck,
+                "interruptions": self._fault_count,
                 "refused": self._refused,
             }
             return web.json_response(stats)

@@ -187,9 +187,9 @@ def _failure_of_the_run(
     if not isinstance(ended_by, TargetError):
         return Failure(_ending(ended_by))
     shown = [each.failure for each in sections if each.failure]
-    said = {line for each in shown for line in (each.message, *each.details)}
+    shown_lines = {line for each in shown for line in (each.message, *each.details)}
     details = (*ended_by.details, *ended_by.others)
-    return Failure(str(ended_by), [each for each in details if each not in said])
+    return Failure(str(ended_by), [each for each in details if each not in shown_lines])
 
 
 def _ending(error: BaseException) -> str:

@@ -213,7 +213,7 @@ def test_an_audience_that_a_filter_left_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("people", "config", "said"),
+    ("people", "config", "warning_start"),
     [
         ([person(1), *ALL_BAD[:1]], {}, "`max_rejected`: 1 of 2 records were rejected"),
         ([person(1), *ALL_BAD[:1]], {"max_rejected": 1}, None),
@@ -228,11 +228,13 @@ def test_an_audience_that_a_filter_left_empty(tmp_path: Path) -> None:
     ],
 )
 def test_a_fifth_without_a_bound_is_a_warning(
-    people: list[dict[str, Any]], config: dict[str, Any], said: str | None, tmp_path: Path
+    people: list[dict[str, Any]], config: dict[str, Any], warning_start: str | None, tmp_path: Path
 ) -> None:
     """Where the user has set no bound, somebody should look at it from 20 % on."""
     warnings = write(tmp_path, people, field_map=BORN, **config).finished.warnings
-    assert [warning[: len(said or "")] for warning in warnings] == ([said] if said else [])
+    assert [warning[: len(warning_start or "")] for warning in warnings] == (
+        [warning_start] if warning_start else []
+    )
 
 
 def test_values_in_any_format_are_counted_as_filled(tmp_path: Path) -> None:

@@ -97,8 +97,8 @@ def test_after_any_plan_all_is_there_or_nothing(
         assert outcome == tuple(file.name for file in files)
         assert sorted(path.name for path in folder.iterdir()) == list(outcome)
     else:
-        told = " ".join(outcome.details)
-        assert all(name in told and "publish" in told for name in visible)
+        message = " ".join(outcome.details)
+        assert all(name in message and "publish" in message for name in visible)
     if sum(fault is not None for fault in plan) <= MAX_RETRIES:
         assert isinstance(outcome, tuple)
 

@@ -155,12 +155,12 @@ class TestStaged:
         ):
             log_in(server.config())
 
-        told = str(caught.value)
+        message = str(caught.value)
         is_old = "sha1" in offered
-        assert ("no longer supported" in told) == is_old
-        assert ("Ask its administrator to upgrade it" in told) == is_old
-        assert ("the SSH library of this program does not support" in told) != is_old
-        cure = told.partition("enable one of ")[2]
+        assert ("no longer supported" in message) == is_old
+        assert ("Ask its administrator to upgrade it" in message) == is_old
+        assert ("the SSH library of this program does not support" in message) != is_old
+        cure = message.partition("enable one of ")[2]
         assert cure
         assert not [weak for weak in ("cbc", "sha1", "md5") if weak in cure]
 

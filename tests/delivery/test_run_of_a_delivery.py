@@ -158,11 +158,11 @@ def test_no_secret_and_no_content_is_logged(
         try:
             target.publish([file])
         except TargetError as error:
-            told = " ".join([str(error), *error.details])
+            output = " ".join([str(error), *error.details])
         else:
-            told = ""
+            output = ""
 
-    told += caplog.text
-    assert not [word for word in (password, PASSPHRASE, "ada@", *key.split()[4:]) if word in told]
+    output += caplog.text
+    assert not [word for word in (password, PASSPHRASE, "ada@", *key.split()[4:]) if word in output]
     own = ("target-mapp-sftp", "asyncssh", "asyncio")
     assert {record.name.split(".")[0] for record in caplog.records} <= set(own)

@@ -143,8 +143,8 @@ def test_a_key_in_any_setting_is_never_printed(
     found = problems(**changes)
 
     assert found[0] == f"`{name}`: this is a private key. Set `private_key` to it instead."
-    told = " ".join(found) + caplog.text
-    assert not [word for word in key.split() if len(word) > 10 and word in told]
+    output = " ".join(found) + caplog.text
+    assert not [word for word in key.split() if len(word) > 10 and word in output]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -157,17 +157,17 @@ def test_a_key_in_the_setting_of_its_file_is_used(
     try:
         settings = server_settings(config)
     except SettingsError as error:
-        told = " ".join(error.details)
+        output = " ".join(error.details)
         assert form in ("cut", "without its label")
-        assert told.startswith("`private_key_file`: ")
+        assert output.startswith("`private_key_file`: ")
     else:
         assert settings.login_key is not None
         assert len(settings.login_key.load()) == 1
-        told = repr(settings)
+        output = repr(settings)
 
-    told += caplog.text
-    assert "only private_key is kept secret" in told
-    assert not [word for word in key.split() if len(word) > 10 and word in told]
+    output += caplog.text
+    assert "only private_key is kept secret" in output
+    assert not [word for word in key.split() if len(word) > 10 and word in output]
 
 
 def test_a_path_in_the_setting_of_a_key_is_an_error(tmp_path: Path) -> None:

@@ -360,10 +360,10 @@ def _(folder: Path) -> Ending:
 @provokes(errors.TooManyRemovedError)
 def _(folder: Path) -> Ending:
     first = deliver(folder, WHOLE, **_removing(folder))
-    told = first.states[-1]["bookmarks"]["buyers"]["delivered"]
+    delivered = first.states[-1]["bookmarks"]["buyers"]["delivered"]
     # Where somebody may be missing, contacts wait for the next run before they are removed.
     complete = _complete(1, missing=0)
-    fewer = [mark("pending", delivered=told), schema(), *records(1), complete]
+    fewer = [mark("pending", delivered=delivered), schema(), *records(1), complete]
     return target(folder, fewer, **_removing(folder), field_map=FIELD_MAP_OF_RUNS)
 
 

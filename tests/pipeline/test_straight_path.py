@@ -140,10 +140,10 @@ def test_without_a_choice_every_valid_audience_becomes_a_file(project: Project) 
 def test_the_log_of_a_run_fits_on_one_screen(two_runs: TwoRuns) -> None:
     """Who, what, last delivery, rejects by reason, file, size and seconds; the id in each line."""
     log = two_runs.endings[1].log
-    said = re.findall(
+    logged = re.findall(
         r"^\S+ \[(?:info|warning) +\] (?:tap-lytics|target-\S+) +(.*)", log, re.MULTILINE
     )
-    lines = [line for line in said if not line.startswith("METRIC")]
+    lines = [line for line in logged if not line.startswith("METRIC")]
     assert len(lines) < LINES_OF_A_SCREEN
     assert all(re.match(r"[0-9a-f]{8} ", line) for line in lines)
     story = [
@@ -153,5 +153,5 @@ def test_the_log_of_a_run_fits_on_one_screen(two_runs: TwoRuns) -> None:
         r"500 records in, \d+ rows out, \d+ rejected, .*rejected: user\.Email: missing \(\d+\)",
         r"delivered export-lytics-\S+\.csv, \d+ rows, 0\.\d MB, in \d+\.\d s since",
     ]
-    told = [next((line for line in lines if re.search(part, line)), part) for part in story]
-    assert len({line[:8] for line in told}) == 1, told
+    found = [next((line for line in lines if re.search(part, line)), part) for part in story]
+    assert len({line[:8] for line in found}) == 1, found

@@ -37,8 +37,8 @@ def test_the_demo_prints_what_the_readme_shows(reader: Reader) -> None:
     """But for the time in the file's name; and the next steps it tells are the README's."""
     reader.type("make demo")
     shown = next(block.text for block in blocks("README.md") if "Delivered: " in block.text)
-    assert without_times(shown) in without_times(reader.said["make demo"])
-    next_steps = reader.said["make demo"].partition("README.md goes on")[2].splitlines()[1:]
+    assert without_times(shown) in without_times(reader.printed["make demo"])
+    next_steps = reader.printed["make demo"].partition("README.md goes on")[2].splitlines()[1:]
     steps = {line.strip() for line in next_steps if line.strip()}
     assert steps
     assert steps <= set(commands("README.md"))
@@ -48,12 +48,12 @@ def test_the_readme_leads_from_a_token_to_a_delivery(reader: Reader) -> None:
     """Every command ends well: ten contacts in a private preview, one file at the server."""
     reader.edit_meltano_yml()
     # These are typed by a test of their own, and by that of the schedules.
-    reader.said |= dict.fromkeys(["make demo", *commands("docs/schedules.md")], "")
+    reader.printed |= dict.fromkeys(["make demo", *commands("docs/schedules.md")], "")
     reader.follow("README.md")
     (preview,) = (reader.root / "output" / "preview").iterdir()
     assert len(preview.read_text("utf-8").splitlines()) == 11
     assert preview.stat().st_mode & 0o777 == 0o600
-    checked = reader.said[".venv/bin/meltano --environment=prod invoke target-mapp-sftp:check"]
+    checked = reader.printed[".venv/bin/meltano --environment=prod invoke target-mapp-sftp:check"]
     for step in ("resolve", "connect", "host key", "login", "folder", "write", "rename", "delete"):
         assert re.search(rf"^ok +{step}", checked, re.MULTILINE), checked
     assert len(list(reader.box.inbox.iterdir())) == 1
@@ -73,7 +73,7 @@ def test_every_command_of_a_document_works(reader: Reader, document: str) -> Non
         (reader.root / "tap.json").write_text(shown.text)
     if document != "docs/schedules.md":
         # What the README has too is typed by its own tests.
-        reader.said |= dict.fromkeys(commands("README.md"), "")
+        reader.printed |= dict.fromkeys(commands("README.md"), "")
     reader.follow(document)
 
 
@@ -82,8 +82,8 @@ def test_the_protocol_can_be_tried_by_hand(reader: Reader) -> None:
     reader.save_files("docs/all-or-nothing.md")
     (command,) = (each for each in commands("docs/all-or-nothing.md") if each.startswith("printf"))
     reader.type(command)
-    assert "did not declare it complete" in reader.said[command]
-    assert reader.said[command].endswith("\n3\n")
+    assert "did not declare it complete" in reader.printed[command]
+    assert reader.printed[command].endswith("\n3\n")
     assert not list(reader.root.glob("tried/*.csv"))
     page = (ROOT / "docs" / "all-or-nothing.md").read_text("utf-8")
     (complete,) = re.findall(r"^`(\{.*\})`", page, re.MULTILINE)

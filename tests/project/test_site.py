@@ -60,7 +60,9 @@ def test_pages_fit_a_phone_and_a_desk_and_load_nothing_from_elsewhere(site: Path
         for width in (PHONE, DESK):
             tab.show(width)
             assert tab.ask("document.documentElement.scrollWidth") <= width, (page, width)
-        requested = [told["request"]["url"] for told in tab.told("Network.requestWillBeSent")]
+        requested = [
+            event["request"]["url"] for event in tab.events_named("Network.requestWillBeSent")
+        ]
         elsewhere = [url for url in requested if not url.startswith(("file:", "data:", "blob:"))]
         assert elsewhere == [], page
 

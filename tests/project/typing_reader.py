@@ -78,12 +78,12 @@ class Reader:
     Attributes:
         root: The checkout.
         box: Is the account and the server.
-        said: By command, what it printed.
+        printed: By command, what it printed.
     """
 
     root: Path
     box: Sandbox
-    said: dict[str, str] = field(default_factory=dict)
+    printed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A make within a make says more than the reader's.
@@ -136,7 +136,7 @@ class Reader:
         self.save_files(document)
         for command in commands(document):
             if command.removeprefix(".venv/bin/") not in {
-                said.removeprefix(".venv/bin/") for said in self.said
+                printed.removeprefix(".venv/bin/") for printed in self.printed
             }:
                 self.type(command)
 
@@ -150,26 +150,26 @@ class Reader:
         """Type one command."""
         typed = self.fill_in(runnable(command))
         if typed in FOREGROUND:
-            self.said[command] = self._until_at_work(typed)
+            self.printed[command] = self._until_at_work(typed)
         elif match := re.fullmatch(r"export (\w+)=(\S+)", typed):
             self.env[match[1]] = match[2]
         else:
             done = self._start(typed)
-            self.said[command], _ = done.communicate(timeout=TIMEOUT_SECONDS)
-            assert done.returncode == 0, f"{typed}\n{self.said[command]}"
+            self.printed[command], _ = done.communicate(timeout=TIMEOUT_SECONDS)
+            assert done.returncode == 0, f"{typed}\n{self.printed[command]}"
 
     def _until_at_work(self, command: str) -> str:
         process = self._start(command)
-        said = ""
+        printed = ""
         assert process.stdout is not None
         for line in process.stdout:
-            said += line
+            printed += line
             if FOREGROUND[command] in line:
                 break
         os.killpg(process.pid, signal.SIGINT)
         rest, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-        assert FOREGROUND[command] in said, said + rest
-        return said + rest
+        assert FOREGROUND[command] in printed, printed + rest
+        return printed + rest
 
     def _start(self, command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -112,7 +112,7 @@ class Tab:
         )
         return base64.b64decode(answer["data"])
 
-    def told(self, method: str) -> list[Message]:
+    def events_named(self, method: str) -> list[Message]:
         """What the browser has told under that name."""
         return [each["params"] for each in self.events if each.get("method") == method]
 

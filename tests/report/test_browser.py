@@ -105,10 +105,10 @@ def test_a_report_needs_nothing_but_itself(tab: Tab, report: Path) -> None:
     """One request, no failure, no complaint of the browser, no script."""
     tab.show(1280)
     tab.open(report)
-    asked = [each["request"]["url"] for each in tab.told("Network.requestWillBeSent")]
+    asked = [each["request"]["url"] for each in tab.events_named("Network.requestWillBeSent")]
     assert [url for url in asked if url != "data:,"] == [report.as_uri()]
     for complaint in ("Network.loadingFailed", "Log.entryAdded", "Runtime.exceptionThrown"):
-        assert tab.told(complaint) == []
+        assert tab.events_named(complaint) == []
     assert tab.ask("document.scripts.length + document.images.length") == 0
     assert tab.ask("document.compatMode") == "CSS1Compat"
 

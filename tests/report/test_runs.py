@@ -239,9 +239,9 @@ def test_the_trend_grows_from_run_to_run_through_tap_and_state(tmp_path: Path) -
         tap.write_text(json.dumps({**account, "segments": ["newsletter_subscribers"]}))
         rows = []
         for number in range(1, 4):
-            told = ["--state", state] if state.exists() else []
+            state_option = ["--state", state] if state.exists() else []
             read_by_tap = subprocess.run(
-                [BIN / "tap-lytics", "--config", tap, *told],
+                [BIN / "tap-lytics", "--config", tap, *state_option],
                 capture_output=True,
                 text=True,
                 check=True,

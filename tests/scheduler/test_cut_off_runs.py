@@ -97,8 +97,8 @@ def test_a_run_that_is_stopped_after_its_delivery_is_not_made_again(
     (line,) = project.lines()
     assert (line["audience"], line["ok"]) == ("newsletter_subscribers", True)
     assert len(project.delivered()) == 1
-    _, said = project.call("next")
-    assert f"{DAILY}\tdone {line['at']}" in said
+    _, output = project.call("next")
+    assert f"{DAILY}\tdone {line['at']}" in output
 
 
 def test_without_meltano_a_broken_meltano_yml_is_reported(project: ScheduledProject) -> None:

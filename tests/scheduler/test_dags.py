@@ -213,15 +213,15 @@ def test_the_file_does_without_airflow_what_needs_none(tmp_path: Path, python: P
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts["sizes"] == {"a": 3, "b": 0}
     assert facts["chosen"] == [["a"], [], "AirflowFailException"]
-    name, said = facts["token"]
+    name, message = facts["token"]
     assert name == "AirflowFailException"
-    assert said.startswith("`meltano invoke tap-lytics --discover` failed: ")
-    assert "Lytics refused the token (401)" in said
-    name, said = facts["login"]
+    assert message.startswith("`meltano invoke tap-lytics --discover` failed: ")
+    assert "Lytics refused the token (401)" in message
+    name, message = facts["login"]
     assert name == "AirflowFailException"
-    assert "The export failed: target-mapp-sftp: " in said
-    assert "refused the login" in said
-    name, said = facts["unreachable"]
+    assert "The export failed: target-mapp-sftp: " in message
+    assert "refused the login" in message
+    name, message = facts["unreachable"]
     assert name == "AirflowException"
     assert facts["list"][0] == "AirflowFailException"
     (line,) = (tmp_path / "state" / "runs.jsonl").read_text("utf-8").splitlines()

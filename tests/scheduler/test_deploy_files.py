@@ -250,14 +250,14 @@ def test_secrets_reach_a_container_without_quotes(tmp_path: Path) -> None:
     for name in ("Dockerfile", "kubernetes.yaml"):
         assert command in (DEPLOY / name).read_text()
     (tmp_path / ".env").write_text("A='it\\'s $b \"c\" #d'\nTAP_LYTICS_API_TOKEN='token'\n")
-    said = subprocess.run(
+    output = subprocess.run(
         command.replace(".venv/bin", str(BIN)).split(),
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert said.splitlines() == ['A=it\'s $b "c" #d', "TAP_LYTICS_API_TOKEN=token"]
+    assert output.splitlines() == ['A=it\'s $b "c" #d', "TAP_LYTICS_API_TOKEN=token"]
 
 
 def test_no_secret_of_the_checkout_gets_into_the_image() -> None:

@@ -54,10 +54,10 @@ def test_a_slip_is_explained(tmp_path: Path, right: str, wrong: str, where: int,
     line = WRITTEN[: WRITTEN.index(right)].count("\n") + 1 + where
     with pytest.raises(SchedulerError) as caught:
         project_file.read(tmp_path)
-    said = str(caught.value)
-    assert said.startswith(f"meltano.yml, line {line}, column ")
-    assert what in said
-    assert SECRET not in said
+    message = str(caught.value)
+    assert message.startswith(f"meltano.yml, line {line}, column ")
+    assert what in message
+    assert SECRET not in message
 
 
 def test_the_file_of_the_checkout_is_right() -> None:

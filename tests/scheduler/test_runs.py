@@ -65,8 +65,8 @@ def test_meltano_prints_when_each_schedule_runs_next(
 def test_a_wrong_schedule_is_named_and_the_others_run(project: ScheduledProject) -> None:
     """In `next`, in a run of another, in the foreground; its own run is reported as not started."""
     project.write({DAILY: "@once", "wrong": "30 6 * * *"}, wrong={"EXPORT_TIMEZON": "Europe/Berln"})
-    exit_code, said = project.call("next")
-    assert (exit_code, said) == (2, f"{DAILY}\tonce\tEurope/Berlin\n")
+    exit_code, output = project.call("next")
+    assert (exit_code, output) == (2, f"{DAILY}\tonce\tEurope/Berlin\n")
     assert "Schedule 'wrong': `env`: unknown setting 'EXPORT_TIMEZON'" in project.log
     with webhook() as (url, bodies):
         assert project.call("run", "wrong", SCHEDULER_WEBHOOK_URL=url)[0] == 2
@@ -79,8 +79,8 @@ def test_a_wrong_schedule_is_named_and_the_others_run(project: ScheduledProject)
     assert (project.lines()[1]["schedule"], project.lines()[1]["ok"]) == (DAILY, True)
     assert len(project.delivered()) == 1
     # A single export that was made is called done.
-    _, said = project.call("next")
-    assert said == f"{DAILY}\tdone {project.lines()[1]['at']}\tEurope/Berlin\n"
+    _, output = project.call("next")
+    assert output == f"{DAILY}\tdone {project.lines()[1]['at']}\tEurope/Berlin\n"
 
 
 def test_a_run_is_logged_sent_and_shown(project: ScheduledProject) -> None:

@@ -129,9 +129,9 @@ def test_the_command_test_reports_when_the_token_expires(
     code, output, _ = run({**config_of(box, "vip"), "api_token": token}, "--test")
 
     assert code == 0
-    told = [each for each in output.splitlines() if "expires" in each]
-    assert len(told) == bool(line)
-    assert all(each.startswith(f"ok    {line}") for each in told)
+    expiry_lines = [each for each in output.splitlines() if "expires" in each]
+    assert len(expiry_lines) == bool(line)
+    assert all(each.startswith(f"ok    {line}") for each in expiry_lines)
     warnings = [r.getMessage() for r in caplog.records if "expires in" in r.getMessage()]
     assert len(warnings) == ("in 2 days" in line)
     assert all("`api_token`: expires in 2 days, on " in each for each in warnings)

@@ -173,12 +173,12 @@ def test_folder_state_log_and_error_agree(
     is_well = end == "clean" and not any(stream.has_failed for stream in drawn.streams.values())
     assert (result.error is None) == is_well, result.error
     _require_true_state(result, drawn, is_well=is_well)
-    said = Counter(
+    delivered = Counter(
         message.split("delivered ")[1].split(",")[0]
         for message in caplog.messages
         if ": delivered " in message
     )
-    assert said == Counter(expected.keys())
+    assert delivered == Counter(expected.keys())
 
 
 def _deliver(folder: Path, lines: list[Any], **config: Any) -> Result:

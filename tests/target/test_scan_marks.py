@@ -88,18 +88,18 @@ def test_complete_needs_an_earlier_mark_of_the_same_run(marks: list[tuple[str, s
 
 
 @pytest.mark.parametrize(
-    ("told", "missing"),
+    ("counts", "missing"),
     [((0, 0), 0), ((3, 4), 7), ((3, None), None), ((0, -1), None), ((0, "few"), None)],
 )
 def test_how_many_a_scan_may_lack_is_known_where_all_marks_say_it(
-    told: tuple[Any, Any], missing: int | None
+    counts: tuple[Any, Any], missing: int | None
 ) -> None:
     """A mark without it, as of another tap, leaves it open."""
     names = ("one", "two")
     pending = {name: {"scan": {"status": "pending", "run_id": "r1"}} for name in names}
     complete = {
         name: {"scan": {"status": "complete", "run_id": "r1", "records": 0, "missing": each}}
-        for name, each in zip(names, told, strict=True)
+        for name, each in zip(names, counts, strict=True)
     }
     marks = marks_after({"bookmarks": pending}, {"bookmarks": complete})
 

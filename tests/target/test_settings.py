@@ -92,13 +92,13 @@ def test_a_private_key_in_a_setting_of_another_kind_is_not_printed(name: str) ->
     with pytest.raises(SettingsError) as caught:
         TargetMappSftp(config={"field_map": FIELD_MAP, "output_dir": "out", name: key})
 
-    told = (f"`{name}`: this is a private key. Set `private_key` to it instead.",)
-    assert caught.value.details == told
+    message = (f"`{name}`: this is a private key. Set `private_key` to it instead.",)
+    assert caught.value.details == message
     assert "b3Blbn" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "cannot be read (No such file or directory). Correct the path."),
         (
@@ -111,14 +111,14 @@ def test_a_private_key_in_a_setting_of_another_kind_is_not_printed(name: str) ->
     ],
 )
 def test_a_file_of_settings_that_is_wrong_is_named(
-    tmp_path: Path, text: str | None, told: str
+    tmp_path: Path, text: str | None, message: str
 ) -> None:
     """With what is wrong and without a value of it."""
     path = tmp_path / "target.json"
     if text is not None:
         path.write_text(text, "utf-8", "surrogateescape")
     ending = run_command([BIN / "target-mapp-sftp", "--config", path])
-    assert (ending.exit_code, ending.errors) == (2, [f"`--config`: {path} {told}"])
+    assert (ending.exit_code, ending.errors) == (2, [f"`--config`: {path} {message}"])
     assert "hunter2" not in ending.log
 
 

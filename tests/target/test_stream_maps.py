@@ -215,8 +215,8 @@ def test_a_map_that_matches_no_stream_is_a_warning(
     with caplog.at_level(logging.WARNING):
         result = deliver(tmp_path, [schema(), *records(1)], stream_maps=maps, field_map=FIELD_MAP)
     assert result.error is None
-    said = [line for line in caplog.messages if line.startswith("`stream_maps`")]
-    assert [line.partition(" (buyers)")[0] for line in said] == [
+    warnings = [line for line in caplog.messages if line.startswith("`stream_maps`")]
+    assert [line.partition(" (buyers)")[0] for line in warnings] == [
         "`stream_maps`: 'buyrs' matches no stream of the input",
         "`stream_maps`: 'copy' matches no stream of the input",
     ]

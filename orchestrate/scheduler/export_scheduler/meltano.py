@@ -203,8 +203,8 @@ class Meltano:
                     check=False,
                 )
         except (OSError, subprocess.TimeoutExpired) as error:
-            said = f"`meltano {' '.join(command)}`"
-            raise SchedulerError(f"{said} did not answer ({type(error).__name__}).") from error
+            typed = f"`meltano {' '.join(command)}`"
+            raise SchedulerError(f"{typed} did not answer ({type(error).__name__}).") from error
         for line in done.stderr.splitlines():
             reader.read(line)
         if done.returncode:

@@ -62,7 +62,7 @@ def error_of_status(
         with_cursor: Whether the request continued a scan.
         wait_seconds: `Retry-After`, if there is one.
     """
-    said = f"{path}: Lytics answered {status}{words}"
+    message = f"{path}: Lytics answered {status}{words}"
     if status == 401:  # noqa: PLR2004 an HTTP status is the clearest name of itself
         return _token_refused(words)
     if status == 403:  # noqa: PLR2004 the same
@@ -71,12 +71,12 @@ def error_of_status(
             "Give it to the role of the token, or set `account_id`."
         )
     if status >= 500 or status == 408:  # noqa: PLR2004 the same
-        return AnswerLostError(said, wait_seconds)
+        return AnswerLostError(message, wait_seconds)
     if status < 400:  # noqa: PLR2004 the same
-        return RequestRefusedError(f"{said}, another address. Check `api_url`.", status)
+        return RequestRefusedError(f"{message}, another address. Check `api_url`.", status)
     if with_cursor:
-        return CursorRefusedError(f"{said}; the cursor may have expired")
-    return RequestRefusedError(f"{said}. Check `api_url`, `table` and `fields`.", status)
+        return CursorRefusedError(f"{message}; the cursor may have expired")
+    return RequestRefusedError(f"{message}. Check `api_url`, `table` and `fields`.", status)
 
 
 def _right_for(path: str) -> str:
