@@ -40,6 +40,8 @@ class MessageWriter(GenericSingerWriter[bytes, "Message"]):
         self._lines: list[bytes] = []
         self._held_bytes = 0
         self._flushed_at = time.monotonic()
+        if sys.stdout is None:
+            raise OutputError("Standard output is closed. Redirect it to a target or a file.")
         _widen(sys.stdout)
 
     def serialize_message(self, message: Message) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from typing_extensions import override
 
-from target_mapp_sftp.errors import SourceError
+from target_mapp_sftp.errors import SettingsError, SourceError
 from target_mapp_sftp.printable import printable
 from target_mapp_sftp.record_lines import RecordLines
 
@@ -45,6 +45,10 @@ _NAME_OF_A_TYPE = re.compile(r"[A-Za-z_]{1,40}").fullmatch
 
 class BrokenInputError(SourceError):
     """A line of the input is not a Singer message; everything after it is lost."""
+
+
+class StandardStreamClosedError(SettingsError):
+    """The target was started without standard input or output, as by `<&-` in a shell."""
 
 
 class MessageError(Exception):
@@ -77,6 +81,12 @@ class MessageReader(GenericSingerReader[bytes]):
     @property
     @override
     def default_input(self) -> IO[bytes]:
+        # Without the second the delivery could not be noted in the state.
+        if sys.stdin is None or sys.stdout is None:
+            raise StandardStreamClosedError(
+                "Standard input or output is closed; nothing was read or sent. Pipe a tap into the "
+                "target, and redirect the target's output to a file that keeps the state."
+            )
         return sys.stdin.buffer
 
     @override

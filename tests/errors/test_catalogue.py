@@ -223,6 +223,13 @@ def _(folder: Path) -> Ending:
     return target(folder, [schema(), '{"type": "RECORD", "stream": "buyers", "rec'])
 
 
+@provokes(messages.StandardStreamClosedError)
+def _(folder: Path) -> Ending:
+    ending = target(folder, WHOLE, before="exec >&-; ")
+    assert not (folder / "out").exists()
+    return ending
+
+
 @provokes(errors.IncompleteStreamError)
 def _(folder: Path) -> Ending:
     return target(folder, WHOLE[:-1])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,6 @@ from sandbox.api import AUTH_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -357,3 +357,15 @@ def test_a_target_that_ends_early_is_one_line_of_the_log(tmp_path: Path) -> None
     assert "The target stopped reading" in log
     assert "Traceback" not in log
     assert "Exception ignored" not in log
+
+
+def test_a_closed_standard_output_is_one_line_of_the_log(tmp_path: Path) -> None:
+    """It is noticed before anything is requested."""
+    config = tmp_path / "config.json"
+    config.write_text('{"api_token": "sandbox-token", "api_url": "http://127.0.0.1:9"}')
+    tap = Path(sys.executable).with_name("tap-lytics")
+    command = ["/bin/sh", "-c", 'exec "$0" --config "$1" >&-', tap, config]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stderr.endswith("Standard output is closed. Redirect it to a target or a file.\n")

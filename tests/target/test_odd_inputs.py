@@ -284,3 +284,15 @@ def test_a_list_of_rejects_that_fills_the_disk_ends_its_stream(tmp_path: Path) -
     assert ending.exit_code == 5, ending.log
     assert "`spool_dir`: writing the list of rejects failed" in ending.errors[0]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.csv"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_standard_stream_is_an_error_before_anything_is_read(
+    tmp_path: Path, closed: str
+) -> None:
+    """Without output a delivery could not be noted in the state."""
+    ending = target(tmp_path, [schema(), record(1)], before=f"exec {closed}; ")
+
+    assert ending.exit_code == 2
+    assert ending.errors[0].startswith("Standard input or output is closed; nothing was read")
+    assert not (tmp_path / "out").exists()

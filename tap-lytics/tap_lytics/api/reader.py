@@ -123,7 +123,7 @@ class AudienceReader:
 
     def _log_rate(self) -> None:
         rate = self._throttle.rate
-        if rate:
+        if rate and len(self._scans) > 1:
             logger.info(
                 "%s: %d scans at once gave %.0f pages per second",
                 self._label,
