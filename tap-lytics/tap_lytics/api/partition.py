@@ -53,7 +53,7 @@ class BucketGroup:
     is_proven: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _FirstPage:
     """The first page of a group: for its total, and to go on from if its scan starts soon.
 
@@ -206,13 +206,12 @@ class Partition:
 
         The others start from the top, as a cursor must not wait.
         """
-        now = time.monotonic()
+        now, limit = time.monotonic(), self._throttle.limit
         usable = [first for first in firsts if first.usable_until > now]
-        started = usable[: self._throttle.limit]
-        rest = [first for first in firsts if first not in started]
+        others = [first for first in firsts if first.usable_until <= now]
         return [
-            *(BucketGroup(first.buckets, first.page, is_proven=True) for first in started),
-            *(BucketGroup(first.buckets, is_proven=True) for first in rest),
+            *(BucketGroup(each.buckets, each.page, is_proven=True) for each in usable[:limit]),
+            *(BucketGroup(each.buckets, is_proven=True) for each in (*usable[limit:], *others)),
         ]
 
     def _count(self, buckets: Buckets) -> int | None:

@@ -32,12 +32,10 @@ class Slot:
 
     Attributes:
         refusals: How often the limit had been lowered when it began.
-        wanted: How many requests there would have been at once without a limit, when it began.
         seconds: How long it took, once it is over.
     """
 
     refusals: int
-    wanted: int
     seconds: float = 0.0
 
 
@@ -129,7 +127,7 @@ class Throttle:
                 self._wake_next()
             self._in_flight += 1
             self._delay_next()
-            slot = Slot(self._refusals, self._in_flight + len(self._queue))
+            slot = Slot(self._refusals)
         began_at = time.monotonic()
         try:
             yield slot
@@ -154,7 +152,7 @@ class Throttle:
                     return
                 # The request that was answered is no longer in flight, and counts.
                 scans = self._scans - self.waiting_scans()
-                wanted = max(slot.wanted, self._in_flight + len(self._queue) + 1, scans)
+                wanted = max(self._in_flight + len(self._queue) + 1, scans)
                 self._adaptive.answered(wanted, slot.seconds)
                 self._use(self._adaptive.limit)
             elif self.limit < self.ceiling:
