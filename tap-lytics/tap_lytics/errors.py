@@ -78,7 +78,7 @@ class MissingFieldsError(SettingsError):
 
 
 class OutputError(LyticsError):
-    """The target stopped reading, or reads too slowly for the space in the temporary folder."""
+    """Standard output is closed, or the target stopped reading or reads too slowly for TMPDIR."""
 
 
 class SourceError(LyticsError):
